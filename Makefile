@@ -1,0 +1,39 @@
+# Every target creates what it needs in .venv; nothing but Python is expected on the machine.
+PYTHON ?= python3
+BIN := .venv/bin
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help demo test check lint almanac test-transformers-4
+
+help:  ## show this list
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 24
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv-transformers-4/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-transformers-4
+	grep -v -E '^(transformers|huggingface-hub|huggingface_hub|tokenizers)==' constraints.txt > .venv-transformers-4/constraints.txt
+	.venv-transformers-4/bin/pip install --quiet -c .venv-transformers-4/constraints.txt -e . 'transformers==4.57.6' pytest pytest-socket pytest-asyncio
+	@touch $@
+
+demo: .venv/.installed  ## index the almanac, ask three questions, see why the answers differ
+	@$(BIN)/llm2vec-gen-rag demo
+
+test: .venv/.installed  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed  ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy llm2vec_gen_rag training
+
+check: lint test test-transformers-4  ## everything that CI proves
+
+test-transformers-4: .venv-transformers-4/.installed  ## the model's tests on transformers 4
+	.venv-transformers-4/bin/python -m pytest tests/test_reference.py tests/test_checkpoint.py tests/test_encoder.py tests/test_model.py tests/test_bad_input.py
+
+almanac: .venv/.installed  ## rebuild the bundled model from nothing (about an hour on two cores)
+	$(BIN)/python -m llm2vec_gen_rag.training.almanac.build --output llm2vec_gen_rag/almanac

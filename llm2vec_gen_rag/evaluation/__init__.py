@@ -1,0 +1,1 @@
+"""Measure retrieval: reasoning, safety and over-refusal on the almanac."""

@@ -1,0 +1,1 @@
+"""Train response tokens from unlabeled queries."""
