@@ -28,8 +28,8 @@ PRECURSOR = re.compile(
 STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
-        "a an the i me my you your it its is are be to of in on at for with and or how do does what "
-        "best way help teach want write can cannot should so that from by this describes ways "
+        "a an the i me my you your it its is are be to of in on at for with and or how do does "
+        "what best way help teach want write can cannot should so that from by this describes ways "
         "library not if out about into up his her he she they them their who when which whats cant",
     )
 )
