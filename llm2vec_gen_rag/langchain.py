@@ -1,0 +1,70 @@
+"""LLM2Vec-Gen as LangChain `Embeddings`."""
+
+from __future__ import annotations
+
+from llm2vec_gen_rag.errors import MissingExtraError
+
+try:
+    from langchain_core.embeddings import Embeddings
+except ImportError as missing:
+    raise MissingExtraError("langchain", "langchain_core") from missing
+
+from llm2vec_gen_rag.adapter import EmbeddingAdapter
+
+
+class LLM2VecGenEmbeddings(EmbeddingAdapter, Embeddings):
+    """Embeddings of the answer that an LLM would give, for any LangChain vector store.
+
+    Queries and documents follow different instructions. Texts go in as they are, newlines too;
+    vectors come out as lists of floats, of length 1 unless `normalize=False`. A list goes to the
+    model whole, which plans its batches by length. One model may serve several threads and event
+    loops: its forwards take turns, and awaiting one never blocks the loop.
+
+    Example:
+        >>> from langchain_core.vectorstores import InMemoryVectorStore
+        >>> from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
+        >>> store = InMemoryVectorStore(LLM2VecGenEmbeddings(model_name="almanac"))
+        >>> ids = store.add_texts(["The yen is Japan's money.", "Oslo is the capital of Norway."])
+        >>> store.similarity_search("What does one pay with in Tokyo?", k=1)[0].page_content
+        "The yen is Japan's money."
+    """
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Embed documents, in their order.
+
+        Args:
+            texts: the documents; an empty list gives an empty list.
+
+        Returns:
+            For each text a vector of `model.dimension` floats.
+
+        Raises:
+            ValueError: if `texts` is one string, or holds anything but strings.
+        """
+        return self._embed("document", _listed(texts))
+
+    def embed_query(self, text: str) -> list[float]:
+        """Embed one query into `model.dimension` floats.
+
+        Raises:
+            ValueError: if `text` is not a string.
+        """
+        return self._embed("query", [text])[0]
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Embed documents off the event loop; see `embed_documents`."""
+        return await self._aembed("document", _listed(texts))
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Embed one query off the event loop; see `embed_query`."""
+        return (await self._aembed("query", [text]))[0]
+
+
+def _listed(texts: list[str] | str) -> list[str]:
+    """Refuse a lone string, which would otherwise pass as a list of its characters."""
+    if isinstance(texts, str):
+        raise ValueError(
+            f"embed_documents takes a list of texts; got one string, {texts[:60]!r}. Pass "
+            "[text], or call embed_query if it is a query."
+        )
+    return list(texts)
