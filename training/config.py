@@ -1,0 +1,164 @@
+"""A recipe: every choice of one training run, read from YAML and checked before anything loads."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one training run is made of; the defaults are those of the paper (appendix C).
+
+    Attributes:
+        response_tokens: N, how many learned tokens follow the text.
+        compression_tokens: K <= N, how many of them, counted from the end, are read out.
+        learning_rate: peak of the linear schedule.
+        warmup_steps: optimizer steps from zero to the peak.
+        steps: optimizer steps in all; the learning rate reaches zero after the last.
+        batch_size: question-answer pairs per optimizer step.
+        accumulation: parts a step is cut into to save memory; the result does not depend on it.
+        reconstruction_weight: factor of the reconstruction loss.
+        alignment_weight: factor of the alignment loss.
+        weight_decay: AdamW's decoupled weight decay.
+        max_gradient_norm: gradients are clipped to this norm; 0 leaves them as they are.
+        max_length: longest question and longest answer, in tokens.
+        seed: of the initial response tokens and heads, and of the order of the pairs.
+        logging_steps: optimizer steps between two lines of the log.
+    """
+
+    response_tokens: int = 10
+    compression_tokens: int = 10
+    learning_rate: float = 3e-4
+    warmup_steps: int = 100
+    steps: int = 5000
+    batch_size: int = 32
+    accumulation: int = 1
+    reconstruction_weight: float = 1.0
+    alignment_weight: float = 1.0
+    weight_decay: float = 0.0
+    max_gradient_norm: float = 1.0
+    max_length: int = 512
+    seed: int = 42
+    logging_steps: int = 50
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_number(field.name, getattr(self, field.name), field.default)
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """Raise ValueError where two values contradict each other."""
+        if self.compression_tokens > self.response_tokens:
+            raise ValueError(
+                f"compression_tokens is {self.compression_tokens}; expected at most "
+                f"response_tokens, {self.response_tokens}"
+            )
+        if self.warmup_steps > self.steps:
+            raise ValueError(
+                f"warmup_steps is {self.warmup_steps}; expected at most steps, {self.steps}"
+            )
+        if self.max_length <= self.response_tokens:
+            raise ValueError(
+                f"max_length is {self.max_length}; expected more than response_tokens, "
+                f"{self.response_tokens}, so that a question keeps at least one token"
+            )
+        if self.batch_size % self.accumulation:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be cut into {self.accumulation} equal parts; "
+                "choose an accumulation that divides it"
+            )
+        if self.reconstruction_weight == self.alignment_weight == 0:
+            raise ValueError("both loss weights are 0; expected at least one above 0")
+
+
+ZERO_ALLOWED = frozenset(
+    {
+        "warmup_steps",
+        "reconstruction_weight",
+        "alignment_weight",
+        "weight_decay",
+        "max_gradient_norm",
+        "seed",
+    }
+)
+
+
+def load_recipe(source: str | Path) -> Recipe:
+    """Return the recipe of that name (`"almanac"`) or in that YAML file (`"mine.yaml"`).
+
+    Raises:
+        ValueError: if there is no such recipe, the file is not a YAML mapping, a key is unknown,
+            or a value is of the wrong kind or out of range; the file is named.
+    """
+    path = _find(source)
+    try:
+        return parse_recipe(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def parse_recipe(values: Any) -> Recipe:
+    """Return the recipe a YAML mapping describes; keys that are absent keep their default.
+
+    Raises:
+        ValueError: as `load_recipe`.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(
+            f"a recipe is a mapping of names to values, such as `steps: 2000`; got {values!r}"
+        )
+    defaults = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    for key in values:
+        if key not in defaults:
+            nearest = difflib.get_close_matches(str(key), defaults, n=1, cutoff=0)
+            raise ValueError(
+                f"unknown key {key!r}; did you mean {nearest[0]!r}? Known: {', '.join(defaults)}"
+            )
+    return Recipe(**{key: _as_float(value, defaults[key]) for key, value in values.items()})
+
+
+def _find(source: str | Path) -> Path:
+    """Return the file of a recipe given by name or by path."""
+    path = Path(source)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.is_file():
+            raise ValueError(f"there is no recipe file {path}; check the path")
+        return path
+    names = sorted(recipe.stem for recipe in RECIPES.glob("*.yaml"))
+    if str(source) not in names:
+        raise ValueError(
+            f"there is no recipe {str(source)!r}; expected one of {', '.join(names)}, or a path "
+            "that ends in .yaml"
+        )
+    return RECIPES / f"{source}.yaml"
+
+
+def _as_float(value: Any, default: Any) -> Any:
+    """Read what YAML 1.1 takes for text or an integer where a float is meant: `3e-4`, `1`."""
+    if not isinstance(default, float) or isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def _check_number(name: str, value: Any, default: Any) -> None:
+    """Raise ValueError unless the value is a number of the default's kind and in range."""
+    whole = isinstance(default, int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        kind = "a whole number" if whole else "a number"
+        raise ValueError(f"{name} is {value!r}; expected {kind}, such as {default}")
+    if not math.isfinite(value) or value < 0 or (value == 0 and name not in ZERO_ALLOWED):
+        bound = "at least 0" if name in ZERO_ALLOWED else "above 0"
+        raise ValueError(f"{name} is {value}; expected a finite number {bound}")
