@@ -1,0 +1,12 @@
+"""One Qdrant collection of documents that LangChain and LlamaIndex both read and write."""
+
+from __future__ import annotations
+
+from llm2vec_gen_rag.errors import require_extra
+
+require_extra("qdrant", "qdrant_client")
+
+from llm2vec_gen_rag.qdrant.collection import DocumentCollection  # noqa: E402
+from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport  # noqa: E402
+
+__all__ = ["Document", "DocumentCollection", "Hit", "IndexReport"]

@@ -1,0 +1,276 @@
+"""`DocumentCollection`: one Qdrant collection, bound to the model that wrote it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence, Sized
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, cast
+
+from qdrant_client import QdrantClient
+from tqdm import tqdm
+
+from llm2vec_gen_rag.qdrant import indexing, searching
+from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
+from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
+from llm2vec_gen_rag.qdrant.identity import claim
+from llm2vec_gen_rag.qdrant.payload import TEXT_KEY
+
+if TYPE_CHECKING:
+    from langchain_qdrant import QdrantVectorStore as LangChainStore
+    from llama_index.vector_stores.qdrant import QdrantVectorStore as LlamaIndexStore
+
+    from llm2vec_gen_rag.model import LLM2VecGen
+    from llm2vec_gen_rag.qdrant.searching import Where
+
+
+class DocumentCollection:
+    """Documents in Qdrant, found by the answer that a query asks for.
+
+    One collection serves this class, LangChain's `QdrantVectorStore` and LlamaIndex's: what one
+    writes, the others find, return and filter. It remembers the model and the instructions that
+    wrote it, and opens for no other.
+
+    Several threads may use one collection. A folder belongs to one process at a time.
+
+    Warning:
+        In a folder, qdrant-client stores points as pickles, and reading a pickle can run code:
+        never open a folder that you do not trust.
+
+    Args:
+        client: A Qdrant client, which you close yourself. See `open` for the usual way in.
+        name: The collection. It is created, with cosine distance, where there is none.
+        model: The model that embeds its documents and queries.
+
+    Raises:
+        CollectionMismatchError: The collection was written by another model, with other
+            instructions, or by something else.
+        CollectionError: The server does not answer.
+    """
+
+    def __init__(self, client: QdrantClient, name: str, model: LLM2VecGen) -> None:
+        self._client = cast("QdrantClient", CollectionClient(client, name))
+        self._name = name
+        self._model = model
+        claim(self._client, name, model)
+
+    @classmethod
+    def open(
+        cls,
+        location: str | os.PathLike[str],
+        name: str,
+        model: LLM2VecGen,
+        *,
+        api_key: str | None = None,
+    ) -> DocumentCollection:
+        """Open a collection where it lives, creating it there when it is new.
+
+        Args:
+            location: ``":memory:"``, a folder, or a server's URL.
+            name: The collection.
+            model: The model that embeds its documents and queries.
+            api_key: The server's key.
+
+        Raises:
+            ValueError: The location is none of the three, or a key came without a server.
+            CollectionMismatchError: Another model wrote the collection.
+            CollectionError: The server does not answer, or the folder is in use.
+        """
+        client = connect(location, api_key)
+        try:
+            return cls(client, name, model)
+        except BaseException:
+            client.close()
+            raise
+
+    def close(self) -> None:
+        """Close the client: a folder becomes free for another process."""
+        self._client.close()
+
+    def __enter__(self) -> DocumentCollection:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def client(self) -> QdrantClient:
+        """The collection's client; points upserted through it get both frameworks' payloads."""
+        return self._client
+
+    @property
+    def name(self) -> str:
+        """The collection's name in Qdrant."""
+        return self._name
+
+    @property
+    def model(self) -> LLM2VecGen:
+        """The model that embeds this collection's documents and queries."""
+        return self._model
+
+    def count(self) -> int:
+        """How many documents the collection holds."""
+        return int(self._client.count(self._name).count)
+
+    def index(
+        self,
+        documents: Iterable[Document],
+        *,
+        source: str = "",
+        batch_size: int = 128,
+        show_progress: bool = False,
+    ) -> IndexReport:
+        """Add the documents that are new, replace those that changed, leave the rest alone.
+
+        The iterable is read as it goes, so it may be longer than memory. Running again changes
+        nothing; running again after a kill finishes the work.
+
+        Args:
+            documents: What to index. Texts longer than the model's ``max_length`` are found by
+                their beginning only; see `Document`.
+            source: Where they come from, such as a folder's path, for `sync`.
+            batch_size: Documents looked up, embedded and written together.
+            show_progress: Show a progress bar.
+
+        Raises:
+            ValueError: ``batch_size`` is below 1.
+        """
+        return self._index(documents, source, batch_size, show_progress, seen=None)
+
+    def sync(
+        self,
+        documents: Iterable[Document],
+        *,
+        source: str = "",
+        batch_size: int = 128,
+        show_progress: bool = False,
+    ) -> IndexReport:
+        """`index`, then remove what ``source`` no longer holds.
+
+        Afterwards the collection has, of this source, exactly these documents: none of them means
+        that all of the source's go. Other sources, and what the frameworks' stores added, stay.
+        If reading ``documents`` fails, nothing is removed.
+        """
+        seen: set[str] = set()
+        report = self._index(documents, source, batch_size, show_progress, seen=seen)
+        removed = indexing.prune(self._client, self._name, source, seen)
+        return report + IndexReport(removed=removed)
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """Delete every document whose `Hit.id` is one of ``ids``; unknown ids are no error."""
+        indexing.delete(self._client, self._name, ids)
+
+    def adopt(self) -> int:
+        """Complete the points that a framework's store wrote through a client of its own.
+
+        Stores from `as_langchain` and `as_llama_index` write complete points and need no adopting;
+        a store that you built on another client writes the half that only its framework reads.
+
+        Returns:
+            How many points were completed.
+        """
+        return indexing.adopt(self._client, self._name)
+
+    def search(
+        self, query: str, k: int = 10, *, filter: Where | None = None, task: str = "retrieval"
+    ) -> list[Hit]:
+        """The ``k`` documents nearest to what would answer the query, best first.
+
+        Args:
+            query: A question, or any text to search by.
+            k: The most hits to return.
+            filter: Metadata that hits must have, as ``{"lang": "en"}``, or a Qdrant filter on
+                ``metadata.lang``.
+            task: Which of the model's query instructions to use.
+
+        Raises:
+            ValueError: ``k`` is below 1, or the model knows no such task.
+        """
+        return self.search_many([query], k, filter=filter, task=task)[0]
+
+    def search_many(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        filter: Where | None = None,
+        task: str = "retrieval",
+    ) -> list[list[Hit]]:
+        """`search` for each query, embedded in one call and sent in one request."""
+        _check_positive("k", k)
+        if not queries:
+            return []
+        vectors = self._model.encode_query(list(queries), task=task)
+        return searching.nearest(self._client, self._name, vectors, k, filter)
+
+    def hybrid_search(
+        self, query: str, k: int = 10, *, filter: Where | None = None, task: str = "retrieval"
+    ) -> list[Hit]:
+        """`search` and BM25 over the words, fused by reciprocal rank.
+
+        For queries that carry names, codes or numbers which a meaning does not keep. The score of
+        a hit is the sum of its reciprocal ranks, and no similarity.
+        """
+        _check_positive("k", k)
+        vector = self._model.encode_query(query, task=task)
+        return searching.fused(self._client, self._name, query, vector, k, filter)
+
+    def as_langchain(self) -> LangChainStore:
+        """LangChain's own Qdrant vector store, on this collection and with its model."""
+        _require_store("langchain_qdrant", "langchain-qdrant")
+        from langchain_qdrant import QdrantVectorStore
+
+        from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
+
+        return QdrantVectorStore(
+            client=self._client,
+            collection_name=self._name,
+            embedding=LLM2VecGenEmbeddings(model=self._model),
+            validate_collection_config=False,  # `claim` has checked, without embedding
+        )
+
+    def as_llama_index(self) -> LlamaIndexStore:
+        """LlamaIndex's own Qdrant vector store, on this collection.
+
+        LlamaIndex embeds outside its stores: give the index that you build on this one
+        ``embed_model=LLM2VecGenEmbedding(model=collection.model)``.
+        """
+        _require_store("llama_index.vector_stores", "llama-index-vector-stores-qdrant")
+        from llama_index.vector_stores.qdrant import QdrantVectorStore
+
+        return QdrantVectorStore(collection_name=self._name, client=self._client, text_key=TEXT_KEY)
+
+    def _index(
+        self,
+        documents: Iterable[Document],
+        source: str,
+        batch_size: int,
+        show_progress: bool,
+        *,
+        seen: set[str] | None,
+    ) -> IndexReport:
+        _check_positive("batch_size", batch_size)
+        report = IndexReport()
+        total = len(documents) if isinstance(documents, Sized) else None
+        with tqdm(total=total, desc="Indexing", unit="doc", disable=not show_progress) as bar:
+            for batch in indexing.batches(documents, batch_size):
+                report += indexing.index_batch(
+                    self._client, self._name, self._model.encode_document, batch, source
+                )
+                if seen is not None:
+                    seen.update(document.point_id for document in batch)
+                bar.update(len(batch))
+        return report
+
+
+def _check_positive(what: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{what} is {value}; expected 1 or more.")
+
+
+def _require_store(module: str, distribution: str) -> None:
+    if find_spec(module) is None:
+        raise ImportError(
+            f"The framework's own Qdrant store is not installed. Run: pip install {distribution}",
+            name=module,
+        )

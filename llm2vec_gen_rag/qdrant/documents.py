@@ -1,0 +1,135 @@
+"""What goes into a collection, what a search gives back, and what indexing did."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid5
+
+# Fixed for ever: point ids are derived from it, and other ids would index every document twice.
+_POINT_IDS = UUID("5b0c7c0e-6a55-5d5c-9d3e-0f6b2f6a7d11")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text to find, embedded whole: cut long texts into passages before you index them.
+
+    The model reads the first tokens of a text up to its ``max_length`` (512, the response tokens
+    included); what follows is stored and shown, but cannot be found by its meaning.
+
+    Attributes:
+        text: The text, stored byte for byte.
+        id: A name that stays the same when the text changes, such as ``"notes/trip.md#3"``. It is
+            unique in its collection. Without one, the text is its own name.
+        metadata: JSON values; both frameworks return and filter by them.
+
+    Raises:
+        ValueError: The text, the id or the metadata is not what JSON can hold.
+    """
+
+    text: str
+    id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse here what a store or a framework would refuse much later, in its own words."""
+        _check_string("text", self.text, self.id)
+        if self.id is not None:
+            _check_string("id", self.id, self.id)
+        try:
+            json.dumps(dict(self.metadata), allow_nan=False, ensure_ascii=False).encode()
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"metadata of document {self.id!r} is not JSON ({error}); expected a mapping of "
+                "names to strings, finite numbers, booleans, None, lists and mappings of these."
+            ) from error
+
+    @property
+    def point_id(self) -> str:
+        """The Qdrant point id: a UUID derived from the id, or from the text where there is none."""
+        name = f"text:{self.text}" if self.id is None else f"id:{self.id}"
+        return str(uuid5(_POINT_IDS, name))
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Two digests that tell an unchanged document from a changed one, and why it changed.
+
+    Attributes:
+        text: Digest of the text alone; while it stays, the stored vector stays.
+        content: Digest of all that is stored: text, metadata and source.
+    """
+
+    text: str
+    content: str
+
+    @classmethod
+    def of(cls, document: Document, source: str) -> Stamp:
+        """The stamp of a document that comes from ``source``."""
+        content = json.dumps([document.text, dict(document.metadata), source], sort_keys=True)
+        return cls(text=_digest(document.text), content=_digest(content))
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One search result.
+
+    Attributes:
+        id: The document's own id; the point's id where the document had none.
+        score: Cosine similarity in [-1, 1]; after `hybrid_search`, the fused rank score.
+        text: The document's text.
+        metadata: The document's metadata.
+    """
+
+    id: str
+    score: float
+    text: str
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What indexing did, in documents.
+
+    Attributes:
+        added: New to the collection.
+        replaced: Already there with another text or other metadata. Only a changed text is
+            embedded again.
+        unchanged: Already there, untouched.
+        removed: Deleted because their source no longer holds them (`DocumentCollection.sync`).
+    """
+
+    added: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    removed: int = 0
+
+    def __add__(self, other: IndexReport) -> IndexReport:
+        return IndexReport(
+            added=self.added + other.added,
+            replaced=self.replaced + other.replaced,
+            unchanged=self.unchanged + other.unchanged,
+            removed=self.removed + other.removed,
+        )
+
+
+def _check_string(what: str, value: object, document_id: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(
+            f"{what} of document {document_id!r} is a {type(value).__name__}; expected a str."
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{what} of document {document_id!r} holds a lone surrogate at position {error.start}, "
+            "which neither JSON nor the frameworks' documents can carry; decode the file with its "
+            "own encoding, or with errors='replace'."
+        ) from error
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,184 @@
+"""Documents into points: only what is new or changed is embedded, and a second run changes nothing.
+
+Every batch is complete in itself: looked up, embedded, written, waited for. A run that is killed
+leaves whole points behind, and the next run finds them by their ids and stamps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from qdrant_client import QdrantClient, models
+
+from llm2vec_gen_rag.qdrant.documents import Document, IndexReport, Stamp
+from llm2vec_gen_rag.qdrant.payload import (
+    NODE_KEY,
+    SOURCE_KEY,
+    STAMP_KEY,
+    TEXT_KEY,
+    document_payload,
+    read_stamp,
+)
+
+Embed: TypeAlias = Callable[[list[str]], npt.NDArray[np.float32]]
+Item = TypeVar("Item")
+
+_PAGE = 256  # points a request
+_LARGEST_ID = 2**64 - 1
+
+
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of ``size``, read only as far as they are asked for."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def index_batch(
+    client: QdrantClient, name: str, embed: Embed, documents: Sequence[Document], source: str
+) -> IndexReport:
+    """Write the documents that are new or changed.
+
+    Where one id occurs twice, the later document replaces the earlier one.
+
+    Args:
+        client: The collection's client.
+        name: The collection.
+        embed: Texts to vectors, shape (texts, dimension).
+        documents: One batch, embedded in one call.
+        source: Where the documents come from.
+    """
+    stored = _stored_stamps(client, name, {document.point_id for document in documents})
+    known = dict(stored)
+    changed: dict[str, Document] = {}
+    report = IndexReport()
+    for document in documents:
+        stamp = Stamp.of(document, source)
+        before = known.get(document.point_id)
+        if before == stamp:
+            report += IndexReport(unchanged=1)
+            continue
+        report += IndexReport(added=1) if before is None else IndexReport(replaced=1)
+        known[document.point_id] = stamp
+        changed[document.point_id] = document
+
+    def same_text(document: Document) -> bool:
+        before = stored.get(document.point_id)
+        return before is not None and before.text == known[document.point_id].text
+
+    _rewrite_payloads(client, name, [d for d in changed.values() if same_text(d)], source)
+    _write_points(client, name, embed, [d for d in changed.values() if not same_text(d)], source)
+    return report
+
+
+def prune(client: QdrantClient, name: str, source: str, seen: set[str]) -> int:
+    """Delete the points of ``source`` whose ids were not seen; returns how many."""
+    of_source = models.Filter(
+        must=[models.FieldCondition(key=SOURCE_KEY, match=models.MatchValue(value=source))]
+    )
+    stored = (str(record.id) for record in _scroll(client, name, of_source, with_payload=False))
+    vanished: list[models.ExtendedPointId] = [pid for pid in stored if pid not in seen]
+    for start in range(0, len(vanished), _PAGE):
+        client.delete(name, models.PointIdsList(points=vanished[start : start + _PAGE]))
+    return len(vanished)
+
+
+def delete(client: QdrantClient, name: str, document_ids: Iterable[str]) -> None:
+    """Delete the points whose hits have these ids; unknown ids are no error."""
+    points = [point for document_id in document_ids for point in _point_ids(document_id)]
+    client.delete(name, models.PointIdsList(points=points))
+
+
+def adopt(client: QdrantClient, name: str) -> int:
+    """Complete the points that lack a half; ``client`` completes what is upserted through it."""
+    lacks_a_half = models.Filter(
+        should=[
+            models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
+            for key in (TEXT_KEY, NODE_KEY)
+        ]
+    )
+    records = _scroll(client, name, lacks_a_half, with_payload=True, with_vectors=True)
+    known = (r for r in records if r.payload and r.payload.keys() & {TEXT_KEY, NODE_KEY})
+    adopted = 0
+    for page in batches(known, _PAGE):
+        client.upsert(name, [_as_point(record) for record in page])
+        adopted += len(page)
+    return adopted
+
+
+def _scroll(
+    client: QdrantClient, name: str, where: models.Filter, **options: Any
+) -> Iterator[models.Record]:
+    """The points that pass a filter, read as far as they are asked for, in the order of ids."""
+    offset: Any = None
+    while True:
+        records, offset = client.scroll(
+            name, scroll_filter=where, limit=_PAGE, offset=offset, **options
+        )
+        yield from records
+        if offset is None:
+            return
+
+
+def _as_point(record: models.Record) -> models.PointStruct:
+    vector: Any = record.vector  # typed as what is read, which is what may be written
+    return models.PointStruct(id=record.id, vector=vector, payload=record.payload)
+
+
+def _point_ids(document_id: str) -> list[models.ExtendedPointId]:
+    """The points that a hit's id can stand for: one of ours, or a framework's own."""
+    ids: list[models.ExtendedPointId] = [Document(text="", id=document_id).point_id]
+    if document_id.isdecimal() and int(document_id) <= _LARGEST_ID:
+        ids.append(int(document_id))
+    with suppress(ValueError):  # most ids are no UUIDs
+        ids.append(str(UUID(document_id)))
+    return ids
+
+
+def _stored_stamps(client: QdrantClient, name: str, ids: set[str]) -> dict[str, Stamp]:
+    records = client.retrieve(name, sorted(ids), with_payload=[STAMP_KEY])
+    stamps = {str(record.id): read_stamp(record.payload or {}) for record in records}
+    return {point_id: stamp for point_id, stamp in stamps.items() if stamp is not None}
+
+
+def _write_points(
+    client: QdrantClient, name: str, embed: Embed, documents: Sequence[Document], source: str
+) -> None:
+    if not documents:
+        return
+    vectors = embed([document.text for document in documents])
+    client.upsert(
+        name,
+        [
+            models.PointStruct(
+                id=document.point_id,
+                vector=vector.tolist(),
+                payload=document_payload(document, source),
+            )
+            for document, vector in zip(documents, vectors, strict=True)
+        ],
+    )
+
+
+def _rewrite_payloads(
+    client: QdrantClient, name: str, documents: Sequence[Document], source: str
+) -> None:
+    if not documents:
+        return
+    client.batch_update_points(
+        name,
+        [
+            models.OverwritePayloadOperation(
+                overwrite_payload=models.SetPayload(
+                    payload=document_payload(document, source), points=[document.point_id]
+                )
+            )
+            for document in documents
+        ],
+    )

@@ -1,0 +1,128 @@
+"""The payload that both frameworks read: LangChain's half, LlamaIndex's half, and our own stamp.
+
+LangChain keeps ``page_content`` and a nested ``metadata``. LlamaIndex keeps the metadata flat, for
+its filters, beside a whole node as JSON in ``_node_content``. Alone, each is opaque to the other:
+LangChain finds an empty text in a point that LlamaIndex wrote. A complete payload has both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from llm2vec_gen_rag.qdrant.documents import Document, Stamp
+
+TEXT_KEY = "page_content"  # langchain_qdrant.QdrantVectorStore.CONTENT_KEY
+METADATA_KEY = "metadata"  # langchain_qdrant.QdrantVectorStore.METADATA_KEY
+NODE_KEY = "_node_content"  # llama_index.core.vector_stores.utils.node_to_metadata_dict
+STAMP_KEY = "_llm2vec_gen"
+SOURCE_KEY = f"{STAMP_KEY}.source"
+
+_NODE_TYPE_KEY = "_node_type"
+# LlamaIndex writes the parent document's id under three names; its store deletes by the second.
+PARENT_KEY = "doc_id"
+_PARENT_KEYS = ("document_id", PARENT_KEY, "ref_doc_id")
+_RESERVED = {TEXT_KEY, METADATA_KEY, NODE_KEY, STAMP_KEY, _NODE_TYPE_KEY, *_PARENT_KEYS}
+
+
+def document_payload(document: Document, source: str) -> dict[str, Any]:
+    """The complete payload of a document that comes from ``source``."""
+    stamp = Stamp.of(document, source)
+    payload = {
+        TEXT_KEY: document.text,
+        METADATA_KEY: dict(document.metadata),
+        STAMP_KEY: {
+            "id": document.point_id if document.id is None else document.id,
+            "source": source,
+            "text": stamp.text,
+            "content": stamp.content,
+        },
+    }
+    return complete_payload(document.point_id, payload)
+
+
+def complete_payload(point_id: int | str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The payload with the half that a framework's own store left out.
+
+    A payload that has both halves, or neither, comes back as it is.
+
+    Args:
+        point_id: The point's id, which becomes the id of the LlamaIndex node.
+        payload: What the point holds, or is about to hold.
+    """
+    complete = dict(payload)
+    if TEXT_KEY not in complete and NODE_KEY in complete:
+        node = json.loads(complete[NODE_KEY])
+        complete[TEXT_KEY] = _node_text(node)
+        complete[METADATA_KEY] = node.get("metadata") or {}
+    elif TEXT_KEY in complete and NODE_KEY not in complete:
+        complete.update(_node_half(point_id, complete))
+    return complete
+
+
+def read_payload(point_id: int | str, payload: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Text and metadata of a point, whichever framework wrote it."""
+    complete = complete_payload(point_id, payload)
+    return complete.get(TEXT_KEY) or "", complete.get(METADATA_KEY) or {}
+
+
+def read_id(point_id: int | str, payload: Mapping[str, Any]) -> str:
+    """The document's own id, or the point's where a framework's own store wrote it."""
+    return str(payload.get(STAMP_KEY, {}).get("id", point_id))
+
+
+def read_stamp(payload: Mapping[str, Any]) -> Stamp | None:
+    """The stamp of a point; None where a framework's own store wrote it."""
+    stamp = payload.get(STAMP_KEY)
+    return None if stamp is None else Stamp(text=stamp["text"], content=stamp["content"])
+
+
+def _node_half(point_id: int | str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What LlamaIndex's `node_to_metadata_dict` gives for this text, without importing it."""
+    metadata = payload.get(METADATA_KEY) or {}
+    parent = read_id(point_id, payload)
+    # A name that a payload key already has stays out of the flat copy: it cannot be filtered by
+    # from LlamaIndex, but it is in the node and in LangChain's half.
+    flat = {name: value for name, value in metadata.items() if name not in _RESERVED}
+    node = _text_node(str(point_id), payload.get(TEXT_KEY) or "", metadata, parent)
+    return {
+        **flat,
+        # LangChain allows metadata that JSON does not know, such as dates
+        NODE_KEY: json.dumps(node, ensure_ascii=False, default=str),
+        _NODE_TYPE_KEY: "TextNode",
+        **dict.fromkeys(_PARENT_KEYS, parent),
+    }
+
+
+def _text_node(node_id: str, text: str, metadata: Mapping[str, Any], parent: str) -> dict[str, Any]:
+    """The JSON of `llama_index.core.schema.TextNode`, defaults written out as it writes them."""
+    source: dict[str, Any] = {
+        "node_id": parent,
+        "node_type": None,
+        "metadata": {},
+        "hash": None,
+        "class_name": "RelatedNodeInfo",
+    }
+    return {
+        "id_": node_id,
+        "embedding": None,
+        "metadata": dict(metadata),
+        "excluded_embed_metadata_keys": [],
+        "excluded_llm_metadata_keys": [],
+        "relationships": {"1": source},  # NodeRelationship.SOURCE
+        "metadata_template": "{key}: {value}",
+        "metadata_separator": "\n",
+        "text": text,
+        "mimetype": "text/plain",
+        "start_char_idx": None,
+        "end_char_idx": None,
+        "text_template": "{metadata_str}\n\n{content}",
+        "class_name": "TextNode",
+    }
+
+
+def _node_text(node: Mapping[str, Any]) -> str:
+    """The text of a node: older kinds hold it as `text`, newer ones as a `text_resource`."""
+    resource = node.get("text_resource") or {}
+    return str(node.get("text") or resource.get("text") or "")

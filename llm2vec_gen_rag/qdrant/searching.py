@@ -1,0 +1,80 @@
+"""Queries in Qdrant's terms, and Qdrant's points as hits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from qdrant_client import QdrantClient, models
+
+from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR, query_vector
+from llm2vec_gen_rag.qdrant.documents import Hit
+from llm2vec_gen_rag.qdrant.payload import METADATA_KEY, read_id, read_payload
+
+Where: TypeAlias = models.Filter | Mapping[str, str | int | bool]
+
+
+def nearest(
+    client: QdrantClient,
+    name: str,
+    vectors: npt.NDArray[np.float32],
+    k: int,
+    where: Where | None,
+) -> list[list[Hit]]:
+    """The hits of each query vector, best first, in one request.
+
+    Args:
+        client: The collection's client.
+        name: The collection.
+        vectors: Query vectors, shape (queries, dimension).
+        k: The most hits for each.
+        where: What hits must have.
+    """
+    requests = [
+        models.QueryRequest(
+            query=vector.tolist(), limit=k, filter=_to_filter(where), with_payload=True
+        )
+        for vector in vectors
+    ]
+    responses = client.query_batch_points(name, requests)
+    return [[_to_hit(point) for point in response.points] for response in responses]
+
+
+def fused(
+    client: QdrantClient,
+    name: str,
+    query: str,
+    vector: npt.NDArray[np.float32],
+    k: int,
+    where: Where | None,
+) -> list[Hit]:
+    """The hits of a query's vector, shape (dimension,), and of its words, by reciprocal rank."""
+    condition = _to_filter(where)
+    ranked = [models.Prefetch(query=vector.tolist(), filter=condition, limit=k)]
+    words = query_vector(query)
+    if words.indices:
+        ranked.append(models.Prefetch(query=words, using=SPARSE_VECTOR, filter=condition, limit=k))
+    fusion = models.FusionQuery(fusion=models.Fusion.RRF)
+    points = client.query_points(name, query=fusion, prefetch=ranked, limit=k).points
+    return [_to_hit(point) for point in points]
+
+
+def _to_filter(where: Where | None) -> models.Filter | None:
+    if where is None or isinstance(where, models.Filter):
+        return where
+    return models.Filter(
+        must=[
+            models.FieldCondition(
+                key=f"{METADATA_KEY}.{name}", match=models.MatchValue(value=value)
+            )
+            for name, value in where.items()
+        ]
+    )
+
+
+def _to_hit(point: Any) -> Hit:
+    payload = point.payload or {}
+    text, metadata = read_payload(point.id, payload)
+    return Hit(read_id(point.id, payload), point.score, text, metadata)
