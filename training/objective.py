@@ -20,10 +20,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from llm2vec_gen_rag.encoder import response_states, token_ids
+from llm2vec_gen_rag.encoder import last_hidden_states, soft_prompts
 from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
 
-IGNORED = -100
+PADDING = -1
 
 
 @dataclass(frozen=True)
@@ -42,30 +43,8 @@ class StepLosses:
 class TokenPair:
     """A question and its answer as token ids, the answer closed by the end-of-sequence token."""
 
-    question: list[int]
-    answer: list[int]
-
-
-@dataclass(frozen=True)
-class PairBatch:
-    """Token pairs padded to tensors on one device.
-
-    Attributes:
-        question_ids: (batch, question tokens), padded on the left.
-        question_mask: (batch, question tokens), 1 at real tokens.
-        labels: (batch, answer tokens), padded on the right with -100. Behind a causal model nothing
-            that comes before padding can see it, so the answers need no attention mask.
-    """
-
-    question_ids: Tensor
-    question_mask: Tensor
-    labels: Tensor
-
-    def to(self, device: torch.device) -> PairBatch:
-        """Return the batch on another device."""
-        return PairBatch(
-            self.question_ids.to(device), self.question_mask.to(device), self.labels.to(device)
-        )
+    question: TokenIds
+    answer: TokenIds
 
 
 def reconstruction_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -83,26 +62,25 @@ def alignment_loss(embedding: Tensor, teacher: Tensor) -> Tensor:
     return F.mse_loss(embedding.float(), teacher.float())
 
 
-def batch_losses(model: LLM2VecGen, batch: PairBatch, teacher: Tensor) -> StepLosses:
+def pair_losses(model: LLM2VecGen, pairs: Sequence[TokenPair], teacher: Tensor) -> StepLosses:
     """Return the losses of a batch of token pairs.
 
     The question is read without gradient and only its key-value cache is kept; gradient flows
     through the response tokens that follow it, and through the answer behind the soft prompts.
-    Projections, pooling and losses are float32 under any autocast.
+    Projections and losses are float32 under any autocast.
 
     Args:
         model: the model in training; its backbone must not require gradient.
-        batch: token pairs from `collate`, on the device of the model.
-        teacher: (batch, dimension) teacher vectors of the answers, on the same device.
+        pairs: the token pairs, best of similar length.
+        teacher: (batch, dimension) teacher vectors of the answers, on the device of the heads.
     """
-    states = response_states(model, batch.question_ids, batch.question_mask)
+    states = last_hidden_states(model, [pair.question for pair in pairs])
     with torch.autocast(states.device.type, enabled=False):
-        soft_prompts = model.reconstruction(states.float())
+        prompts = soft_prompts(model, states)
         # the head is linear, so the mean of its outputs is its output of the mean
-        embedding = model.alignment(soft_prompts.mean(dim=1))
-    logits, labels = _answer_logits(model, soft_prompts, batch.labels)
-    with torch.autocast(states.device.type, enabled=False):
-        return StepLosses(reconstruction_loss(logits, labels), alignment_loss(embedding, teacher))
+        embedding = model.alignment(prompts.mean(dim=1))
+    logits, labels = _answer_logits(model, prompts, [pair.answer for pair in pairs])
+    return StepLosses(reconstruction_loss(logits, labels), alignment_loss(embedding, teacher))
 
 
 def step_losses(
@@ -129,9 +107,9 @@ def step_losses(
     """
     check_pairs(questions, answers)
     vectors = check_teacher(teacher, (len(questions), model.dimension))
-    device = model.response_tokens.device
+    device = model.alignment.weight.device
     pairs = tokenize_pairs(model, questions, answers, max_length=max_length)
-    return batch_losses(model, collate(pairs).to(device), vectors.to(device))
+    return pair_losses(model, pairs, vectors.to(device))
 
 
 def check_pairs(questions: Sequence[str], answers: Sequence[str]) -> None:
@@ -148,9 +126,7 @@ def check_pairs(questions: Sequence[str], answers: Sequence[str]) -> None:
         raise ValueError("got no questions; expected at least one question with its answer")
 
 
-def check_teacher(
-    teacher: Tensor | npt.NDArray[np.floating], expected: tuple[int, int]
-) -> Tensor:
+def check_teacher(teacher: Tensor | npt.NDArray[np.floating], expected: tuple[int, int]) -> Tensor:
     """Return teacher vectors as a float32 tensor.
 
     Raises:
@@ -172,43 +148,39 @@ def tokenize_pairs(
     model: LLM2VecGen, questions: Sequence[str], answers: Sequence[str], *, max_length: int
 ) -> list[TokenPair]:
     """Return the token ids of each pair; an answer carries the tokenizer's BOS, if any, and EOS."""
-    tokenizer = model.tokenizer
+    eos = model.tokenizer.eos_token_id
+    if eos is None:
+        raise ValueError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
     question_length = max_length - len(model.response_tokens)
     if question_length < 1:
         raise ValueError(
             f"max_length is {max_length}; expected more than {len(model.response_tokens)}, the "
             "response tokens that follow a question"
         )
-    question_ids = token_ids(tokenizer, questions)
-    answer_ids = token_ids(tokenizer, answers)
+    tokenizer = TextTokenizer(model.tokenizer)
+    question_ids = tokenizer.token_ids(questions, max_tokens=question_length)
+    answer_ids = tokenizer.token_ids(answers)
     return [
-        TokenPair(question[:question_length], [*answer, tokenizer.eos_token_id][:max_length])
+        TokenPair(question, np.append(answer, eos)[:max_length])
         for question, answer in zip(question_ids, answer_ids, strict=True)
     ]
 
 
-def collate(pairs: Sequence[TokenPair]) -> PairBatch:
-    """Return the pairs as one padded batch on the CPU."""
-    longest = max(len(pair.question) for pair in pairs)
-    padding = [longest - len(pair.question) for pair in pairs]
-    labels = [torch.tensor(pair.answer) for pair in pairs]
-    ids = [[0] * n + pair.question for n, pair in zip(padding, pairs, strict=True)]
-    mask = [[0] * n + [1] * (longest - n) for n in padding]
-    return PairBatch(
-        question_ids=torch.tensor(ids, dtype=torch.long).reshape(len(pairs), longest),
-        question_mask=torch.tensor(mask, dtype=torch.long).reshape(len(pairs), longest),
-        labels=pad_sequence(labels, batch_first=True, padding_value=IGNORED),
-    )
-
-
 def _answer_logits(
-    model: LLM2VecGen, soft_prompts: Tensor, labels: Tensor
+    model: LLM2VecGen, prompts: Tensor, answers: Sequence[TokenIds]
 ) -> tuple[Tensor, Tensor]:
-    """Return the LLM's logits at the answer tokens alone, and those tokens, both flat."""
-    real = labels != IGNORED
-    answers = model.backbone.get_input_embeddings()(labels.clamp(min=0))
+    """Return the LLM's logits at the answer tokens alone, and those tokens, both flat.
+
+    Answers are padded on the right: behind a causal model nothing in front of the padding sees it,
+    so no attention mask is needed.
+    """
+    embedding = model.backbone.get_input_embeddings()
+    rows = [torch.from_numpy(answer) for answer in answers]
+    labels = pad_sequence(rows, batch_first=True, padding_value=PADDING).to(prompts.device)
+    real = labels != PADDING
     # position K-1, the last soft prompt, predicts the first token; the last token predicts none
-    inputs = torch.cat([soft_prompts.to(answers.dtype), answers[:, :-1]], dim=1)
+    read = embedding(labels[:, :-1].clamp(min=0))
+    inputs = torch.cat([prompts.to(read.dtype), read], dim=1)
     states = model.backbone.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
-    at_answers = states[:, soft_prompts.shape[1] - 1 :][real]
+    at_answers = states[:, prompts.shape[1] - 1 :][real]
     return model.backbone.get_output_embeddings()(at_answers), labels[real]
