@@ -7,11 +7,16 @@ from collections.abc import Iterable, Sequence, Sized
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
-from qdrant_client import QdrantClient
+from qdrant_client import AsyncQdrantClient, QdrantClient
 from tqdm import tqdm
 
 from llm2vec_gen_rag.qdrant import indexing, searching
-from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
+from llm2vec_gen_rag.qdrant.connection import (
+    AsyncCollectionClient,
+    CollectionClient,
+    connect,
+    hasten_commits,
+)
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
 from llm2vec_gen_rag.qdrant.identity import claim
 from llm2vec_gen_rag.qdrant.payload import TEXT_KEY
@@ -78,10 +83,12 @@ class DocumentCollection:
         """
         client = connect(location, api_key)
         try:
-            return cls(client, name, model)
+            collection = cls(client, name, model)
+            hasten_commits(client, name)
         except BaseException:
             client.close()
             raise
+        return collection
 
     def close(self) -> None:
         """Close the client: a folder becomes free for another process."""
@@ -238,7 +245,12 @@ class DocumentCollection:
         _require_store("llama_index.vector_stores", "llama-index-vector-stores-qdrant")
         from llama_index.vector_stores.qdrant import QdrantVectorStore
 
-        return QdrantVectorStore(collection_name=self._name, client=self._client, text_key=TEXT_KEY)
+        return QdrantVectorStore(
+            collection_name=self._name,
+            client=self._client,
+            aclient=cast("AsyncQdrantClient", AsyncCollectionClient(self._client)),
+            text_key=TEXT_KEY,
+        )
 
     def _index(
         self,

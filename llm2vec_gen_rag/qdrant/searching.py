@@ -13,6 +13,9 @@ from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR, query_vector
 from llm2vec_gen_rag.qdrant.documents import Hit
 from llm2vec_gen_rag.qdrant.payload import METADATA_KEY, read_id, read_payload
 
+# Rankings cut short tie: each one's first would score the same, agreed upon or not.
+_FUSED_DEPTH = 50
+
 Where: TypeAlias = models.Filter | Mapping[str, str | int | bool]
 
 
@@ -52,10 +55,13 @@ def fused(
 ) -> list[Hit]:
     """The hits of a query's vector, shape (dimension,), and of its words, by reciprocal rank."""
     condition = _to_filter(where)
-    ranked = [models.Prefetch(query=vector.tolist(), filter=condition, limit=k)]
+    depth = max(k, _FUSED_DEPTH)
+    ranked = [models.Prefetch(query=vector.tolist(), filter=condition, limit=depth)]
     words = query_vector(query)
     if words.indices:
-        ranked.append(models.Prefetch(query=words, using=SPARSE_VECTOR, filter=condition, limit=k))
+        ranked.append(
+            models.Prefetch(query=words, using=SPARSE_VECTOR, filter=condition, limit=depth)
+        )
     fusion = models.FusionQuery(fusion=models.Fusion.RRF)
     points = client.query_points(name, query=fusion, prefetch=ranked, limit=k).points
     return [_to_hit(point) for point in points]
