@@ -1,0 +1,50 @@
+"""Check what a caller passed, before any work is done on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def as_texts(texts: object) -> list[str]:
+    """Return the texts as a list: a string as a list of one, a sequence of strings as it is.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if isinstance(texts, str):
+        return [texts]
+    if isinstance(texts, bytes) or not isinstance(texts, Sequence):
+        raise ValueError(
+            f"texts is {texts!r:.80} ({type(texts).__name__}); expected a string or a list of "
+            "strings"
+        )
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(
+                f"texts[{place}] is {text!r:.80} ({type(text).__name__}); expected a string. Pass "
+                "a flat list of strings, and leave out what has no text."
+            )
+    return list(texts)
+
+
+def require_string(name: str, value: object) -> None:
+    """Raise ValueError unless the value is a string."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r:.80}; expected a string, such as '' for none")
+
+
+def require_positive(name: str, value: object) -> None:
+    """Raise ValueError unless the value is an integer of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is {value!r}; expected an integer of at least 1")
+
+
+def require_room(max_length: object, response_tokens: int) -> None:
+    """Raise ValueError unless `max_length` leaves room for text before the response tokens."""
+    require_positive("max_length", max_length)
+    if isinstance(max_length, int) and max_length <= response_tokens:
+        raise ValueError(
+            f"max_length is {max_length} and the {response_tokens} response tokens take "
+            f"{response_tokens} of it, which leaves no room for text; pass at least "
+            f"{response_tokens + 1}"
+        )

@@ -1,0 +1,195 @@
+"""The frozen LLM: where it runs, in which dtype, and how it is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from llm2vec_gen_rag.errors import BaseModelError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class BackboneOptions:
+    """What reaches the loader of the frozen LLM beyond its name; see `LLM2VecGen.from_pretrained`.
+
+    Attributes:
+        device_map: a plan of which layer goes where, read by accelerate; replaces a device.
+        quantization_config: a `transformers` quantization config.
+        attn_implementation: such as "sdpa", "eager" or "flash_attention_2".
+        trust_remote_code: whether code from the base model's repository may run.
+        token: for the hub.
+        cache_folder: where downloads are kept.
+        local_files_only: whether to stay off the network.
+    """
+
+    device_map: str | dict[str, Any] | None = None
+    quantization_config: Any | None = None
+    attn_implementation: str | None = None
+    trust_remote_code: bool = False
+    token: str | None = None
+    cache_folder: str | None = None
+    local_files_only: bool = False
+
+    def loader_arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `AutoModelForCausalLM.from_pretrained`."""
+        arguments = {
+            "device_map": self.device_map,
+            "quantization_config": self.quantization_config,
+            "attn_implementation": self.attn_implementation,
+            "token": self.token,
+            "cache_dir": self.cache_folder,
+        }
+        return {
+            "trust_remote_code": self.trust_remote_code,
+            "local_files_only": self.local_files_only,
+            **{name: value for name, value in arguments.items() if value is not None},
+        }
+
+
+def pick_device(device: str | torch.device | None) -> torch.device:
+    """Return the device asked for, or for None the best there is: CUDA, else MPS, else CPU.
+
+    Raises:
+        ValueError: if there is no such device here.
+    """
+    if device is None:
+        return torch.device(next((name for name in ("cuda", "mps") if _exists(name)), "cpu"))
+    try:
+        picked = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device={device!r} is not a device; expected one such as 'cpu', 'cuda', 'cuda:0' or "
+            "'mps', or None for the best there is"
+        ) from error
+    if not _exists(picked.type, picked.index):
+        raise ValueError(
+            f"device={device!r} is not available here; pass device='cpu', or None for the best "
+            "there is"
+        )
+    return picked
+
+
+def _exists(kind: str, index: int | None = None) -> bool:
+    if kind == "cuda":
+        return torch.cuda.is_available() and (index or 0) < torch.cuda.device_count()
+    if kind == "mps":
+        return torch.backends.mps.is_available()
+    return kind == "cpu" or (hasattr(torch, kind) and getattr(torch, kind).is_available())
+
+
+def pick_dtype(
+    dtype: str | torch.dtype | None, device: torch.device, stated: torch.dtype | None
+) -> torch.dtype | None:
+    """Return the dtype to compute in.
+
+    Args:
+        dtype: the one asked for; None picks: on an accelerator what the checkpoint states, on a CPU
+            bfloat16 if it multiplies that natively, else float32.
+        device: where the LLM runs.
+        stated: what the checkpoint states; None leaves it to the base model's own config.
+
+    Raises:
+        ValueError: if the dtype asked for is none of float32, bfloat16 and float16.
+    """
+    if dtype is not None:
+        return parse_dtype(dtype)
+    if device.type != "cpu":
+        return stated
+    return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
+
+
+def parse_dtype(dtype: object) -> torch.dtype:
+    """Return the dtype of a name such as "bfloat16" or "torch.bfloat16".
+
+    Raises:
+        ValueError: if it is none of float32, bfloat16 and float16.
+    """
+    parsed = DTYPES.get(str(dtype).removeprefix("torch."))
+    if parsed is None:
+        raise ValueError(
+            f"dtype={dtype!r} is not supported; expected one of {', '.join(DTYPES)}, or None for "
+            "the best of the device"
+        )
+    return parsed
+
+
+def cpu_has_bfloat16() -> bool:
+    """Return whether this CPU multiplies bfloat16 matrices natively (AVX512-BF16 or AMX)."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def load_backbone(
+    base_model: str,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    options: BackboneOptions,
+) -> PreTrainedModel:
+    """Return the frozen LLM, in evaluation mode and without gradients.
+
+    Args:
+        base_model: a hub id or a folder.
+        device: where to put it, unless `options` says it.
+        dtype: of its weights; None takes the base model's own.
+        options: how to load it.
+
+    Raises:
+        BaseModelError: if it cannot be found, or lacks weights.
+    """
+    try:
+        backbone, report = AutoModelForCausalLM.from_pretrained(
+            base_model,
+            dtype=dtype or "auto",
+            output_loading_info=True,
+            **options.loader_arguments(),
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise BaseModelError(
+            f"the base model {base_model!r} cannot be loaded ({_first_line(error)}). Expected the "
+            "frozen LLM of this checkpoint as a hub id or a folder with config.json and weights: "
+            "pass base_model='<hub id or folder>' to LLM2VecGen.from_pretrained."
+        ) from error
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise BaseModelError(
+            f"the base model {base_model!r} lacks {len(missing)} of its weights, such as "
+            f"{missing[0]!r}; expected a whole causal LM. Download it again, or pass base_model= "
+            "with a folder that has all its files."
+        )
+    if options.device_map is None and options.quantization_config is None:
+        backbone.to(device)
+    backbone.requires_grad_(requires_grad=False)
+    return backbone.eval()  # type: ignore[no-any-return]
+
+
+def embedding_path(backbone: PreTrainedModel) -> str:
+    """Return the path of the input embedding inside the LLM without its output layer."""
+    embedding: nn.Module = backbone.get_input_embeddings()
+    modules = backbone.base_model.named_modules()
+    return next(path for path, module in modules if module is embedding)
+
+
+def base_name(backbone: PreTrainedModel) -> str:
+    """Return where a loaded LLM came from: a hub id, or the absolute path of its folder."""
+    name = str(backbone.config._name_or_path)
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
+
+
+def end_token_ids(backbone: PreTrainedModel) -> frozenset[int]:
+    """Return every token id that ends what the LLM writes."""
+    ends: set[int] = set()
+    for config in (backbone.generation_config, backbone.config):
+        stated = getattr(config, "eos_token_id", None)
+        ends |= set(stated) if isinstance(stated, list) else {stated}
+    return frozenset(token for token in ends if token is not None)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]

@@ -1,0 +1,212 @@
+"""What the frozen LLM writes, greedily: from soft prompts, or in answer to a text.
+
+Written out rather than left to `generate`, whose result depends on the penalties and sampling
+settings that a base model's `generation_config.json` can hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from llm2vec_gen_rag.backbone import end_token_ids
+from llm2vec_gen_rag.batching import plan_batches
+from llm2vec_gen_rag.encoder import (
+    ResponseModel,
+    batches,
+    last_hidden_states,
+    padding_is_inert,
+    require_finite_states,
+    soft_prompts,
+    token_budget,
+)
+from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
+
+# stands for the text while the chat template is rendered, so that nothing in a text is markup
+_PLACEHOLDER = "\ue000text\ue000"
+
+
+def decode_ids(
+    model: ResponseModel, token_ids: Sequence[TokenIds], *, max_new_tokens: int
+) -> list[list[int]]:
+    """Return what the LLM writes behind the soft prompts of each text, in the order of the texts.
+
+    Args:
+        model: the model.
+        token_ids: ids of each text.
+        max_new_tokens: the most ids to write for each.
+
+    Returns:
+        The ids written, the end token included.
+    """
+    written: list[list[int]] = [[] for _ in token_ids]
+    ends = end_token_ids(model.backbone)
+    embedding = model.backbone.get_input_embeddings().weight
+    for rows in batches(model, token_ids):
+        with model.lock, torch.no_grad():
+            states = last_hidden_states(model, [token_ids[row] for row in rows])
+            prompts = soft_prompts(model, require_finite_states(states))
+            prompts = prompts.to(embedding.device, embedding.dtype)
+            batch = greedy_ids(
+                model.backbone, prompts, None, max_new_tokens=max_new_tokens, ends=ends
+            )
+        for row, ids in zip(rows, batch, strict=True):
+            written[row] = ids
+    return written
+
+
+def answer_prompts(
+    tokenizer: PreTrainedTokenizerBase,
+    text_tokenizer: TextTokenizer,
+    texts: Sequence[str],
+    *,
+    max_length: int,
+) -> list[TokenIds]:
+    """Return the ids that ask the LLM each text: framed by its chat template, if it has one.
+
+    Args:
+        tokenizer: for the template and its special tokens.
+        text_tokenizer: for the texts, in which nothing is markup.
+        texts: the texts.
+        max_length: how many ids of each text to keep.
+    """
+    plain = tokenizer.chat_template is None
+    bodies = text_tokenizer.token_ids(texts, max_tokens=max_length, bos=plain)
+    if plain:
+        return bodies
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "user", "content": _PLACEHOLDER}],
+        tokenize=False,
+        add_generation_prompt=True,
+        enable_thinking=False,
+    )
+    before, _, after = str(rendered).partition(_PLACEHOLDER)
+    opening, closing = (
+        np.array(tokenizer(part, add_special_tokens=False)["input_ids"], dtype=np.int64)
+        for part in (before, after)
+    )
+    return [np.concatenate([opening, body, closing]) for body in bodies]
+
+
+def answer_ids(
+    model: ResponseModel, prompts: Sequence[TokenIds], *, max_new_tokens: int
+) -> list[list[int]]:
+    """Return what the LLM writes behind each prompt; behind an empty one, nothing.
+
+    Args:
+        model: the model; its response tokens and low-rank updates play no part.
+        prompts: ids of each prompt.
+        max_new_tokens: the most ids to write for each.
+
+    Returns:
+        The ids written, the end token included.
+    """
+    written: list[list[int]] = [[] for _ in prompts]
+    ends = end_token_ids(model.backbone)
+    asked = [row for row, ids in enumerate(prompts) if len(ids)]
+    plan = plan_batches(
+        [len(prompts[row]) + max_new_tokens for row in asked],
+        token_budget=token_budget(model),
+        pad=padding_is_inert(model.backbone),
+    )
+    for batch in plan:
+        rows = [asked[place] for place in batch]
+        with model.lock, torch.no_grad():
+            inputs, mask = left_padded_embeddings(model.backbone, [prompts[row] for row in rows])
+            continued = greedy_ids(
+                model.backbone, inputs, mask, max_new_tokens=max_new_tokens, ends=ends
+            )
+        for row, ids in zip(rows, continued, strict=True):
+            written[row] = ids
+    return written
+
+
+@torch.no_grad()
+def greedy_ids(
+    backbone: PreTrainedModel,
+    prompts: Tensor,
+    mask: Tensor | None,
+    *,
+    max_new_tokens: int,
+    ends: Set[int],
+) -> list[list[int]]:
+    """Return the most likely continuation of each prompt, token by token.
+
+    A row that has written an end token leaves the batch.
+
+    Args:
+        backbone: the causal LM.
+        prompts: (batch, tokens, hidden) input embeddings.
+        mask: (batch, tokens), 0 where a prompt is padded, on the left; None if none is.
+        max_new_tokens: the most ids to write.
+        ends: the ids that end a continuation.
+
+    Returns:
+        The ids of each continuation, the end token included.
+    """
+    written: list[list[int]] = [[] for _ in prompts]
+    rows = list(range(len(prompts)))
+    mask = torch.ones(prompts.shape[:2], dtype=torch.long) if mask is None else mask
+    mask = mask.to(prompts.device)
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    inputs, cache = prompts, None
+    for _ in range(max_new_tokens):
+        output = backbone.base_model(
+            inputs_embeds=inputs,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache = output.past_key_values
+        # logits of the last position alone; scaling or capping them would not change which is most
+        tokens = backbone.get_output_embeddings()(output.last_hidden_state[:, -1]).argmax(dim=-1)
+        for row, token in zip(rows, tokens.tolist(), strict=True):
+            written[row].append(token)
+        going_on = [place for place, row in enumerate(rows) if written[row][-1] not in ends]
+        if not going_on:
+            break
+        if len(going_on) < len(rows):
+            cache.batch_select_indices(torch.tensor(going_on, device=tokens.device))
+            rows = [rows[place] for place in going_on]
+        inputs = backbone.get_input_embeddings()(tokens[going_on, None])
+        mask = torch.cat([mask[going_on], mask.new_ones(len(rows), 1)], dim=1)
+        positions = positions[going_on, -1:] + 1
+    return written
+
+
+def left_padded_embeddings(
+    backbone: PreTrainedModel, token_ids: Sequence[TokenIds]
+) -> tuple[Tensor, Tensor]:
+    """Return input embeddings (batch, longest, hidden) and mask, each row ending in the last column.
+
+    Args:
+        backbone: the causal LM.
+        token_ids: ids of each prompt, at least one.
+    """
+    ids = [torch.from_numpy(row) for row in token_ids]
+    device = backbone.get_input_embeddings().weight.device
+    padded = pad_sequence(ids, batch_first=True, padding_side="left").to(device)
+    ones = [torch.ones_like(row) for row in ids]
+    mask = pad_sequence(ones, batch_first=True, padding_side="left").to(device)
+    return backbone.get_input_embeddings()(padded), mask
+
+
+def read_ids(
+    tokenizer: PreTrainedTokenizerBase, written: Sequence[Sequence[int]], ends: Set[int]
+) -> list[str]:
+    """Return the text of each continuation, without the token that ended it."""
+    bodies = [ids[:-1] if ids and ids[-1] in ends else ids for ids in written]
+    return [
+        str(
+            tokenizer.decode(
+                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+        )
+        for ids in bodies
+    ]

@@ -1,0 +1,207 @@
+"""Texts behind response tokens, through the frozen LLM, to vectors.
+
+    text + response tokens -> LLM -> h_1..h_K, the last hidden states of the last K tokens
+    p_i = W_rec h_i + b_rec                    soft prompts
+    e   = mean_i (W_ali p_i + b_ali)           the embedding (arXiv 2603.10913, section 3)
+
+Rows are padded on the right. The LLM is causal, so no real token sees the padding behind it: no
+attention mask is needed, positions count from zero in every row, and each row comes out as if alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from llm2vec_gen_rag.batching import ACCELERATOR_TOKEN_BUDGET, CPU_TOKEN_BUDGET, plan_batches
+from llm2vec_gen_rag.errors import NonFiniteError
+from llm2vec_gen_rag.lora import LowRankAdapter
+from llm2vec_gen_rag.tokenization import TokenIds
+
+Vectors = npt.NDArray[np.float32]
+
+
+class ResponseModel(Protocol):
+    """What the encoder reads of a model; see `LLM2VecGen` for each."""
+
+    backbone: PreTrainedModel
+    response_tokens: nn.Parameter
+    compression_tokens: int
+    reconstruction: nn.Linear
+    alignment: nn.Linear
+    adapter: LowRankAdapter | None
+    lock: threading.RLock
+
+
+def last_hidden_states(
+    model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds]
+) -> Tensor:
+    """Return the last hidden states of the last K response tokens behind each text.
+
+    Under gradient, the text of a frozen backbone is read without and only its key-value cache is
+    kept: a causal LLM's states of the text do not depend on the response tokens behind it. Gradient
+    flows to `model.response_tokens`, and to the low-rank updates where there are some (then through
+    the text too, whose states depend on them).
+
+    Args:
+        model: the model; a LoRA adapter is on during this call.
+        token_ids: ids of each text, of any lengths, zero included.
+
+    Returns:
+        (batch, K, hidden) in the dtype of the backbone.
+    """
+    with lora_active(model):
+        if torch.is_grad_enabled() and model.adapter is None and padding_is_inert(model.backbone):
+            return _behind_cached_text(model, token_ids)
+        return _in_one_pass(model, token_ids)
+
+
+def lora_active(model: ResponseModel) -> AbstractContextManager[None]:
+    """Return a block inside which the low-rank updates of a checkpoint, if any, are on."""
+    return nullcontext() if model.adapter is None else model.adapter.active()
+
+
+def padding_is_inert(backbone: PreTrainedModel) -> bool:
+    """Return whether a key-value cache may hold padding: not so where layers look back a window."""
+    kinds = getattr(backbone.config, "layer_types", None) or ["full_attention"]
+    return set(kinds) == {"full_attention"}
+
+
+def _in_one_pass(model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds]) -> Tensor:
+    """Run text and response tokens together."""
+    response = _response_embeddings(model)
+    ids, lengths = _padded(token_ids, response.device)
+    text = model.backbone.get_input_embeddings()(ids)
+    inputs = torch.cat([text, text.new_zeros(len(ids), *response.shape)], dim=1)
+    rows = torch.arange(len(ids), device=ids.device)[:, None]
+    places = lengths[:, None] + torch.arange(len(response), device=ids.device)
+    inputs[rows, places] = response.expand(len(ids), -1, -1)
+    output = model.backbone.base_model(inputs_embeds=inputs, use_cache=False)
+    kept = places[:, -model.compression_tokens :]
+    states: Tensor = output.last_hidden_state
+    return states[rows.to(states.device), kept.to(states.device)]
+
+
+def _behind_cached_text(
+    model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds]
+) -> Tensor:
+    """Run the text without gradient, then the response tokens on its key-value cache."""
+    response = _response_embeddings(model)
+    ids, lengths = _padded(token_ids, response.device)
+    cache = None
+    if ids.shape[1]:
+        with torch.no_grad():
+            cache = model.backbone.base_model(ids, use_cache=True).past_key_values
+    steps = torch.arange(len(response), device=ids.device)
+    real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+    seen = torch.cat([real, real.new_ones(len(ids), len(response))], dim=1)
+    output = model.backbone.base_model(
+        inputs_embeds=response.expand(len(ids), -1, -1),
+        attention_mask=seen.long(),
+        position_ids=lengths[:, None] + steps,
+        past_key_values=cache,
+        use_cache=cache is not None,
+    )
+    states: Tensor = output.last_hidden_state
+    return states[:, -model.compression_tokens :]
+
+
+def _response_embeddings(model: ResponseModel) -> Tensor:
+    """Return the response tokens as the LLM takes them in, (N, hidden)."""
+    embedding = model.backbone.get_input_embeddings().weight
+    return model.response_tokens.to(embedding.device, embedding.dtype)
+
+
+def _padded(
+    token_ids: Sequence[Sequence[int] | TokenIds], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return ids padded on the right, (batch, longest), and the length of each row, (batch,)."""
+    lengths = [len(row) for row in token_ids]
+    ids = np.zeros((len(lengths), max(lengths)), dtype=np.int64)
+    for row, length in enumerate(lengths):
+        ids[row, :length] = token_ids[row]
+    return torch.from_numpy(ids).to(device), torch.tensor(lengths, device=device)
+
+
+def project(model: ResponseModel, states: Tensor) -> Tensor:
+    """Return embeddings (batch, dimension) of states (batch, K, hidden), in float32.
+
+    Both projections are linear, so the mean comes first: one row per text goes through them in
+    place of K.
+    """
+    mean = states.to(model.reconstruction.weight.device, torch.float32).mean(dim=1)
+    embeddings: Tensor = model.alignment(model.reconstruction(mean))
+    return embeddings
+
+
+def soft_prompts(model: ResponseModel, states: Tensor) -> Tensor:
+    """Return soft prompts (batch, K, hidden) of states (batch, K, hidden), in float32."""
+    prompts: Tensor = model.reconstruction(
+        states.to(model.reconstruction.weight.device, torch.float32)
+    )
+    return prompts
+
+
+def embed(
+    model: ResponseModel,
+    token_ids: Sequence[TokenIds],
+    *,
+    normalize: bool,
+    batch_size: int | None,
+    show_progress: bool,
+) -> Vectors:
+    """Return the embedding of each text, (texts, dimension), in the order of the texts.
+
+    Raises:
+        NonFiniteError: if the LLM computes NaN or infinity.
+    """
+    vectors = np.empty((len(token_ids), model.alignment.out_features), dtype=np.float32)
+    with tqdm(total=len(token_ids), desc="Embedding", disable=not show_progress) as progress:
+        for rows in batches(model, token_ids, batch_size):
+            with model.lock, torch.no_grad():
+                states = last_hidden_states(model, [token_ids[row] for row in rows])
+                embeddings = project(model, require_finite_states(states))
+                if normalize:
+                    embeddings = F.normalize(embeddings, dim=-1)
+                vectors[rows] = embeddings.cpu().numpy()
+            progress.update(len(rows))
+    return vectors
+
+
+def batches(
+    model: ResponseModel, token_ids: Sequence[TokenIds], batch_size: int | None = None
+) -> list[list[int]]:
+    """Return the rows of each batch of texts."""
+    response_tokens = len(model.response_tokens)
+    return plan_batches(
+        [len(ids) + response_tokens for ids in token_ids],
+        token_budget=token_budget(model),
+        batch_size=batch_size,
+    )
+
+
+def token_budget(model: ResponseModel) -> int:
+    """Return how many padded tokens to put in one forward where the model runs."""
+    on_cpu = model.response_tokens.device.type == "cpu"
+    return CPU_TOKEN_BUDGET if on_cpu else ACCELERATOR_TOKEN_BUDGET
+
+
+def require_finite_states(states: Tensor) -> Tensor:
+    """Return the states, or raise `NonFiniteError` if one is NaN or infinite."""
+    if torch.isfinite(states).all():
+        return states
+    raise NonFiniteError(
+        f"the LLM computed NaN or infinity in {states.dtype}; expected finite states. Its weights "
+        "are damaged, or the numbers left the range of float16: pass dtype='bfloat16' or "
+        "dtype='float32', or load the base model again."
+    )

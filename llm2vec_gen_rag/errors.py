@@ -1,0 +1,80 @@
+"""What can go wrong, apart from bad arguments (those are `ValueError`).
+
+LLM2VecGenError
+├── CheckpointError            a folder is not a usable checkpoint in the published format
+│   ├── SizeMismatchError      its parts, or it and the base model, disagree in size
+│   ├── UnsafeFileError        a file would run code when read; nothing of it was run
+│   └── UnsupportedCheckpointError  it is a checkpoint, of a kind this library does not compute
+├── BaseModelError             the frozen LLM under a checkpoint cannot be loaded
+├── NonFiniteError             the LLM computed NaN or infinity
+├── CollectionError            a Qdrant collection cannot be used as asked
+│   └── CollectionMismatchError  it was written by another model, revision or instruction
+└── MissingExtraError          an optional dependency is not installed (also an ImportError)
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+
+class LLM2VecGenError(Exception):
+    """The root of every error that this package defines."""
+
+
+class CheckpointError(LLM2VecGenError):
+    """A folder is not a usable checkpoint: a file is missing, half-written, or holds nonsense."""
+
+
+class SizeMismatchError(CheckpointError):
+    """The parts of a checkpoint, or a checkpoint and its base model, disagree in size."""
+
+
+class UnsafeFileError(CheckpointError):
+    """A file holds more than plain data and was refused before anything in it could run."""
+
+
+class UnsupportedCheckpointError(CheckpointError):
+    """A checkpoint is intact but of a kind that this library does not compute."""
+
+
+class BaseModelError(LLM2VecGenError):
+    """The frozen LLM under a checkpoint cannot be found or loaded."""
+
+
+class NonFiniteError(LLM2VecGenError):
+    """The LLM computed NaN or infinity, so there is no embedding to return."""
+
+
+class CollectionError(LLM2VecGenError):
+    """A Qdrant collection cannot be used as asked."""
+
+
+class CollectionMismatchError(CollectionError):
+    """A Qdrant collection was written by another model, revision or instruction."""
+
+
+class MissingExtraError(LLM2VecGenError, ImportError):
+    """An optional dependency is not installed.
+
+    Attributes:
+        extra: the extra of this package that brings it.
+    """
+
+    def __init__(self, extra: str, module: str) -> None:
+        """Say which module is missing and the one command that installs it."""
+        super().__init__(
+            f"{module} is not installed; it comes with the extra {extra!r}. "
+            f"Run: pip install 'llm2vec-gen-rag[{extra}]'",
+            name=module,
+        )
+        self.extra = extra
+
+
+def require_extra(extra: str, *modules: str) -> None:
+    """Raise `MissingExtraError` for the first of `modules` that is not installed.
+
+    A module behind the door of an extra calls this before it imports what the extra brings.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise MissingExtraError(extra, module)

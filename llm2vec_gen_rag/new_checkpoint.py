@@ -1,0 +1,97 @@
+"""A checkpoint that was never trained: fresh response tokens and heads for a base model."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from llm2vec_gen_rag.arguments import require_positive
+from llm2vec_gen_rag.backbone import base_name, embedding_path
+from llm2vec_gen_rag.checkpoint import Checkpoint
+from llm2vec_gen_rag.peft_adapter import AdapterWeights, new_layout
+from llm2vec_gen_rag.prompts import Prompts
+from llm2vec_gen_rag.tokenization import add_response_tokens
+
+# spread of fresh response tokens around the mean embedding, in standard deviations of the
+# embeddings: near enough to it to be a plausible token, far enough apart to differ
+SPREAD = 0.1
+
+
+def new_checkpoint(
+    backbone: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    response_tokens: int,
+    compression_tokens: int,
+    dimension: int,
+    seed: int,
+) -> Checkpoint:
+    """Return a checkpoint with random weights; see `LLM2VecGen.initialise`.
+
+    Raises:
+        ValueError: if a number is not positive, K exceeds N, or the tokenizer has response tokens.
+    """
+    for name, value in (
+        ("response_tokens", response_tokens),
+        ("compression_tokens", compression_tokens),
+        ("dimension", dimension),
+    ):
+        require_positive(name, value)
+    if compression_tokens > response_tokens:
+        raise ValueError(
+            f"compression_tokens is {compression_tokens} and response_tokens is {response_tokens}; "
+            "expected at most as many: they are the last of them"
+        )
+    names = [f"<question{number}>" for number in range(1, response_tokens + 1)]
+    tokenizer = copy.deepcopy(tokenizer)
+    token_ids = add_response_tokens(tokenizer, names)
+    generator = torch.Generator().manual_seed(seed)
+    embedding = backbone.get_input_embeddings().weight
+    hidden = embedding.shape[1]
+    base = base_name(backbone)
+    encoder_config = json.loads(backbone.config.to_json_string(use_diff=False))
+    return Checkpoint(
+        run_config={
+            "model_name_or_path": base,
+            "torch_dtype": str(embedding.dtype).removeprefix("torch."),
+            "special_tokens": names,
+            "encoding_mode": f"last_{compression_tokens}_tokens",
+            "max_input_length": 512,
+        },
+        encoder_config={
+            **encoder_config,
+            "vocab_size": len(tokenizer),
+            "num_special_tokens": response_tokens,
+        },
+        adapter_layout=new_layout(
+            type(backbone.base_model), base, embedding_path(backbone), token_ids
+        ),
+        adapter=AdapterWeights(_near_the_mean(embedding, response_tokens, generator), {}),
+        reconstruction=_fresh_linear(hidden, hidden, generator),
+        alignment=_fresh_linear(hidden, dimension, generator),
+        compression_tokens=compression_tokens,
+        tokenizer=tokenizer,
+        prompts=Prompts(),
+        head_dtypes=(torch.float32, torch.float32),
+    )
+
+
+def _near_the_mean(embedding: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Return rows (count, hidden) scattered around the mean of an embedding matrix."""
+    rows = embedding.detach().float().cpu()
+    noise = torch.randn(count, rows.shape[1], generator=generator)
+    return rows.mean(dim=0) + SPREAD * rows.std(dim=0) * noise
+
+
+def _fresh_linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """Return a float32 layer initialised as `nn.Linear` does, from a generator of its own."""
+    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+    bound = 1 / math.sqrt(inputs)
+    for parameter in layer.requires_grad_(requires_grad=False).parameters():
+        parameter.uniform_(-bound, bound, generator=generator)
+    return layer

@@ -1,0 +1,130 @@
+"""The instructions that stand before a text, by side (query or document) and by task.
+
+The method embeds what the LLM would answer, so an instruction decides which answer that is: a query
+asks for a passage, a document for its summary. The defaults are the published ones: retrieval and
+documents from the README of the reference package, the other tasks from tables 7 and 8 of arXiv
+2603.10913v2. A checkpoint trained with other instructions carries them in `prompts.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from llm2vec_gen_rag.errors import CheckpointError
+
+PROMPTS_FILE = "prompts.json"
+
+DOCUMENT_INSTRUCTION = "Summarize the following passage: "
+
+_BRIGHT_POSTS = (
+    "biology",
+    "earth science",
+    "economics",
+    "psychology",
+    "robotics",
+    "stackoverflow",
+    "sustainable living",
+)
+
+QUERY_INSTRUCTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "retrieval": "Generate a passage that best answers this question: ",
+        "advbench": "Generate a relevant document that answers this query: ",
+        "claims": "Generate text that supports or refutes this claim: ",
+        "sts": "Generate text that is semantically similar to this text: ",
+        "summarization": "Generate a concise and faithful summary of this article: ",
+        **{
+            f"bright/{topic.replace(' ', '_')}": (
+                f"Given a {topic} post, generate relevant passages that help answer the post: "
+            )
+            for topic in _BRIGHT_POSTS
+        },
+        "bright/pony": (
+            "Given a pony question, generate relevant passages that help answer the question: "
+        ),
+        "bright/leetcode": (
+            "Given a coding problem, generate relevant examples that help answer the problem: "
+        ),
+        "bright/aops": (
+            "Given a Math problem, generate relevant examples that help answer the problem: "
+        ),
+        "bright/theoremqa_questions": (
+            "Given a Math problem, generate relevant examples that help answer the problem: "
+        ),
+        "bright/theoremqa_theorems": (
+            "Given a Math problem, only find the relevant theorems that help answer the problem, "
+            "I don't want the answer to the problem: "
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The instructions of one checkpoint; each is put before a text exactly as it stands.
+
+    Attributes:
+        query: instruction by task name.
+        document: the instruction of every document.
+    """
+
+    query: Mapping[str, str] = field(default_factory=lambda: QUERY_INSTRUCTIONS)
+    document: str = DOCUMENT_INSTRUCTION
+
+    def __post_init__(self) -> None:
+        """Refuse anything but strings, so that a broken file is named before it is used."""
+        if not isinstance(self.document, str) or not isinstance(self.query, Mapping):
+            raise ValueError(
+                "prompts must be {'query': {task: instruction}, 'document': instruction}; "
+                f"got query={self.query!r}, document={self.document!r}"
+            )
+        wrong = {
+            task: instruction
+            for task, instruction in self.query.items()
+            if not (isinstance(task, str) and isinstance(instruction, str))
+        }
+        if wrong:
+            raise ValueError(f"query instructions must be strings by task name; got {wrong!r}")
+
+    def for_query(self, task: str) -> str:
+        """Return the instruction of a query of this task.
+
+        Raises:
+            ValueError: if no instruction is known for the task.
+        """
+        if task not in self.query:
+            raise ValueError(
+                f"unknown task {task!r}; known tasks: {', '.join(sorted(self.query))}. For any "
+                "other, call encode(texts, instruction=...) with your own instruction."
+            )
+        return self.query[task]
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Prompts:
+        """Return the prompts of a checkpoint: its `prompts.json`, else the published ones.
+
+        A file that leaves out a side leaves that side as published.
+
+        Raises:
+            CheckpointError: if the file is not what `save` writes.
+        """
+        path = folder / PROMPTS_FILE
+        if not path.is_file():
+            return cls()
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(
+                f'{path} is not of the form {{"query": {{task: instruction}}, "document": '
+                f"instruction}}: {error}. Mend it, or delete it to use the published instructions."
+            ) from error
+
+    def save(self, folder: Path) -> None:
+        """Write `prompts.json` into a folder."""
+        prompts = {"query": dict(self.query), "document": self.document}
+        text = json.dumps(prompts, indent=2, ensure_ascii=False) + "\n"
+        (folder / PROMPTS_FILE).write_text(text, encoding="utf-8")
