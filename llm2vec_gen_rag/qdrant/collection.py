@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from qdrant_client import AsyncQdrantClient, QdrantClient
 from tqdm import tqdm
 
+from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.qdrant import indexing, searching
 from llm2vec_gen_rag.qdrant.connection import (
     AsyncCollectionClient,
@@ -140,7 +141,7 @@ class DocumentCollection:
             show_progress: Show a progress bar.
 
         Raises:
-            ValueError: ``batch_size`` is below 1.
+            ValueError: ``batch_size`` is below 1, or something is no `Document`.
         """
         return self._index(documents, source, batch_size, show_progress, seen=None)
 
@@ -165,6 +166,7 @@ class DocumentCollection:
 
     def delete(self, ids: Iterable[str]) -> None:
         """Delete every document whose `Hit.id` is one of ``ids``; unknown ids are no error."""
+        _refuse_string("ids", ids)
         indexing.delete(self._client, self._name, ids)
 
     def adopt(self) -> int:
@@ -204,7 +206,8 @@ class DocumentCollection:
         task: str = "retrieval",
     ) -> list[list[Hit]]:
         """`search` for each query, embedded in one call and sent in one request."""
-        _check_positive("k", k)
+        require_positive("k", k)
+        _refuse_string("queries", queries)
         if not queries:
             return []
         vectors = self._model.encode_query(list(queries), task=task)
@@ -218,7 +221,7 @@ class DocumentCollection:
         For queries that carry names, codes or numbers which a meaning does not keep. The score of
         a hit is the sum of its reciprocal ranks, and no similarity.
         """
-        _check_positive("k", k)
+        require_positive("k", k)
         vector = self._model.encode_query(query, task=task)
         return searching.fused(self._client, self._name, query, vector, k, filter)
 
@@ -261,7 +264,7 @@ class DocumentCollection:
         *,
         seen: set[str] | None,
     ) -> IndexReport:
-        _check_positive("batch_size", batch_size)
+        require_positive("batch_size", batch_size)
         report = IndexReport()
         total = len(documents) if isinstance(documents, Sized) else None
         with tqdm(total=total, desc="Indexing", unit="doc", disable=not show_progress) as bar:
@@ -275,9 +278,10 @@ class DocumentCollection:
         return report
 
 
-def _check_positive(what: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{what} is {value}; expected 1 or more.")
+def _refuse_string(what: str, value: object) -> None:
+    """A string is a sequence of strings too, and would be taken letter by letter."""
+    if isinstance(value, str):
+        raise ValueError(f"{what} is the string {value!r}; expected a list: [{value!r}].")
 
 
 def _require_store(module: str, distribution: str) -> None:

@@ -53,7 +53,12 @@ def index_batch(
         embed: Texts to vectors, shape (texts, dimension).
         documents: One batch, embedded in one call.
         source: Where the documents come from.
+
+    Raises:
+        ValueError: Something else than a `Document` is among them.
     """
+    for document in documents:
+        _check_document(document)
     stored = _stored_stamps(client, name, {document.point_id for document in documents})
     known = dict(stored)
     changed: dict[str, Document] = {}
@@ -139,6 +144,15 @@ def _point_ids(document_id: str) -> list[models.ExtendedPointId]:
     with suppress(ValueError):  # most ids are no UUIDs
         ids.append(str(UUID(document_id)))
     return ids
+
+
+def _check_document(document: object) -> None:
+    if not isinstance(document, Document):
+        raise ValueError(
+            f"got a {type(document).__name__} to index; expected llm2vec_gen_rag.qdrant.Document: "
+            "wrap a text as Document(text). What comes from LangChain or LlamaIndex goes in "
+            "through as_langchain() or as_llama_index()."
+        )
 
 
 def _stored_stamps(client: QdrantClient, name: str, ids: set[str]) -> dict[str, Stamp]:
