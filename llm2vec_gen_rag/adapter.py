@@ -6,13 +6,14 @@ Only the adapters import this module: it needs pydantic, which comes with either
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import Self
 
 from llm2vec_gen_rag.async_embedding import run_on_worker
@@ -29,14 +30,15 @@ _LOADING_FIELDS = frozenset({"base_model", "revision", "dtype", "device"})
 class EmbeddingAdapter(BaseModel):
     """One embedding model and how it is asked; loaded by the constructor.
 
-    A pickled copy holds these settings alone and loads its model at the first text.
+    A pickled copy holds these settings alone and loads its model at the first text, by its name:
+    a quantization or device map given to `LLM2VecGen.from_pretrained` does not travel with it.
 
     Attributes:
         model: a loaded `LLM2VecGen`; None loads `model_name`.
         model_name: a hub id, a folder in the published format, or "almanac" (bundled, offline).
         base_model: the frozen LLM, when it is not where the checkpoint says: a hub id or a folder.
         revision: of the checkpoint on the hub.
-        dtype: such as "float32" or "bfloat16"; None picks the best of the device.
+        dtype: such as "float32" or "bfloat16"; None picks the best of the device and states it.
         device: such as "cpu" or "cuda:0"; None picks the best there is.
         task: which of the model's query instructions to use where `query_instruction` is None.
         query_instruction: put before every query as it stands ("" for none).
@@ -45,14 +47,14 @@ class EmbeddingAdapter(BaseModel):
         max_length: tokens of instruction, text and response tokens together.
         normalize: scale every vector to length 1.
         batch_size: texts in one forward; None plans the batches by their tokens.
-        fingerprint: of the weights that make the vectors, read from the model. A saved
-            configuration brings the one it was saved with, and loading another is an error.
+        fingerprint: of the weights that make the vectors, as they were when this was constructed. A
+            saved configuration brings the one it was saved with, and loading another is an error.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    model: Any = Field(default=None, exclude=True, repr=False)
     # Frozen: set after loading, these would describe another model than the one in memory.
+    model: Any = Field(default=None, exclude=True, frozen=True, repr=False)
     model_name: str = Field(default="", frozen=True)
     base_model: str | None = Field(default=None, frozen=True)
     revision: str | None = Field(default=None, frozen=True)
@@ -71,26 +73,32 @@ class EmbeddingAdapter(BaseModel):
     unpickled_fields: ClassVar[frozenset[str]] = frozenset({"model"})
     _loading: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
+    @field_validator("model_name", "base_model", mode="before")
+    @classmethod
+    def _folder_name(cls, value: Any) -> Any:
+        """Take a folder as a path, too."""
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+
     @model_validator(mode="after")
     def _load_and_describe(self) -> Self:
         """Have a model, and state in the fields what it is and which instructions it gets."""
+        from llm2vec_gen_rag.backbone import base_name
+
         self._check_source()
-        model = self.loaded_model()
-        instructions = {
-            "query_instruction": model.prompts.for_query(self.task)
-            if self.query_instruction is None
-            else self.query_instruction,
-            "document_instruction": model.prompts.document
-            if self.document_instruction is None
-            else self.document_instruction,
-        }
         # Straight into __dict__, as these fields are frozen for everyone else.
-        self.__dict__.update(
-            instructions,
-            model_name=model.name,
-            revision=model.revision,
-            fingerprint=model.fingerprint,
-        )
+        stated = self.__dict__
+        if self.model is not None:
+            self._check_fingerprint(self.model)
+            stated["base_model"] = base_name(self.model.backbone)
+        model = self.loaded_model()
+        stated["model_name"] = model.name
+        stated["revision"] = model.revision
+        stated["dtype"] = str(model.dtype).removeprefix("torch.")
+        stated["fingerprint"] = model.fingerprint
+        if self.query_instruction is None:
+            stated["query_instruction"] = model.prompts.for_query(self.task)
+        if self.document_instruction is None:
+            stated["document_instruction"] = model.prompts.document
         return self
 
     def _check_source(self) -> None:
@@ -133,14 +141,19 @@ class EmbeddingAdapter(BaseModel):
                     dtype=self.dtype,
                     revision=self.revision,
                 )
-                if self.fingerprint not in ("", model.fingerprint):
-                    raise CheckpointError(
-                        f"{self.model_name} has the fingerprint {model.fingerprint}, but this "
-                        f"configuration was saved with {self.fingerprint}: the checkpoint has "
-                        "changed. Restore it, or build a new configuration and embed again."
-                    )
-                self.model = model
+                self._check_fingerprint(model)
+                self.__dict__["model"] = model
             return cast("LLM2VecGen", self.model)
+
+    def _check_fingerprint(self, model: LLM2VecGen) -> None:
+        """Raise CheckpointError if saved settings were saved with other weights."""
+        found = model.fingerprint
+        if self.fingerprint not in ("", found):
+            raise CheckpointError(
+                f"{model.name} has the fingerprint {found}, but this configuration was saved with "
+                f"{self.fingerprint}: the checkpoint has changed. Restore it, or leave out "
+                "fingerprint= and embed the documents again."
+            )
 
     def instruction(self, side: Side) -> str:
         """Return what is put before the texts of this side."""
