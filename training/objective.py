@@ -93,6 +93,9 @@ def step_losses(
 ) -> StepLosses:
     """Return the reconstruction and alignment loss of one batch of texts.
 
+    Both carry gradient to `model.response_tokens`, `model.reconstruction` and `model.alignment`,
+    which are marked as requiring it.
+
     Args:
         model: the model in training.
         questions: the questions, each with its instruction, as they will be encoded.
@@ -107,9 +110,17 @@ def step_losses(
     """
     check_pairs(questions, answers)
     vectors = check_teacher(teacher, (len(questions), model.dimension))
+    mark_trained(model)
     device = model.alignment.weight.device
     pairs = tokenize_pairs(model, questions, answers, max_length=max_length)
     return pair_losses(model, pairs, vectors.to(device))
+
+
+def mark_trained(model: LLM2VecGen) -> None:
+    """Let gradient reach what training changes: the response tokens and both heads."""
+    model.response_tokens.requires_grad_()
+    model.reconstruction.requires_grad_()
+    model.alignment.requires_grad_()
 
 
 def check_pairs(questions: Sequence[str], answers: Sequence[str]) -> None:
