@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llm2vec_gen_rag.errors import BaseModelError, CheckpointError, LLM2VecGenError
-from llm2vec_gen_rag.errors import CollectionError, MissingExtraError, NonFiniteError
+from llm2vec_gen_rag.errors import (
+    BaseModelError,
+    CheckpointError,
+    CollectionError,
+    LLM2VecGenError,
+    MissingExtraError,
+    NonFiniteError,
+)
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen

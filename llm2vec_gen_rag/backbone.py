@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from llm2vec_gen_rag.errors import BaseModelError
@@ -143,8 +144,9 @@ def load_backbone(
     Raises:
         BaseModelError: if it cannot be found, or lacks weights.
     """
+    loader: Any = AutoModelForCausalLM  # its annotations leave out the loading report
     try:
-        backbone, report = AutoModelForCausalLM.from_pretrained(
+        backbone, report = loader.from_pretrained(
             base_model,
             dtype=dtype or "auto",
             output_loading_info=True,
@@ -165,14 +167,28 @@ def load_backbone(
         )
     if options.device_map is None and options.quantization_config is None:
         backbone.to(device)
+    freeze(backbone)
+    frozen: PreTrainedModel = backbone
+    return frozen
+
+
+def freeze(backbone: nn.Module) -> None:
+    """Switch off gradients and dropout."""
     backbone.requires_grad_(requires_grad=False)
-    return backbone.eval()  # type: ignore[no-any-return]
+    backbone.eval()
+
+
+def embedding_weight(backbone: PreTrainedModel) -> Tensor:
+    """Return the input embedding, (vocabulary, hidden)."""
+    embedding: Any = backbone.get_input_embeddings()
+    weight: Tensor = embedding.weight
+    return weight
 
 
 def embedding_path(backbone: PreTrainedModel) -> str:
     """Return the path of the input embedding inside the LLM without its output layer."""
     embedding: nn.Module = backbone.get_input_embeddings()
-    modules = backbone.base_model.named_modules()
+    modules: Iterable[tuple[str, nn.Module]] = backbone.base_model.named_modules()
     return next(path for path, module in modules if module is embedding)
 
 
@@ -186,9 +202,12 @@ def end_token_ids(backbone: PreTrainedModel) -> frozenset[int]:
     """Return every token id that ends what the LLM writes."""
     ends: set[int] = set()
     for config in (backbone.generation_config, backbone.config):
-        stated = getattr(config, "eos_token_id", None)
-        ends |= set(stated) if isinstance(stated, list) else {stated}
-    return frozenset(token for token in ends if token is not None)
+        stated: int | list[int] | None = getattr(config, "eos_token_id", None)
+        if isinstance(stated, int):
+            ends.add(stated)
+        else:
+            ends.update(stated or [])
+    return frozenset(ends)
 
 
 def _first_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone import end_token_ids
+from llm2vec_gen_rag.backbone import embedding_weight, end_token_ids
 from llm2vec_gen_rag.batching import plan_batches
 from llm2vec_gen_rag.encoder import (
     ResponseModel,
@@ -46,7 +46,7 @@ def decode_ids(
     """
     written: list[list[int]] = [[] for _ in token_ids]
     ends = end_token_ids(model.backbone)
-    embedding = model.backbone.get_input_embeddings().weight
+    embedding = embedding_weight(model.backbone)
     for rows in batches(model, token_ids):
         with model.lock, torch.no_grad():
             states = last_hidden_states(model, [token_ids[row] for row in rows])
@@ -155,6 +155,7 @@ def greedy_ids(
     mask = mask.to(prompts.device)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     inputs, cache = prompts, None
+    head = backbone.get_output_embeddings()  # type: ignore[no-untyped-call]
     for _ in range(max_new_tokens):
         output = backbone.base_model(
             inputs_embeds=inputs,
@@ -165,7 +166,7 @@ def greedy_ids(
         )
         cache = output.past_key_values
         # logits of the last position alone; scaling or capping them would not change which is most
-        tokens = backbone.get_output_embeddings()(output.last_hidden_state[:, -1]).argmax(dim=-1)
+        tokens = head(output.last_hidden_state[:, -1]).argmax(dim=-1)
         for row, token in zip(rows, tokens.tolist(), strict=True):
             written[row].append(token)
         going_on = [place for place, row in enumerate(rows) if written[row][-1] not in ends]
@@ -183,14 +184,14 @@ def greedy_ids(
 def left_padded_embeddings(
     backbone: PreTrainedModel, token_ids: Sequence[TokenIds]
 ) -> tuple[Tensor, Tensor]:
-    """Return input embeddings (batch, longest, hidden) and mask, each row ending in the last column.
+    """Return input embeddings (batch, longest, hidden) and mask, each row ending last.
 
     Args:
         backbone: the causal LM.
         token_ids: ids of each prompt, at least one.
     """
     ids = [torch.from_numpy(row) for row in token_ids]
-    device = backbone.get_input_embeddings().weight.device
+    device = embedding_weight(backbone).device
     padded = pad_sequence(ids, batch_first=True, padding_side="left").to(device)
     ones = [torch.ones_like(row) for row in ids]
     mask = pad_sequence(ones, batch_first=True, padding_side="left").to(device)

@@ -5,7 +5,7 @@
     e   = mean_i (W_ali p_i + b_ali)           the embedding (arXiv 2603.10913, section 3)
 
 Rows are padded on the right. The LLM is causal, so no real token sees the padding behind it: no
-attention mask is needed, positions count from zero in every row, and each row comes out as if alone.
+attention mask is needed, positions count from zero in every row, and each row is as if alone.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from llm2vec_gen_rag.backbone import embedding_weight
 from llm2vec_gen_rag.batching import ACCELERATOR_TOKEN_BUDGET, CPU_TOKEN_BUDGET, plan_batches
 from llm2vec_gen_rag.errors import NonFiniteError
 from llm2vec_gen_rag.lora import LowRankAdapter
@@ -118,7 +119,7 @@ def _behind_cached_text(
 
 def _response_embeddings(model: ResponseModel) -> Tensor:
     """Return the response tokens as the LLM takes them in, (N, hidden)."""
-    embedding = model.backbone.get_input_embeddings().weight
+    embedding = embedding_weight(model.backbone)
     return model.response_tokens.to(embedding.device, embedding.dtype)
 
 

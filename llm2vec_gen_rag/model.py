@@ -19,7 +19,9 @@ from llm2vec_gen_rag.arguments import as_texts, require_positive, require_room, 
 from llm2vec_gen_rag.backbone import (
     BackboneOptions,
     base_name,
+    embedding_weight,
     end_token_ids,
+    freeze,
     load_backbone,
     pick_device,
     pick_dtype,
@@ -74,7 +76,7 @@ class LLM2VecGen:
         Raises:
             SizeMismatchError: if the two disagree in size.
         """
-        embedding = backbone.get_input_embeddings().weight
+        embedding = embedding_weight(backbone)
         require_fit(checkpoint, base_model, embedding.shape[1], embedding.shape[0])
         device = embedding.device
         self.name = name
@@ -167,7 +169,7 @@ class LLM2VecGen:
     @property
     def dtype(self) -> torch.dtype:
         """The dtype in which the LLM computes."""
-        return self.backbone.get_input_embeddings().weight.dtype
+        return embedding_weight(self.backbone).dtype
 
     @property
     def fingerprint(self) -> str:
@@ -285,7 +287,7 @@ class LLM2VecGen:
         )
 
     @overload
-    def decode(
+    def decode(  # type: ignore[overload-overlap]
         self, texts: str, *, instruction: str = "", max_new_tokens: int = 64, max_length: int = 512
     ) -> str: ...
 
@@ -328,7 +330,7 @@ class LLM2VecGen:
         return self._read(texts, written)
 
     @overload
-    def answer(
+    def answer(  # type: ignore[overload-overlap]
         self, texts: str, *, instruction: str = "", max_new_tokens: int = 64, max_length: int = 512
     ) -> str: ...
 
@@ -433,7 +435,7 @@ class LLM2VecGen:
             dimension=dimension,
             seed=seed,
         )
-        backbone.requires_grad_(requires_grad=False).eval()
+        freeze(backbone)
         return cls(checkpoint, backbone, name=name, base_model=base_name(backbone))
 
     def _text_ids(self, texts: Texts, instruction: str, max_length: int) -> list[TokenIds]:

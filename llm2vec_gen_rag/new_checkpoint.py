@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.arguments import require_positive
-from llm2vec_gen_rag.backbone import base_name, embedding_path
+from llm2vec_gen_rag.backbone import base_name, embedding_path, embedding_weight
 from llm2vec_gen_rag.checkpoint import Checkpoint
 from llm2vec_gen_rag.peft_adapter import AdapterWeights, new_layout
 from llm2vec_gen_rag.prompts import Prompts
@@ -51,7 +51,7 @@ def new_checkpoint(
     tokenizer = copy.deepcopy(tokenizer)
     token_ids = add_response_tokens(tokenizer, names)
     generator = torch.Generator().manual_seed(seed)
-    embedding = backbone.get_input_embeddings().weight
+    embedding = embedding_weight(backbone)
     hidden = embedding.shape[1]
     base = base_name(backbone)
     encoder_config = json.loads(backbone.config.to_json_string(use_diff=False))

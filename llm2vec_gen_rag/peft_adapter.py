@@ -163,9 +163,9 @@ def _require_supported(path: Path, config: Mapping[str, Any]) -> None:
     else:
         return
     raise UnsupportedCheckpointError(
-        f"{path} describes a PEFT adapter of type {what}; supported are TRAINABLE_TOKENS, and plain "
-        "LORA with trainable_token_indices. Merge the adapter into the base model with PEFT, or "
-        "use another checkpoint."
+        f"{path} describes a PEFT adapter of type {what}; supported are TRAINABLE_TOKENS, and "
+        "plain LORA with trainable_token_indices. Merge the adapter into the base model with PEFT, "
+        "or use another checkpoint."
     )
 
 
@@ -267,7 +267,8 @@ def _stored(layout: AdapterLayout, name: str, tensor: Tensor) -> Tensor:
 def _read_copy(path: Path, name: str) -> Tensor:
     try:
         with safe_open(require_file(path), framework="pt") as file:
-            return file.get_tensor(name).clone()
+            tensor: Tensor = file.get_tensor(name)
+            return tensor.clone()
     except SafetensorError as error:
         raise CheckpointError(
             f"{path} no longer holds {name}, which a save copies from it: {error}"

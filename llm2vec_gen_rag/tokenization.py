@@ -140,7 +140,8 @@ def add_response_tokens(tokenizer: PreTrainedTokenizerBase, names: Sequence[str]
             f"the tokenizer already holds some of {names[0]} to {names[-1]}; expected the base "
             "model's own tokenizer. Load it from the base model."
         )
-    return [int(index) for index in tokenizer.convert_tokens_to_ids(list(names))]
+    added = {token.content: index for index, token in tokenizer.added_tokens_decoder.items()}
+    return [added[name] for name in names]
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, names: Sequence[str]) -> None:
