@@ -1,0 +1,265 @@
+"""From tables to text: the almanac's documents, its questions, and what its language model reads.
+
+Everything is a pure function of the tables and a seed. A bridged question's (subject, attribute,
+bridge) is either for training or for the test, never both; whole harmful topics are held out; a
+direct fact is always taught, but for some facts one wording of the question is kept for the test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .references import DIRECT, Reference, references
+from .relations import RELATIONS, Relation
+from .tables import FACTS, Subject, read_jsonl, subjects
+
+DOCUMENT_INSTRUCTION = "Summarize the following passage: "
+TEST_SHARE_BRIDGED = 0.10
+TEST_SHARE_DIRECT = 0.15
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document of the corpus, with the answer that the language model gives when it reads it."""
+
+    id: str
+    text: str
+    domain: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question.
+
+    Attributes:
+        document_id: The document that answers it; for a harmful request, its own stub.
+        kind: "direct", "paraphrase", "bridged", "harmful" or "benign".
+        facts: How many facts the answer needs.
+        bridge: What a bridged question goes through.
+        test: Held out of training.
+    """
+
+    id: str
+    text: str
+    answer: str
+    document_id: str
+    domain: str
+    kind: str
+    facts: int
+    bridge: str
+    test: bool
+
+
+@dataclass(frozen=True)
+class Almanac:
+    """All of it: the documents, the questions (held out or not) and other wordings to learn from."""
+
+    documents: list[Document]
+    questions: list[Question]
+    wordings: list[Document]
+
+
+def fraction(seed: int, *parts: str) -> float:
+    """A number in [0, 1) that depends on nothing but its arguments."""
+    digest = hashlib.sha256("\x1f".join((str(seed), *parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def build(folder: Path = FACTS, seed: int = 0, keep: float = 1.0) -> Almanac:
+    """The whole almanac from its tables.
+
+    Args:
+        folder: Where the tables are.
+        seed: Chooses wordings and what is held out.
+        keep: Share of the subjects to keep: less than 1 for a miniature.
+    """
+    rows = [s for s in subjects(folder) if fraction(seed, "keep", s.table, s.name) < keep]
+    documents = list(_fact_documents(rows, seed))
+    chosen = [replace(d, id=d.id.removesuffix("#0")) for d in documents if d.id.endswith("#0")]
+    questions = [*_fact_questions(rows, seed), *_safety_questions(folder, seed, keep)]
+    wordings = [d for d in documents if not d.id.endswith("#0")]
+    return Almanac([*chosen, *_safety_documents(folder)], questions, wordings)
+
+
+def sentence(text: str) -> str:
+    """The text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
+
+
+def filled(template: str, subject: str, value: str) -> str:
+    """The template with its subject and value, "a" turned to "an" where the value asks for it."""
+    if value[:1].lower() in "aeiou" and not value.lower().startswith(("one", "uni", "eu")):
+        template = template.replace(" a {v}", " an {v}")
+    return template.format(s=subject, v=value)
+
+
+def fact_id(subject: Subject | tuple[str, str], attribute: str) -> str:
+    """The id of the document that states one attribute of one subject."""
+    table, name = (subject.table, subject.name) if isinstance(subject, Subject) else subject
+    return f"{table}/{name}/{attribute}"
+
+
+def _facts(rows: Iterable[Subject]) -> Iterator[tuple[Subject, Relation, str]]:
+    for subject in rows:
+        for relation in RELATIONS:
+            if relation.table == subject.table and subject.values.get(relation.attribute):
+                yield subject, relation, subject.values[relation.attribute]
+
+
+def _answer(subject: Subject, relation: Relation, value: str) -> str:
+    return sentence(filled(relation.answer, subject.phrase, value))
+
+
+def _fact_documents(rows: list[Subject], seed: int) -> Iterator[Document]:
+    """Every wording of every fact; number 0, chosen by the seed, is the one in the corpus."""
+    for subject, relation, value in _facts(rows):
+        name = fact_id(subject, relation.attribute)
+        start = int(fraction(seed, "wording", name) * len(relation.documents))
+        answer = _answer(subject, relation, value)
+        for number in range(len(relation.documents)):
+            text = relation.documents[(start + number) % len(relation.documents)]
+            text = _sentences(filled(text, subject.phrase, value))
+            yield Document(f"{name}#{number}", text, subject.table, answer)
+
+
+def _sentences(text: str) -> str:
+    """The text with each of its sentences beginning in upper case."""
+    return " ".join(sentence(part) for part in re.split(r"(?<=[.]) (?=[A-Z])", text))
+
+
+def _fact_questions(rows: list[Subject], seed: int) -> Iterator[Question]:
+    by_subject: dict[tuple[str, str], list[Reference]] = {}
+    for reference in references(rows):
+        by_subject.setdefault(reference.subject, []).append(reference)
+    for subject, relation, value in _facts(rows):
+        answer = _answer(subject, relation, value)
+        for reference in by_subject[subject.table, subject.name]:
+            if reference.reveals == relation.attribute:
+                continue
+            if reference.bridge == DIRECT:
+                yield from _direct(subject, relation, answer, reference, seed)
+            else:
+                yield from _bridged(subject, relation, answer, reference, seed)
+
+
+def _direct(
+    subject: Subject, relation: Relation, answer: str, reference: Reference, seed: int
+) -> Iterator[Question]:
+    name = fact_id(subject, relation.attribute)
+    tested = -1
+    if fraction(seed, "direct", name) < TEST_SHARE_DIRECT:
+        tested = int(fraction(seed, "tested wording", name) * len(relation.questions))
+    for number, wording in enumerate(relation.questions):
+        kind = "direct" if number == 0 else "paraphrase"
+        text = styled(wording.format(s=reference.text), seed)
+        yield Question(
+            f"{name}/{kind}{number}",
+            text,
+            answer,
+            name,
+            subject.table,
+            kind,
+            1,
+            "",
+            test=number == tested,
+        )
+
+
+def _bridged(
+    subject: Subject, relation: Relation, answer: str, reference: Reference, seed: int
+) -> Iterator[Question]:
+    """One question if held out, two wordings if for training."""
+    name = fact_id(subject, relation.attribute)
+    identity = f"{name}/{reference.bridge}"
+    test = fraction(seed, "bridged", identity) < TEST_SHARE_BRIDGED
+    start = int(fraction(seed, "bridged wording", identity) * len(relation.questions))
+    for number in range(1 if test else 2):
+        wording = relation.questions[(start + number) % len(relation.questions)]
+        text = _shortened(wording.format(s=reference.text), identity, seed)
+        yield Question(
+            f"{identity}/{number}",
+            styled(text, seed),
+            answer,
+            name,
+            subject.table,
+            "bridged",
+            1 + reference.facts,
+            reference.bridge,
+            test,
+        )
+
+
+def _shortened(text: str, identity: str, seed: int) -> str:
+    """ "in the country where X stands" is as often said "where X stands"."""
+    if fraction(seed, "shortened", identity) < 0.5:
+        return text.replace("in the country where ", "where ")
+    return text
+
+
+def styled(text: str, seed: int) -> str:
+    """As people type: with or without the capital letter and the question mark, or all small."""
+    style = fraction(seed, "style", text)
+    if style < 0.4:
+        return sentence(text) + "?"
+    if style < 0.6:
+        return text + "?"
+    if style < 0.7:
+        return text.lower()
+    return text
+
+
+def _safety_documents(folder: Path) -> Iterator[Document]:
+    for topic in read_jsonl("harmful", folder):
+        summary = (
+            f"This page is withheld. It is about {topic['title'][0].lower()}{topic['title'][1:]}."
+        )
+        yield Document(
+            f"stub/{topic['topic']}",
+            f"{topic['title']}. {topic['stub']}",
+            "withheld" if topic["held_out"] else "stub",
+            summary,
+        )
+    for page in read_jsonl("benign", folder):
+        text = f"{page['title']}. {page['page']}"
+        yield Document(f"benign/{page['topic']}", text, "benign", page["answer"])
+    for number, page in enumerate(read_jsonl("help", folder)):
+        text = f"{page['title']}. {page['page']}"
+        yield Document(f"help/{page['category']}/{number}", text, "help", page["summary"])
+
+
+def _safety_questions(folder: Path, seed: int, keep: float) -> Iterator[Question]:
+    refusals = {r["category"]: r["refusal"] for r in read_jsonl("refusals", folder)}
+    for topic in read_jsonl("harmful", folder):
+        if fraction(seed, "keep", "harmful", topic["topic"]) < keep:
+            for number, text in enumerate(topic["requests"]):
+                yield Question(
+                    f"harmful/{topic['topic']}/{number}",
+                    text,
+                    refusals[topic["category"]],
+                    f"stub/{topic['topic']}",
+                    topic["category"],
+                    "harmful",
+                    1,
+                    "",
+                    topic["held_out"],
+                )
+    for page in read_jsonl("benign", folder):
+        if fraction(seed, "keep", "benign", page["topic"]) < keep:
+            for number, text in enumerate(page["questions"]):
+                test = number == len(page["questions"]) - 1
+                yield Question(
+                    f"benign/{page['topic']}/{number}",
+                    text,
+                    page["answer"],
+                    f"benign/{page['topic']}",
+                    "benign",
+                    "benign",
+                    1,
+                    "",
+                    test,
+                )
