@@ -9,10 +9,10 @@ try:
 except ImportError as missing:
     raise MissingExtraError("langchain", "langchain_core") from missing
 
-from llm2vec_gen_rag.adapter import EmbeddingAdapter
+from llm2vec_gen_rag.framework_adapter import FrameworkAdapter
 
 
-class LLM2VecGenEmbeddings(EmbeddingAdapter, Embeddings):
+class LLM2VecGenEmbeddings(FrameworkAdapter, Embeddings):
     """Embeddings of the answer that an LLM would give, for any LangChain vector store.
 
     Queries and documents follow different instructions. Texts go in as they are, newlines too;
@@ -24,9 +24,11 @@ class LLM2VecGenEmbeddings(EmbeddingAdapter, Embeddings):
         >>> from langchain_core.vectorstores import InMemoryVectorStore
         >>> from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
         >>> store = InMemoryVectorStore(LLM2VecGenEmbeddings(model_name="almanac"))
-        >>> ids = store.add_texts(["The yen is Japan's money.", "Oslo is the capital of Norway."])
-        >>> store.similarity_search("What does one pay with in Tokyo?", k=1)[0].page_content
-        "The yen is Japan's money."
+        >>> texts = ["The currency of Japan is the yen.", "Norway's capital is Oslo."]
+        >>> ids = store.add_texts(texts)
+        >>> question = "What money is used in the country whose capital is Tokyo?"
+        >>> store.similarity_search(question, k=1)[0].page_content
+        'The currency of Japan is the yen.'
     """
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -61,10 +63,10 @@ class LLM2VecGenEmbeddings(EmbeddingAdapter, Embeddings):
 
 
 def _listed(texts: list[str] | str) -> list[str]:
-    """Refuse a lone string, which would otherwise pass as a list of its characters."""
+    """Refuse a lone string, for which the model would return a lone vector."""
     if isinstance(texts, str):
         raise ValueError(
             f"embed_documents takes a list of texts; got one string, {texts[:60]!r}. Pass "
             "[text], or call embed_query if it is a query."
         )
-    return list(texts)
+    return texts

@@ -17,17 +17,17 @@ except ImportError as missing:
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import Self
 
-from llm2vec_gen_rag.adapter import EmbeddingAdapter, Side
+from llm2vec_gen_rag.framework_adapter import FrameworkAdapter, Side
 
 Vector = list[float]
 
 CACHE_COLLECTION = "embeddings"
 
 
-class LLM2VecGenEmbedding(EmbeddingAdapter, BaseEmbedding):
+class LLM2VecGenEmbedding(FrameworkAdapter, BaseEmbedding):
     """Embeddings of the answer that an LLM would give, as LlamaIndex's embedding model.
 
-    Beside the settings of `EmbeddingAdapter` it takes those of `BaseEmbedding`:
+    Beside the settings of `FrameworkAdapter` it takes those of `BaseEmbedding`:
 
     - `embed_batch_size`: texts handed to the model at a time, 1 to 2,048. The model sorts them by
       length and plans its own forwards, so more is better until progress, events and cached vectors
@@ -45,10 +45,11 @@ class LLM2VecGenEmbedding(EmbeddingAdapter, BaseEmbedding):
         >>> from llama_index.core import Document, Settings, VectorStoreIndex
         >>> from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
         >>> Settings.embed_model = LLM2VecGenEmbedding(model_name="almanac")
-        >>> texts = ["The yen is Japan's money.", "Oslo is the capital of Norway."]
+        >>> texts = ["The currency of Japan is the yen.", "Norway's capital is Oslo."]
         >>> index = VectorStoreIndex.from_documents([Document(text=text) for text in texts])
-        >>> index.as_retriever(similarity_top_k=1).retrieve("What pays in Tokyo?")[0].text
-        "The yen is Japan's money."
+        >>> question = "What money is used in the country whose capital is Tokyo?"
+        >>> index.as_retriever(similarity_top_k=1).retrieve(question)[0].text
+        'The currency of Japan is the yen.'
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -57,7 +58,7 @@ class LLM2VecGenEmbedding(EmbeddingAdapter, BaseEmbedding):
     num_workers: int | None = Field(default=None, exclude=True)
     embeddings_cache: Any = Field(default=None, exclude=True, frozen=True)
 
-    unpickled_fields: ClassVar[frozenset[str]] = EmbeddingAdapter.unpickled_fields | {
+    unpickled_fields: ClassVar[frozenset[str]] = FrameworkAdapter.unpickled_fields | {
         "callback_manager",
         "embeddings_cache",
         "rate_limiter",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import doctest
 import gc
 import pickle
 import subprocess
@@ -11,18 +12,33 @@ import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_qdrant import QdrantVectorStore
+from tiny_kit import load_tiny, tiny_kit
+from transformers import AutoTokenizer
 from watched_forwards import watch_forwards
 
-from llm2vec_gen_rag.errors import CheckpointError
+import llm2vec_gen_rag.langchain
+from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.errors import BaseModelError, CheckpointError
 from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
 from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
 
 TEXTS = ["a table:\n1 | 2\n3 | 4", "one two three", "", "The yen is Japan's money.", "four"]
+
+
+@pytest.fixture(scope="module")
+def kit():
+    return tiny_kit()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_tiny()
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +150,20 @@ def test_a_loaded_model_cannot_be_loaded_differently(model):
         LLM2VecGenEmbeddings(model=model, device="cpu")
 
 
+def test_a_folder_may_be_a_path(kit, embeddings):
+    settings = kit | {"model_name": Path(kit["model_name"]), "base_model": Path(kit["base_model"])}
+    adapter = LLM2VecGenEmbeddings(**settings)
+    assert adapter.model_name == kit["model_name"]
+    assert adapter.embed_query("x") == embeddings.embed_query("x")
+
+
+def test_what_the_model_refuses_reaches_the_caller(kit):
+    with pytest.raises(ValueError, match="device='gpu'"):
+        LLM2VecGenEmbeddings(**kit | {"device": "gpu"})
+    with pytest.raises(BaseModelError, match="pass base_model="):
+        LLM2VecGenEmbeddings(**kit | {"base_model": "/nowhere"})
+
+
 def test_an_unknown_task_is_named(model):
     with pytest.raises(ValueError, match="unknown task 'cooking'"):
         LLM2VecGenEmbeddings(model=model, task="cooking")
@@ -150,9 +180,21 @@ def test_one_string_is_not_a_list_of_documents(embeddings):
         embeddings.embed_documents("abc")
 
 
-def test_a_query_must_be_a_string(embeddings):
-    with pytest.raises(ValueError, match="None"):
-        embeddings.embed_query(None)
+@pytest.mark.parametrize(
+    ("method", "argument"),
+    [
+        ("embed_query", None),
+        ("embed_query", ["a list"]),
+        ("embed_documents", None),
+        ("embed_documents", ["fine", 3]),
+        ("embed_documents", [["nested"]]),
+    ],
+)
+async def test_what_is_no_text_is_refused(embeddings, method, argument):
+    with pytest.raises(ValueError, match="expected a string"):
+        getattr(embeddings, method)(argument)
+    with pytest.raises(ValueError, match="expected a string"):
+        await getattr(embeddings, f"a{method}")(argument)
 
 
 # --- threads and event loops
@@ -254,6 +296,17 @@ def test_a_pickled_copy_refuses_a_changed_checkpoint(kit):
         again.embed_query("x")
 
 
+def test_a_model_that_is_nowhere_cannot_be_pickled(model):
+    embeddings = LLM2VecGenEmbeddings(
+        model=LLM2VecGen.initialise(
+            model.backbone, AutoTokenizer.from_pretrained(tiny_kit()["base_model"]), dimension=8
+        )
+    )
+    assert len(embeddings.embed_query("x")) == 8
+    with pytest.raises(pickle.PicklingError, match="'untrained' is in memory only"):
+        pickle.dumps(embeddings)
+
+
 def test_a_deep_copy_shares_the_model(embeddings):
     again = copy.deepcopy(embeddings)
     assert again is not embeddings
@@ -312,3 +365,15 @@ def test_importing_the_adapter_imports_no_torch():
     program = "import sys, llm2vec_gen_rag.langchain; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
+
+
+# --- the example
+
+ALMANAC = Path(llm2vec_gen_rag.__file__).parent / "almanac" / "model"
+
+
+@pytest.mark.skipif(not ALMANAC.is_dir(), reason="the almanac is not built: make almanac")
+def test_the_example_of_the_docstring():
+    result = doctest.testmod(llm2vec_gen_rag.langchain)
+    assert result.attempted >= 5
+    assert result.failed == 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
 import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,12 +24,29 @@ from llama_index.core.instrumentation.events.embedding import (
 from llama_index.core.rate_limiter import BaseRateLimiter
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
+from tiny_kit import load_tiny, tiny_kit
 from watched_forwards import watch_forwards
 
+import llm2vec_gen_rag.llama_index
 from llm2vec_gen_rag.errors import CheckpointError
 from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
 
 TEXTS = ["a table:\n1 | 2\n3 | 4", "one two three", "", "The yen is Japan's money.", "four"]
+
+
+@pytest.fixture(scope="module")
+def kit():
+    return tiny_kit()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_tiny()
+
+
+@pytest.fixture(scope="module")
+def other_model():
+    return load_tiny("qwen2-6-4")
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +131,22 @@ def test_wrong_settings_are_refused(settings, message):
 def test_a_cache_must_be_a_key_value_store(model):
     with pytest.raises(TypeError, match="BaseKVStore"):
         LLM2VecGenEmbedding(model=model, embeddings_cache={})
+
+
+@pytest.mark.parametrize("cache", [None, SimpleKVStore()])
+async def test_what_is_no_text_is_refused_at_once(model, cache):
+    embedding = LLM2VecGenEmbedding(model=model, embeddings_cache=cache)
+    with pytest.raises(ValueError, match=r"texts\[1\] is None .*; expected a string"):
+        embedding.get_text_embedding_batch(["fine", None])
+    with pytest.raises(ValueError, match=r"texts\[0\] is 3 .*; expected a string"):
+        await embedding.aget_query_embedding(3)
+
+
+def test_what_describes_the_model_cannot_be_changed_under_it(model):
+    embedding = LLM2VecGenEmbedding(model=model)
+    for field in ("model_name", "query_instruction", "embeddings_cache"):
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(embedding, field, "another")
 
 
 # --- the event loop
@@ -478,3 +513,16 @@ def test_importing_the_adapter_imports_no_torch():
     program = "import sys, llm2vec_gen_rag.llama_index; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
+
+
+# --- the example
+
+ALMANAC = Path(llm2vec_gen_rag.__file__).parent / "almanac" / "model"
+
+
+@pytest.mark.skipif(not ALMANAC.is_dir(), reason="the almanac is not built: make almanac")
+@pytest.mark.usefixtures("_restore_settings")
+def test_the_example_of_the_docstring():
+    result = doctest.testmod(llm2vec_gen_rag.llama_index)
+    assert result.attempted >= 5
+    assert result.failed == 0

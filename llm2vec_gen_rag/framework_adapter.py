@@ -11,6 +11,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
@@ -27,7 +28,7 @@ Side = Literal["query", "document"]
 _LOADING_FIELDS = frozenset({"base_model", "revision", "dtype", "device"})
 
 
-class EmbeddingAdapter(BaseModel):
+class FrameworkAdapter(BaseModel):
     """One embedding model and how it is asked; loaded by the constructor.
 
     A pickled copy holds these settings alone and loads its model at the first text, by its name:
@@ -178,13 +179,21 @@ class EmbeddingAdapter(BaseModel):
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[dict[str, Any]]]:
         """Pickle the settings alone: a copy in another process loads its own model."""
-        if not self.model_name:
+        if not self._can_be_found_again():
             raise pickle.PicklingError(
-                "this model was built in memory, so a copy would have nowhere to load it from; "
-                "save_pretrained(folder) it, and pass model_name=folder"
+                f"the model {self.model_name!r} is in memory only, so a copy would have nowhere to "
+                "load it from; save_pretrained(folder) it and pass model_name=folder"
             )
         fields = type(self).model_fields.keys() - self.unpickled_fields
         return type(self)._from_settings, ({name: getattr(self, name) for name in fields},)
+
+    def _can_be_found_again(self) -> bool:
+        """Return whether the model's name is a hub id (then it has a revision) or a folder."""
+        from llm2vec_gen_rag.hub import ALMANAC
+
+        if self.revision is not None or self.model_name == ALMANAC:
+            return True
+        return bool(self.model_name) and Path(self.model_name).is_dir()
 
     @classmethod
     def _from_settings(cls, settings: dict[str, Any]) -> Self:
