@@ -13,11 +13,22 @@ from typing import Any
 import yaml
 
 RECIPES = Path(__file__).parent / "recipes"
+TEACHERS = ("backbone-mean", "tfidf-svd")
+ZERO_ALLOWED = frozenset(
+    {
+        "warmup_steps",
+        "reconstruction_weight",
+        "alignment_weight",
+        "weight_decay",
+        "max_gradient_norm",
+        "seed",
+    }
+)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one training run is made of; the defaults are those of the paper (appendix C).
+    """What one training run is made of; but for the teacher, defaults are the paper's (appendix C).
 
     Attributes:
         response_tokens: N, how many learned tokens follow the text.
@@ -31,6 +42,10 @@ class Recipe:
         alignment_weight: factor of the alignment loss.
         weight_decay: AdamW's decoupled weight decay.
         max_gradient_norm: gradients are clipped to this norm; 0 leaves them as they are.
+        teacher: what embeds the answers, one of `TEACHERS`.
+        teacher_dimension: length of a vector of the "tfidf-svd" teacher; the vectors of
+            "backbone-mean" are as long as the LLM's hidden states.
+        max_new_tokens: longest answer the LLM is asked to write.
         max_length: longest question and longest answer, in tokens.
         seed: of the initial response tokens and heads, and of the order of the pairs.
         logging_steps: optimizer steps between two lines of the log.
@@ -47,13 +62,19 @@ class Recipe:
     alignment_weight: float = 1.0
     weight_decay: float = 0.0
     max_gradient_norm: float = 1.0
+    teacher: str = "tfidf-svd"
+    teacher_dimension: int = 256
+    max_new_tokens: int = 500
     max_length: int = 512
     seed: int = 42
     logging_steps: int = 50
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check_number(field.name, getattr(self, field.name), field.default)
+            if field.name != "teacher":
+                _check_number(field.name, getattr(self, field.name), field.default)
+        if self.teacher not in TEACHERS:
+            raise ValueError(f"teacher is {self.teacher!r}; expected one of {', '.join(TEACHERS)}")
         self._check_sizes()
 
     def _check_sizes(self) -> None:
@@ -79,18 +100,6 @@ class Recipe:
             )
         if self.reconstruction_weight == self.alignment_weight == 0:
             raise ValueError("both loss weights are 0; expected at least one above 0")
-
-
-ZERO_ALLOWED = frozenset(
-    {
-        "warmup_steps",
-        "reconstruction_weight",
-        "alignment_weight",
-        "weight_decay",
-        "max_gradient_norm",
-        "seed",
-    }
-)
 
 
 def load_recipe(source: str | Path) -> Recipe:

@@ -194,4 +194,5 @@ def _answer_logits(
     inputs = torch.cat([prompts.to(read.dtype), read], dim=1)
     states = model.backbone.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
     at_answers = states[:, prompts.shape[1] - 1 :][real]
-    return model.backbone.get_output_embeddings()(at_answers), labels[real]
+    head = model.backbone.get_output_embeddings()  # type: ignore[no-untyped-call]
+    return head(at_answers), labels[real]

@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.backbone import base_name, end_token_ids
 from llm2vec_gen_rag.batching import plan_batches
 from llm2vec_gen_rag.decoder import answer_prompts, greedy_ids, left_padded_embeddings, read_ids
@@ -63,9 +64,12 @@ def write_responses(
 
     Raises:
         ValueError: if there are no queries, one is empty or stands there twice, or the file was
-            written by another model or with other settings, or is damaged.
+            written by another model or with other settings, or is damaged; if a number is not
+            positive.
     """
     _check_queries(queries)
+    require_positive("max_new_tokens", max_new_tokens)
+    require_positive("batch_size", batch_size)
     path = Path(path)
     _claim(
         path,

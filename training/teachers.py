@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from llm2vec_gen_rag.batching import CPU_TOKEN_BUDGET, plan_batches
 from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
 from llm2vec_gen_rag.training.tfidf import TfidfSvdTeacher
 
@@ -33,7 +34,6 @@ __all__ = [
 Vectors = npt.NDArray[np.float32]
 
 MAX_LENGTH = 512
-BATCH_SIZE = 64
 
 
 class Teacher(Protocol):
@@ -74,11 +74,10 @@ class BackboneMeanTeacher:
         """
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         ids = TextTokenizer(self._tokenizer).token_ids(texts, max_tokens=MAX_LENGTH)
-        order = sorted(
-            (row for row in range(len(ids)) if len(ids[row])), key=lambda row: len(ids[row])
-        )
-        for start in range(0, len(order), BATCH_SIZE):
-            rows = order[start : start + BATCH_SIZE]
+        read = [row for row in range(len(ids)) if len(ids[row])]
+        plan = plan_batches([len(ids[row]) for row in read], token_budget=CPU_TOKEN_BUDGET)
+        for batch in plan:
+            rows = [read[place] for place in batch]
             vectors[rows] = self._mean_states([ids[row] for row in rows])
         return vectors
 

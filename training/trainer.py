@@ -117,8 +117,8 @@ class PlannedBatches(Dataset[dict[str, Any]]):
     def __init__(self, pairs: Sequence[TokenPair], teacher: Tensor, recipe: Recipe) -> None:
         self._pairs = pairs
         self._teacher = teacher
-        self._parts = recipe.accumulation
-        self._steps = plan_steps(
+        self._parts: int = recipe.accumulation
+        self._steps: list[list[int]] = plan_steps(
             pairs, steps=recipe.steps, batch_size=recipe.batch_size, seed=recipe.seed
         )
 
@@ -137,7 +137,8 @@ class PlannedBatches(Dataset[dict[str, Any]]):
 
     def _answer_tokens(self, rows: Sequence[int]) -> int:
         """Return how many answer tokens the rows hold together."""
-        return sum(len(self._pairs[row].answer) for row in rows)
+        count: int = sum(len(self._pairs[row].answer) for row in rows)
+        return count
 
 
 class TrainedParts(nn.Module):
@@ -176,7 +177,9 @@ class ResponseTokenTrainer(Trainer):
         self._since_log: list[Tensor] = []
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(train_dataset or self.train_dataset)
+        """Return the plan as it stands: it is already shuffled."""
+        planned: Any = self.train_dataset if train_dataset is None else train_dataset
+        return SequentialSampler(planned)
 
     def compute_loss(
         self,
@@ -253,7 +256,7 @@ def _arguments(
 def _has_bfloat16(device: torch.device) -> bool:
     """Return whether the device multiplies bfloat16 natively."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and cpu_has_bfloat16()
 
 

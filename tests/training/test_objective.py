@@ -1,4 +1,4 @@
-"""The losses and their gradients, against the reference package and against hand-computed values."""
+"""The losses and their gradients, against the reference package and values computed by hand."""
 
 from __future__ import annotations
 
