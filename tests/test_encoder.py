@@ -1,0 +1,258 @@
+"""Texts to ids, ids to batches, batches to states."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from reference_kits import ReferenceKit
+
+from llm2vec_gen_rag.batching import CPU_TOKEN_BUDGET, plan_batches
+from llm2vec_gen_rag.encoder import last_hidden_states, padding_is_inert
+from llm2vec_gen_rag.tokenization import TextTokenizer, utf8_text
+
+PLAIN = "where do polar bears live"
+
+
+@contextlib.contextmanager
+def recorded_shapes(model):
+    """Yield the (rows, tokens) of each forward of the backbone."""
+    shapes = []
+    transformer = model.backbone.base_model
+    hook = transformer.register_forward_pre_hook(
+        lambda module, args, kwargs: shapes.append(tuple(kwargs["inputs_embeds"].shape[:2])),
+        with_kwargs=True,
+    )
+    try:
+        yield shapes
+    finally:
+        hook.remove()
+
+
+# --- whatever a user writes is text
+
+
+@pytest.mark.parametrize("text", ["<question1>", "<|im_end|>", "a <question3> b <|endoftext|>"])
+def test_special_tokens_in_a_text_are_text(each_model, text):
+    (ids,) = each_model.text_tokenizer.token_ids([text], bos=False)
+    assert not set(ids.tolist()) & set(each_model.tokenizer.all_special_ids)
+    assert not set(ids.tolist()) & set(each_model.tokenizer.added_tokens_decoder)
+    assert each_model.tokenizer.decode(ids) == text
+    spelt = each_model.encode([text, text.replace("<", "< ")])
+    assert not np.allclose(spelt[0], spelt[1], atol=1e-3)
+
+
+def test_ids_are_the_tokenizers_own_where_no_special_token_stands(each_kit, each_model):
+    found = each_model.text_tokenizer.token_ids(each_kit.texts)
+    expected = each_model.tokenizer(each_kit.texts)["input_ids"]
+    assert [ids.tolist() for ids in found] == expected
+
+
+def test_only_llama_begins_with_a_token_of_its_own(each_kit, each_model):
+    (ids,) = each_model.text_tokenizer.token_ids([""])
+    assert ids.tolist() == ([3] if each_kit.expected["family"] == "llama" else [])
+    assert each_model.text_tokenizer.token_ids([""], bos=False)[0].tolist() == []
+
+
+def test_reading_texts_leaves_the_tokenizer_as_it_was(qwen3):
+    model = qwen3.load()
+    before = model.tokenizer("<|im_end|>")["input_ids"]
+    model.text_tokenizer.token_ids(["<|im_end|>"], max_tokens=2)
+    assert model.tokenizer("<|im_end|>")["input_ids"] == before == [2]
+
+
+@pytest.mark.parametrize(
+    ("text", "read_as"),
+    [
+        ("plain", "plain"),
+        ("a\ud800b", "a�b"),
+        ("\udfff", "�"),
+        ("end\ud83d", "end�"),
+        ("\ud83d\ude42", "🙂"),
+        ("nul\0 and café", "nul\0 and café"),
+    ],
+)
+def test_lone_surrogates_become_the_replacement_character(text, read_as):
+    assert utf8_text(text) == read_as
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", " \n\t ", "\0", "a\0b", "\ud800", "مرحبا بالعالم", "שלום", "🙂👩‍👩‍👧", "e\u0301", "\u202eabc"],
+)
+def test_every_text_has_a_vector_of_its_own(each_model, text):
+    alone = each_model.encode(text)
+    together = each_model.encode([PLAIN * 9, text, PLAIN])
+    assert np.isclose(np.linalg.norm(alone), 1)
+    np.testing.assert_allclose(together[1], alone, atol=1e-5)
+    assert not np.allclose(alone, together[2], atol=1e-3)
+
+
+def test_a_megabyte_is_cut_not_choked_on(model):
+    words = "the seal swims under the ice " * 36_000
+    start = time.perf_counter()
+    found = model.encode([words, "a" * 1_000_000])
+    assert time.perf_counter() - start < 20
+    np.testing.assert_allclose(found[0], model.encode(words[:5_000]), atol=1e-6)
+
+
+def test_max_length_counts_text_and_response_tokens(model):
+    text = "the seal swims under the ice " * 40
+    with recorded_shapes(model) as shapes:
+        model.encode(text, max_length=11)
+        model.encode(text, max_length=64)
+        model.encode("", max_length=11)
+    assert shapes == [(1, 11), (1, 64), (1, 10)]
+
+
+def test_the_instruction_stands_directly_before_the_text(model):
+    both = model.encode([PLAIN, "x"], instruction="Say: ")
+    np.testing.assert_allclose(both, model.encode([f"Say: {PLAIN}", "Say: x"]), atol=1e-6)
+
+
+def test_a_tokenizer_without_a_fast_backend_is_named():
+    with pytest.raises(Exception, match="not backed by the 'tokenizers' library"):
+        TextTokenizer(object())
+
+
+# --- batches
+
+
+def test_batches_hold_every_row_once_and_fit_the_budget():
+    lengths = np.random.default_rng(0).integers(1, 90, size=500).tolist()
+    batches = plan_batches(lengths, token_budget=300)
+    assert sorted(row for batch in batches for row in batch) == list(range(500))
+    assert all(len(b) * max(lengths[row] for row in b) <= 300 for b in batches)
+    flat = [lengths[row] for batch in batches for row in batch]
+    assert flat == sorted(lengths, reverse=True)
+
+
+def test_sorting_leaves_next_to_no_padding():
+    lengths = np.random.default_rng(0).integers(1, 90, size=500).tolist()
+    batches = plan_batches(lengths, token_budget=300)
+    padded = sum(len(b) * lengths[b[0]] for b in batches)
+    assert padded < 1.05 * sum(lengths)
+
+
+def test_a_row_longer_than_the_budget_stands_alone():
+    assert plan_batches([5, 700, 5], token_budget=300) == [[1], [0, 2]]
+
+
+def test_a_batch_size_overrides_the_budget():
+    assert plan_batches([9, 9, 9], token_budget=1, batch_size=2) == [[0, 1], [2]]
+
+
+def test_rows_of_unequal_length_apart_where_padding_matters():
+    assert plan_batches([2, 3, 2, 3], token_budget=99, pad=False) == [[1, 3], [0, 2]]
+
+
+def test_no_rows_no_batches():
+    assert plan_batches([], token_budget=10) == []
+
+
+def test_forwards_are_planned_by_tokens_over_the_whole_list(model):
+    texts = [f"{PLAIN} {'again ' * (row % 40)}" for row in range(400)]
+    with recorded_shapes(model) as shapes:
+        model.encode(texts)
+    assert all(rows * tokens <= CPU_TOKEN_BUDGET for rows, tokens in shapes)
+    assert [tokens for _, tokens in shapes] == sorted((t for _, t in shapes), reverse=True)
+    assert len({rows for rows, _ in shapes}) > 1
+
+
+def test_ten_thousand_texts_take_no_more_memory_than_two_thousand():
+    kit = ReferenceKit("qwen3-10")
+    program = f"""
+import resource
+from llm2vec_gen_rag import LLM2VecGen
+model = LLM2VecGen.from_pretrained(
+    {str(kit.checkpoint)!r}, base_model={str(kit.base)!r}, dtype="float32", device="cpu")
+for count in (2_000, 10_000):
+    vectors = model.encode([f"text number {{i}} of many" for i in range(count)])
+    print(len(vectors), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    (few, before), (many, after) = (map(int, line.split()) for line in done.stdout.splitlines())
+    assert (few, many) == (2_000, 10_000)
+    assert after - before < 40  # MiB; the ten thousand vectors and ids themselves take 4
+
+
+# --- states and gradients
+
+
+def ids_of(model, texts):
+    return [ids.tolist() for ids in model.text_tokenizer.token_ids(texts)]
+
+
+TEXTS = [PLAIN, "", "a", f"{PLAIN} and what do they eat there"]
+
+
+def test_states_are_those_of_the_last_compression_tokens(each_kit, each_model):
+    states = last_hidden_states(each_model, ids_of(each_model, TEXTS))
+    assert states.shape == (len(TEXTS), each_kit.expected["compression_tokens"], 64)
+
+
+def response_gradient(model, ids):
+    """Return the gradient of a fixed weighing of the states in the response tokens."""
+    model.response_tokens.requires_grad_(True)
+    states = last_hidden_states(model, ids)
+    weights = torch.linspace(-1, 1, states.numel()).reshape(states.shape)
+    return torch.autograd.grad((states * weights).sum(), model.response_tokens)[0]
+
+
+def test_gradient_on_a_cached_text_is_that_of_one_pass(each_kit, monkeypatch):
+    model = each_kit.load()
+    ids = ids_of(model, TEXTS)
+    cached = response_gradient(model, ids)
+    monkeypatch.setattr("llm2vec_gen_rag.encoder.padding_is_inert", lambda backbone: False)
+    whole = response_gradient(model, ids)
+    assert cached.abs().max() > 1e-2
+    torch.testing.assert_close(cached, whole, atol=1e-4, rtol=1e-4)
+
+
+def test_a_frozen_text_costs_no_gradient(qwen3):
+    model = qwen3.load()
+    model.response_tokens.requires_grad_(True)
+    sizes = []
+    transformer = model.backbone.base_model
+    transformer.register_forward_hook(
+        lambda module, args, output: sizes.append(
+            (output.last_hidden_state.shape[1], output.last_hidden_state.requires_grad)
+        )
+    )
+    (ids,) = ids_of(model, [PLAIN])
+    last_hidden_states(model, [ids])
+    assert sizes == [(len(ids), False), (10, True)]
+
+
+def test_gradient_reaches_low_rank_updates_through_the_text():
+    model = ReferenceKit("qwen3-10-lora").load()
+    parameters = [model.response_tokens, *model.adapter.parameters()]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    last_hidden_states(model, ids_of(model, TEXTS)).square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in parameters)
+    assert all(parameter.grad is None for parameter in model.backbone.parameters())
+
+
+def test_layers_that_look_back_a_window_get_no_cached_padding(qwen3):
+    model = qwen3.load()
+    assert padding_is_inert(model.backbone)
+    model.backbone.config.layer_types = ["full_attention", "sliding_attention"]
+    assert not padding_is_inert(model.backbone)
+
+
+# --- progress
+
+
+def test_a_progress_bar_only_when_asked(model, capfd):
+    model.encode([PLAIN] * 3)
+    assert capfd.readouterr().err == ""
+    model.encode([PLAIN] * 3, show_progress=True)
+    assert "3/3" in capfd.readouterr().err
