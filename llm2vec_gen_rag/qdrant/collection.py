@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence, Sized
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
-from qdrant_client import AsyncQdrantClient, QdrantClient
+from qdrant_client import QdrantClient
 from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.qdrant import indexing, searching
 from llm2vec_gen_rag.qdrant.connection import (
-    AsyncCollectionClient,
     CollectionClient,
     connect,
     hasten_commits,
 )
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
 from llm2vec_gen_rag.qdrant.identity import claim
-from llm2vec_gen_rag.qdrant.payload import TEXT_KEY
+from llm2vec_gen_rag.qdrant.stores import langchain_store, llama_index_store
 
 if TYPE_CHECKING:
     from langchain_qdrant import QdrantVectorStore as LangChainStore
@@ -134,8 +132,8 @@ class DocumentCollection:
         nothing; running again after a kill finishes the work.
 
         Args:
-            documents: What to index. Texts longer than the model's ``max_length`` are found by
-                their beginning only; see `Document`.
+            documents: What to index. Of a long text the model reads the beginning only; see
+                `Document`, and `IndexReport.truncated`.
             source: Where they come from, such as a folder's path, for `sync`.
             batch_size: Documents looked up, embedded and written together.
             show_progress: Show a progress bar.
@@ -226,34 +224,23 @@ class DocumentCollection:
         return searching.fused(self._client, self._name, query, vector, k, filter)
 
     def as_langchain(self) -> LangChainStore:
-        """LangChain's own Qdrant vector store, on this collection and with its model."""
-        _require_store("langchain_qdrant", "langchain-qdrant")
-        from langchain_qdrant import QdrantVectorStore
+        """LangChain's own Qdrant vector store, on this collection and with its model.
 
-        from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
-
-        return QdrantVectorStore(
-            client=self._client,
-            collection_name=self._name,
-            embedding=LLM2VecGenEmbeddings(model=self._model),
-            validate_collection_config=False,  # `claim` has checked, without embedding
-        )
+        Raises:
+            ImportError: ``langchain-qdrant`` is not installed.
+        """
+        return langchain_store(self._client, self._name, self._model)
 
     def as_llama_index(self) -> LlamaIndexStore:
         """LlamaIndex's own Qdrant vector store, on this collection.
 
         LlamaIndex embeds outside its stores: give the index that you build on this one
-        ``embed_model=LLM2VecGenEmbedding(model=collection.model)``.
-        """
-        _require_store("llama_index.vector_stores", "llama-index-vector-stores-qdrant")
-        from llama_index.vector_stores.qdrant import QdrantVectorStore
+        ``embed_model=LLM2VecGenEmbedding(model=collection.model)``. Its async methods work too.
 
-        return QdrantVectorStore(
-            collection_name=self._name,
-            client=self._client,
-            aclient=cast("AsyncQdrantClient", AsyncCollectionClient(self._client)),
-            text_key=TEXT_KEY,
-        )
+        Raises:
+            ImportError: ``llama-index-vector-stores-qdrant`` is not installed.
+        """
+        return llama_index_store(self._client, self._name)
 
     def _index(
         self,
@@ -269,9 +256,7 @@ class DocumentCollection:
         total = len(documents) if isinstance(documents, Sized) else None
         with tqdm(total=total, desc="Indexing", unit="doc", disable=not show_progress) as bar:
             for batch in indexing.batches(documents, batch_size):
-                report += indexing.index_batch(
-                    self._client, self._name, self._model.encode_document, batch, source
-                )
+                report += indexing.index_batch(self._client, self._name, self._model, batch, source)
                 if seen is not None:
                     seen.update(document.point_id for document in batch)
                 bar.update(len(batch))
@@ -282,11 +267,3 @@ def _refuse_string(what: str, value: object) -> None:
     """A string is a sequence of strings too, and would be taken letter by letter."""
     if isinstance(value, str):
         raise ValueError(f"{what} is the string {value!r}; expected a list: [{value!r}].")
-
-
-def _require_store(module: str, distribution: str) -> None:
-    if find_spec(module) is None:
-        raise ImportError(
-            f"The framework's own Qdrant store is not installed. Run: pip install {distribution}",
-            name=module,
-        )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial, wraps
+from functools import wraps
 from threading import Lock, RLock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -133,21 +132,6 @@ class CollectionClient:
             f"No Qdrant server answered at {server} ({error}). Start one there, correct the "
             "URL, or pass a folder to work without a server."
         )
-
-
-class AsyncCollectionClient:
-    """The `AsyncQdrantClient` that LlamaIndex asks for: each call of the client runs in a thread.
-
-    A real one would not do: it shares neither memory nor a folder with the client beside it.
-    """
-
-    def __init__(self, client: QdrantClient) -> None:
-        self._client_in_threads = client
-
-    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-        if name.startswith("_"):  # as in CollectionClient
-            raise AttributeError(name)
-        return partial(asyncio.to_thread, getattr(self._client_in_threads, name))
 
 
 def complete_point(point: models.PointStruct) -> models.PointStruct:

@@ -17,8 +17,9 @@ _POINT_IDS = UUID("5b0c7c0e-6a55-5d5c-9d3e-0f6b2f6a7d11")
 class Document:
     """A text to find, embedded whole: cut long texts into passages before you index them.
 
-    The model reads the first tokens of a text up to its ``max_length`` (512, the response tokens
-    included); what follows is stored and shown, but cannot be found by its meaning.
+    The model reads 512 tokens, its instruction and the response tokens among them. What follows
+    is stored, shown, and found by its words in a hybrid search, but not by its meaning;
+    `IndexReport.truncated` counts such texts.
 
     Attributes:
         text: The text, stored byte for byte.
@@ -99,12 +100,15 @@ class IndexReport:
         replaced: Already there with another text or other metadata. Only a changed text is
             embedded again.
         unchanged: Already there, untouched.
+        truncated: Of those embedded now, the ones too long for the model, which read their
+            beginning only.
         removed: Deleted because their source no longer holds them (`DocumentCollection.sync`).
     """
 
     added: int = 0
     replaced: int = 0
     unchanged: int = 0
+    truncated: int = 0
     removed: int = 0
 
     def __add__(self, other: IndexReport) -> IndexReport:
@@ -112,6 +116,7 @@ class IndexReport:
             added=self.added + other.added,
             replaced=self.replaced + other.replaced,
             unchanged=self.unchanged + other.unchanged,
+            truncated=self.truncated + other.truncated,
             removed=self.removed + other.removed,
         )
 

@@ -6,14 +6,12 @@ leaves whole points behind, and the next run finds them by their ids and stamps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
 from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport, Stamp
@@ -26,7 +24,11 @@ from llm2vec_gen_rag.qdrant.payload import (
     read_stamp,
 )
 
-Embed: TypeAlias = Callable[[list[str]], npt.NDArray[np.float32]]
+if TYPE_CHECKING:
+    from llm2vec_gen_rag.model import LLM2VecGen
+
+MAX_LENGTH = 512  # tokens that the model reads of a document: the length it is trained at
+
 Item = TypeVar("Item")
 
 _PAGE = 256  # points a request
@@ -41,7 +43,7 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def index_batch(
-    client: QdrantClient, name: str, embed: Embed, documents: Sequence[Document], source: str
+    client: QdrantClient, name: str, model: LLM2VecGen, documents: Sequence[Document], source: str
 ) -> IndexReport:
     """Write the documents that are new or changed.
 
@@ -50,8 +52,8 @@ def index_batch(
     Args:
         client: The collection's client.
         name: The collection.
-        embed: Texts to vectors, shape (texts, dimension).
-        documents: One batch, embedded in one call.
+        model: Embeds what is new or changed, in one call.
+        documents: One batch.
         source: Where the documents come from.
 
     Raises:
@@ -78,8 +80,9 @@ def index_batch(
         return before is not None and before.text == known[document.point_id].text
 
     _rewrite_payloads(client, name, [d for d in changed.values() if same_text(d)], source)
-    _write_points(client, name, embed, [d for d in changed.values() if not same_text(d)], source)
-    return report
+    to_embed = [d for d in changed.values() if not same_text(d)]
+    _write_points(client, name, model, to_embed, source)
+    return report + IndexReport(truncated=_count_truncated(model, to_embed))
 
 
 def prune(client: QdrantClient, name: str, source: str, seen: set[str]) -> int:
@@ -162,11 +165,12 @@ def _stored_stamps(client: QdrantClient, name: str, ids: set[str]) -> dict[str, 
 
 
 def _write_points(
-    client: QdrantClient, name: str, embed: Embed, documents: Sequence[Document], source: str
+    client: QdrantClient, name: str, model: LLM2VecGen, documents: Sequence[Document], source: str
 ) -> None:
     if not documents:
         return
-    vectors = embed([document.text for document in documents])
+    texts = [document.text for document in documents]
+    vectors = model.encode_document(texts, max_length=MAX_LENGTH)
     client.upsert(
         name,
         [
@@ -178,6 +182,15 @@ def _write_points(
             for document, vector in zip(documents, vectors, strict=True)
         ],
     )
+
+
+def _count_truncated(model: LLM2VecGen, documents: Sequence[Document]) -> int:
+    """How many texts do not fit, their instruction before them and the response tokens behind."""
+    room = MAX_LENGTH - len(model.response_tokens)
+    texts = [model.prompts.document + document.text for document in documents]
+    # no token but a BOS stands for less than a byte, so most texts need no counting
+    maybe = [text for text in texts if len(text.encode()) >= room]
+    return sum(len(ids) > room for ids in model.text_tokenizer.token_ids(maybe))
 
 
 def _rewrite_payloads(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from itertools import chain
 
 import pytest
@@ -194,10 +195,25 @@ def test_the_langchain_store_is_built_without_embedding(collection, monkeypatch)
     assert isinstance(collection.as_langchain(), LangChainStore)
 
 
-async def test_langchains_threads_do_not_corrupt_the_collection(collection):
+async def test_langchains_threads_take_turns(shared, monkeypatch):
+    client, collection = shared
+    running: list[int] = []
+    most_at_once = 0
+    upsert = client.upsert
+
+    def slow_upsert(*args, **kwargs):
+        nonlocal most_at_once
+        running.append(1)
+        most_at_once = max(most_at_once, len(running))
+        time.sleep(0.05)
+        running.pop()
+        return upsert(*args, **kwargs)
+
+    monkeypatch.setattr(client, "upsert", slow_upsert)
     store = collection.as_langchain()
-    batches = [[f"text {8 * i + j}" for j in range(8)] for i in range(8)]
+    batches = [[f"text {4 * i + j}" for j in range(4)] for i in range(4)]
     await asyncio.gather(*(store.aadd_texts(batch) for batch in batches))
+    assert most_at_once == 1
     assert {hit.text for hit in collection.search("x", k=100)} == {*chain(*batches)}
 
 
@@ -213,9 +229,10 @@ async def test_llama_index_reads_and_writes_without_blocking(collection):
 
 
 def test_a_missing_store_is_named_with_its_install_line(collection, monkeypatch):
-    monkeypatch.setattr("llm2vec_gen_rag.qdrant.collection.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "langchain_qdrant", None)
     with pytest.raises(ImportError, match="pip install langchain-qdrant"):
         collection.as_langchain()
+    monkeypatch.setitem(sys.modules, "llama_index.vector_stores.qdrant", None)
     with pytest.raises(ImportError, match="pip install llama-index-vector-stores-qdrant"):
         collection.as_llama_index()
 

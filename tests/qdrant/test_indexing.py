@@ -17,9 +17,9 @@ def embedded(model, monkeypatch) -> list[str]:
     texts: list[str] = []
     encode = model.encode_document
 
-    def recording(batch: list[str]) -> np.ndarray:
+    def recording(batch: list[str], **options) -> np.ndarray:
         texts.extend(batch)
-        return encode(batch)
+        return encode(batch, **options)
 
     monkeypatch.setattr(model, "encode_document", recording)
     return texts
@@ -148,6 +148,19 @@ def test_strings_in_place_of_lists_and_documents_are_refused(collection, documen
     with pytest.raises(ValueError, match="queries is the string"):
         collection.search_many("Kyoto")
     assert collection.count() == 5
+
+
+def test_texts_too_long_for_the_model_are_counted(collection, model):
+    texts = [" a" * n for n in range(440, 520)]
+    vectors = model.encode_document(texts)
+    # those cut read like the longest; so does the one that just fits, so the longest is left out
+    cut = sum(np.allclose(vector, vectors[-1], atol=1e-6) for vector in vectors[:-1])
+    fitting = [Document(text, id=text) for text in texts]
+    report = collection.index(fitting)
+    assert report.added == len(texts)
+    assert report.truncated == cut
+    assert 0 < cut < len(texts)
+    assert collection.index(fitting) == IndexReport(unchanged=len(texts))
 
 
 def test_texts_come_back_byte_for_byte(collection):

@@ -1,0 +1,71 @@
+"""The frameworks' own Qdrant stores, on a collection of ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from qdrant_client import AsyncQdrantClient, QdrantClient
+
+from llm2vec_gen_rag.qdrant.payload import TEXT_KEY
+
+if TYPE_CHECKING:
+    from langchain_qdrant import QdrantVectorStore as LangChainStore
+    from llama_index.vector_stores.qdrant import QdrantVectorStore as LlamaIndexStore
+
+    from llm2vec_gen_rag.model import LLM2VecGen
+
+
+def langchain_store(client: QdrantClient, name: str, model: LLM2VecGen) -> LangChainStore:
+    """LangChain's store; see `DocumentCollection.as_langchain`."""
+    from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
+
+    try:
+        from langchain_qdrant import QdrantVectorStore
+    except ModuleNotFoundError as error:
+        raise _missing("LangChain", "langchain-qdrant", error) from error
+    return QdrantVectorStore(
+        client=client,
+        collection_name=name,
+        embedding=LLM2VecGenEmbeddings(model=model),
+        validate_collection_config=False,  # opening has checked, and without embedding a text
+    )
+
+
+def llama_index_store(client: QdrantClient, name: str) -> LlamaIndexStore:
+    """LlamaIndex's store; see `DocumentCollection.as_llama_index`."""
+    try:
+        from llama_index.vector_stores.qdrant import QdrantVectorStore
+    except ModuleNotFoundError as error:
+        raise _missing("LlamaIndex", "llama-index-vector-stores-qdrant", error) from error
+    return QdrantVectorStore(
+        collection_name=name,
+        client=client,
+        aclient=cast("AsyncQdrantClient", AsyncCollectionClient(client)),
+        text_key=TEXT_KEY,
+    )
+
+
+class AsyncCollectionClient:
+    """The `AsyncQdrantClient` that LlamaIndex asks for: each call of the client runs in a thread.
+
+    A real one would not do: it shares neither memory nor a folder with the client beside it.
+    """
+
+    def __init__(self, client: QdrantClient) -> None:
+        self._client_in_threads = client
+
+    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        if name.startswith("_"):  # else copying, which asks before __init__ ran, would recurse
+            raise AttributeError(name)
+        return partial(asyncio.to_thread, getattr(self._client_in_threads, name))
+
+
+def _missing(framework: str, distribution: str, error: ModuleNotFoundError) -> ImportError:
+    return ImportError(
+        f"{framework}'s own Qdrant store is not installed ({error}). "
+        f"Run: pip install {distribution}",
+        name=error.name,
+    )
