@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
 from llm2vec_gen_rag.training.objective import TokenPair
 
 # steps whose pairs are sorted by length together: enough that a batch needs next to no padding,

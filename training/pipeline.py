@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-from llm2vec_gen_rag.backbone import base_name
-from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.responses import read_responses, write_responses
 from llm2vec_gen_rag.training.teachers import (
@@ -19,6 +15,10 @@ from llm2vec_gen_rag.training.teachers import (
     write_teacher_vectors,
 )
 from llm2vec_gen_rag.training.trainer import FitResult, fit
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from llm2vec_gen_rag.backbone import base_name
+from llm2vec_gen_rag.model import LLM2VecGen
 
 RESPONSES_FILE = "responses.jsonl"
 TEACHER_FOLDER = "teacher"

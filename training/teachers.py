@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from llm2vec_gen_rag.training.tfidf import TfidfSvdTeacher
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch.nn.utils.rnn import pad_sequence
@@ -21,7 +22,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.batching import CPU_TOKEN_BUDGET, plan_batches
 from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
-from llm2vec_gen_rag.training.tfidf import TfidfSvdTeacher
 
 __all__ = [
     "BackboneMeanTeacher",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
 
 

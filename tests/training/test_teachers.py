@@ -7,9 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
-from sklearn.feature_extraction.text import TfidfVectorizer
-
 from llm2vec_gen_rag.training.teachers import (
     BackboneMeanTeacher,
     TfidfSvdTeacher,
@@ -17,6 +14,8 @@ from llm2vec_gen_rag.training.teachers import (
     write_teacher_vectors,
 )
 from llm2vec_gen_rag.training.tfidf import terms
+from safetensors.numpy import save_file
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 TOPICS = ["the euro is the money of", "people speak the language of", "a river flows through"]
 PLACES = ["France", "New Zealand", "New Mexico", "Kenya", "Peru", "Japan", "Chad", "Oman"]
