@@ -1,4 +1,4 @@
-"""Reaching Qdrant, and sharing it: servers, folders, threads, and a killed process."""
+"""Reaching Qdrant, and sharing it: locations, folders, threads, and a killed process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
-from qdrant_client import QdrantClient
 
 from llm2vec_gen_rag.errors import CollectionError, MissingExtraError
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection, IndexReport
@@ -44,58 +42,6 @@ def test_a_server_without_its_scheme_makes_no_folder(tmp_path, monkeypatch, mode
 def test_a_key_without_a_server_is_refused(tmp_path, model):
     with pytest.raises(ValueError, match="api_key was given for"):
         DocumentCollection.open(tmp_path, "notes", model, api_key="secret")
-
-
-@pytest.mark.enable_socket
-def test_an_unreachable_server_is_named(model):
-    with pytest.raises(
-        CollectionError, match=r"No Qdrant server answered at http://127\.0\.0\.1:9"
-    ):
-        DocumentCollection.open("http://127.0.0.1:9", "notes", model)
-
-
-def test_a_server_that_forgets_metadata_is_refused(model):
-    requests: list[tuple[str, str]] = []
-
-    def old_server(request: httpx.Request) -> httpx.Response:
-        requests.append((request.method, request.url.path))
-        assert request.headers["api-key"] == "secret"
-        if request.url.path.endswith("/exists"):
-            return answer({"exists": False})
-        return answer(COLLECTION_INFO if request.method == "GET" else True)
-
-    client = QdrantClient(
-        url="https://old.example:6333",
-        api_key="secret",
-        check_compatibility=False,
-        transport=httpx.MockTransport(old_server),
-    )
-    with pytest.raises(CollectionError, match=r"Expected Qdrant 1\.16 or newer"):
-        DocumentCollection(client, "notes", model)
-    assert requests[-1] == ("DELETE", "/collections/notes")
-
-
-def answer(result: object) -> httpx.Response:
-    return httpx.Response(200, json={"result": result, "status": "ok", "time": 0.0})
-
-
-COLLECTION_INFO = {
-    "status": "green",
-    "optimizer_status": "ok",
-    "segments_count": 1,
-    "payload_schema": {},
-    "config": {
-        "params": {"vectors": {"size": 4, "distance": "Cosine"}},
-        "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000},
-        "optimizer_config": {
-            "deleted_threshold": 0.2,
-            "vacuum_min_vector_number": 1000,
-            "default_segment_number": 0,
-            "flush_interval_sec": 5,
-        },
-        "wal_config": {"wal_capacity_mb": 32, "wal_segments_ahead": 0},
-    },
-}
 
 
 def test_without_qdrant_client_the_door_names_the_extra():
