@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.objective import TokenPair
+from torch import Tensor
+from torch.utils.data import Dataset
 
 # steps whose pairs are sorted by length together: enough that a batch needs next to no padding,
 # few enough that what stands in one batch changes from epoch to epoch
@@ -42,3 +46,33 @@ def plan_steps(
         batches = by_length.reshape(count, batch_size)
         plan += [batches[place].tolist() for place in rng.permutation(count)]
     return plan
+
+
+class PlannedBatches(Dataset[dict[str, Any]]):
+    """Every micro-batch of a run in order, built when it is asked for."""
+
+    def __init__(self, pairs: Sequence[TokenPair], teacher: Tensor, recipe: Recipe) -> None:
+        self._pairs = pairs
+        self._teacher = teacher
+        self._parts: int = recipe.accumulation
+        self._steps: list[list[int]] = plan_steps(
+            pairs, steps=recipe.steps, batch_size=recipe.batch_size, seed=recipe.seed
+        )
+
+    def __len__(self) -> int:
+        return len(self._steps) * self._parts
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        step, part = divmod(place, self._parts)
+        all_rows = self._steps[step]
+        size = len(all_rows) // self._parts
+        rows = all_rows[part * size : (part + 1) * size]
+        # the reconstruction loss is a mean over the tokens of the whole step, not of a part
+        share = self._parts * self._answer_tokens(rows) / self._answer_tokens(all_rows)
+        pairs = [self._pairs[row] for row in rows]
+        return {"pairs": pairs, "teacher": self._teacher[rows], "share": share}
+
+    def _answer_tokens(self, rows: Sequence[int]) -> int:
+        """Return how many answer tokens the rows hold together."""
+        count: int = sum(len(self._pairs[row].answer) for row in rows)
+        return count

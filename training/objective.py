@@ -20,9 +20,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from llm2vec_gen_rag.arguments import as_texts, require_room
 from llm2vec_gen_rag.encoder import last_hidden_states, soft_prompts
 from llm2vec_gen_rag.model import LLM2VecGen
-from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
+from llm2vec_gen_rag.tokenization import TokenIds
 
 PADDING = -1
 
@@ -128,6 +129,7 @@ def check_pairs(questions: Sequence[str], answers: Sequence[str]) -> None:
     for name, texts in (("questions", questions), ("answers", answers)):
         if isinstance(texts, str):
             raise ValueError(f"{name} is a single string; expected a list of strings")
+        as_texts(texts)
     if len(questions) != len(answers):
         raise ValueError(
             f"got {len(questions)} questions and {len(answers)} answers; expected one answer "
@@ -162,15 +164,11 @@ def tokenize_pairs(
     eos = model.tokenizer.eos_token_id
     if eos is None:
         raise ValueError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
-    question_length = max_length - len(model.response_tokens)
-    if question_length < 1:
-        raise ValueError(
-            f"max_length is {max_length}; expected more than {len(model.response_tokens)}, the "
-            "response tokens that follow a question"
-        )
-    tokenizer = TextTokenizer(model.tokenizer)
-    question_ids = tokenizer.token_ids(questions, max_tokens=question_length)
-    answer_ids = tokenizer.token_ids(answers)
+    response_tokens = len(model.response_tokens)
+    require_room(max_length, response_tokens)
+    room = max_length - response_tokens
+    question_ids = model.text_tokenizer.token_ids(questions, max_tokens=room)
+    answer_ids = model.text_tokenizer.token_ids(answers)
     return [
         TokenPair(question, np.append(answer, eos)[:max_length])
         for question, answer in zip(question_ids, answer_ids, strict=True)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from llm2vec_gen_rag.training.batches import plan_steps
+from llm2vec_gen_rag.training.batches import PlannedBatches
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.objective import (
     TokenPair,
@@ -30,7 +30,7 @@ from llm2vec_gen_rag.training.objective import (
     tokenize_pairs,
 )
 from torch import Tensor, nn
-from torch.utils.data import Dataset, SequentialSampler
+from torch.utils.data import SequentialSampler
 
 from llm2vec_gen_rag.backbone import cpu_has_bfloat16
 from llm2vec_gen_rag.errors import NonFiniteError, require_extra
@@ -40,6 +40,7 @@ require_extra("train", "accelerate")
 from transformers import PrinterCallback, Trainer, TrainingArguments  # noqa: E402
 
 LOG_FILE = "training_log.json"
+LOGGED = ("step", "reconstruction", "alignment", "learning_rate", "grad_norm")
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,11 @@ class FitResult:
 
     Attributes:
         folder: where the trained model stands, in the published format.
-        reconstruction: reconstruction loss, mean of the last logged steps.
-        alignment: alignment loss, mean of the last logged steps.
+        reconstruction: reconstruction loss, mean of the steps since the last log but one.
+        alignment: alignment loss, mean of the same steps.
         seconds: how long the steps took.
-        log: one entry per `logging_steps`: step, losses, learning rate, gradient norm.
+        log: one entry per `logging_steps`: the step, both losses, unweighted, as means since the
+            entry before, the learning rate and the norm of the gradient.
     """
 
     folder: Path
@@ -109,36 +111,6 @@ def fit(
     result = FitResult(folder, log[-1]["reconstruction"], log[-1]["alignment"], seconds, log)
     _write_log(result, recipe, pairs=len(pairs))
     return result
-
-
-class PlannedBatches(Dataset[dict[str, Any]]):
-    """Every micro-batch of a run in order, built when it is asked for."""
-
-    def __init__(self, pairs: Sequence[TokenPair], teacher: Tensor, recipe: Recipe) -> None:
-        self._pairs = pairs
-        self._teacher = teacher
-        self._parts: int = recipe.accumulation
-        self._steps: list[list[int]] = plan_steps(
-            pairs, steps=recipe.steps, batch_size=recipe.batch_size, seed=recipe.seed
-        )
-
-    def __len__(self) -> int:
-        return len(self._steps) * self._parts
-
-    def __getitem__(self, place: int) -> dict[str, Any]:
-        step, part = divmod(place, self._parts)
-        all_rows = self._steps[step]
-        size = len(all_rows) // self._parts
-        rows = all_rows[part * size : (part + 1) * size]
-        # the reconstruction loss is a mean over the tokens of the whole step, not of a part
-        share = self._parts * self._answer_tokens(rows) / self._answer_tokens(all_rows)
-        pairs = [self._pairs[row] for row in rows]
-        return {"pairs": pairs, "teacher": self._teacher[rows], "share": share}
-
-    def _answer_tokens(self, rows: Sequence[int]) -> int:
-        """Return how many answer tokens the rows hold together."""
-        count: int = sum(len(self._pairs[row].answer) for row in rows)
-        return count
 
 
 class TrainedParts(nn.Module):
@@ -199,7 +171,7 @@ class ResponseTokenTrainer(Trainer):
         Raises:
             NonFiniteError: if a loss is NaN or infinite.
         """
-        if "loss" in logs and self._since_log:
+        if self._since_log:
             reconstruction, alignment = torch.stack(self._since_log).mean(dim=0).tolist()
             self._since_log.clear()
             logs |= {"reconstruction": reconstruction, "alignment": alignment}
@@ -273,9 +245,12 @@ def _fastest_attention(model: LLM2VecGen) -> Iterator[None]:
 
 
 def _losses_of(trainer: ResponseTokenTrainer) -> list[dict[str, float]]:
-    """Return the log without its summary, and without epochs, of which a plan has none."""
-    history = [entry for entry in trainer.state.log_history if "loss" in entry]
-    return [{key: value for key, value in entry.items() if key != "epoch"} for entry in history]
+    """Return both losses of every logged stretch of steps, the last and shorter one included."""
+    return [
+        {name: entry[name] for name in LOGGED if name in entry}
+        for entry in trainer.state.log_history
+        if "reconstruction" in entry
+    ]
 
 
 def _only(batches: list[dict[str, Any]]) -> dict[str, Any]:

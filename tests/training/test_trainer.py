@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from llm2vec_gen_rag.training.config import Recipe
+from llm2vec_gen_rag.training.objective import step_losses
 from llm2vec_gen_rag.training.pipeline import train
 from llm2vec_gen_rag.training.trainer import fit
 from transformers import AutoTokenizer
 
 from llm2vec_gen_rag import LLM2VecGen, NonFiniteError
 
+REFERENCE = Path(__file__).parents[1] / "reference"
 QUESTIONS = [
     "where do polar bears live",
     "Write a short story about a lost sailor",
@@ -113,10 +116,33 @@ def test_the_log_holds_the_recipe_and_every_loss(model, teacher, tmp_path):
     assert log["pairs"] == 4
     assert log["log"] == result.log
     assert [entry["step"] for entry in log["log"]] == [1, 2, 3, 4]
-    for entry in log["log"]:
-        assert entry["loss"] == pytest.approx(
-            entry["reconstruction"] + entry["alignment"], rel=1e-3
-        )
+    assert all(entry.keys() >= {"reconstruction", "alignment"} for entry in log["log"])
+
+
+def test_steps_behind_the_last_full_stretch_are_logged(model, teacher, tmp_path):
+    recipe = dataclasses.replace(FEW, steps=5, logging_steps=3)
+    result = fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
+    assert [entry["step"] for entry in result.log] == [1, 3, 5]
+    assert result.alignment == result.log[-1]["alignment"] < result.log[-2]["alignment"]
+
+
+def test_logged_losses_are_those_of_the_objective(model, teacher, tmp_path):
+    with torch.no_grad():
+        losses = step_losses(model, QUESTIONS, ANSWERS, teacher)
+    recipe = dataclasses.replace(FEW, steps=1, warmup_steps=0, alignment_weight=7.0)
+    result = fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
+    assert result.reconstruction == pytest.approx(losses.reconstruction.item(), rel=0.02)
+    assert result.alignment == pytest.approx(losses.alignment.item(), rel=0.02)
+
+
+def test_a_backbone_in_bfloat16_trains_beside_one_in_float32(model, teacher, tmp_path):
+    exact = fit(model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path)
+    base = model.backbone.config.name_or_path
+    checkpoint = REFERENCE / "qwen3-10" / "checkpoint"
+    half = LLM2VecGen.from_pretrained(checkpoint, base_model=base, dtype="bfloat16", device="cpu")
+    rounded = fit(half, QUESTIONS, ANSWERS, teacher, FEW, tmp_path)
+    assert half.response_tokens.dtype == half.alignment.weight.dtype == torch.float32
+    assert rounded.reconstruction == pytest.approx(exact.reconstruction, rel=0.05)
 
 
 def test_nothing_is_printed_and_no_run_folder_is_made(model, teacher, tmp_path, capfd, monkeypatch):
