@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -146,6 +147,7 @@ def load_backbone(
     """
     loader: Any = AutoModelForCausalLM  # its annotations leave out the loading report
     try:
+        _require_config(base_model, options)
         backbone, report = loader.from_pretrained(
             base_model,
             dtype=dtype or "auto",
@@ -154,7 +156,7 @@ def load_backbone(
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BaseModelError(
-            f"the base model {base_model!r} cannot be loaded ({_first_line(error)}). Expected the "
+            f"the base model {base_model!r} cannot be loaded ({first_line(error)}). Expected the "
             "frozen LLM of this checkpoint as a hub id or a folder with config.json and weights: "
             "pass base_model='<hub id or folder>' to LLM2VecGen.from_pretrained."
         ) from error
@@ -170,6 +172,18 @@ def load_backbone(
     freeze(backbone)
     frozen: PreTrainedModel = backbone
     return frozen
+
+
+def _require_config(base_model: str, options: BackboneOptions) -> None:
+    """Look for the base model once; transformers would ask an unreachable hub again and again."""
+    if not Path(base_model).is_dir():
+        snapshot_download(
+            base_model,
+            allow_patterns="config.json",
+            token=options.token,
+            cache_dir=options.cache_folder,
+            local_files_only=options.local_files_only,
+        )
 
 
 def freeze(backbone: nn.Module) -> None:
@@ -210,5 +224,6 @@ def end_token_ids(backbone: PreTrainedModel) -> frozenset[int]:
     return frozenset(ends)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return what an error says first; the hub's errors go on for paragraphs."""
     return str(error).strip().split("\n", 1)[0]

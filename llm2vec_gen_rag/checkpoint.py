@@ -25,7 +25,7 @@ from llm2vec_gen_rag.config_files import read_json, read_yaml, write_json, write
 from llm2vec_gen_rag.errors import CheckpointError, SizeMismatchError, UnsupportedCheckpointError
 from llm2vec_gen_rag.peft_adapter import AdapterLayout, AdapterWeights, read_adapter, write_adapter
 from llm2vec_gen_rag.projections import read_projection, write_projection
-from llm2vec_gen_rag.prompts import Prompts
+from llm2vec_gen_rag.prompts import PROMPTS_FILE, Prompts
 from llm2vec_gen_rag.tokenization import load_tokenizer, response_token_ids, save_tokenizer
 
 RECONSTRUCTION_FILE = "reconstruction_mlp"
@@ -142,7 +142,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, base_model: str) -> N
     run_config = {**checkpoint.run_config, "model_name_or_path": base, "encoding_mode": mode}
     write_yaml(folder / "run_config.yml", run_config)
     save_tokenizer(checkpoint.tokenizer, folder, checkpoint.response_token_names)
-    if checkpoint.prompts != Prompts():
+    if checkpoint.prompts != Prompts() or (folder / PROMPTS_FILE).exists():
         checkpoint.prompts.save(folder)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,23 +80,30 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return _require_mapping(path, content)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either whole or as it was before."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path to write to, which then takes the place of `path`: whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file."""
-    write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_yaml(path: Path, content: dict[str, Any]) -> None:
     """Write a YAML file that holds nothing but plain data."""
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    write_atomically(path, text.encode())
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _broken(path: Path, language: str, error: Exception) -> CheckpointError:

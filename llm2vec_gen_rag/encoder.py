@@ -74,7 +74,10 @@ def lora_active(model: ResponseModel) -> AbstractContextManager[None]:
 
 def padding_is_inert(backbone: PreTrainedModel) -> bool:
     """Return whether a key-value cache may hold padding: not so where layers look back a window."""
-    kinds = getattr(backbone.config, "layer_types", None) or ["full_attention"]
+    config = backbone.config
+    kinds = getattr(config, "layer_types", None)
+    if kinds is None:
+        return getattr(config, "sliding_window", None) is None
     return set(kinds) == {"full_attention"}
 
 

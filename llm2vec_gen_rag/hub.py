@@ -9,7 +9,7 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
-from llm2vec_gen_rag.backbone import BackboneOptions
+from llm2vec_gen_rag.backbone import BackboneOptions, first_line
 from llm2vec_gen_rag.errors import CheckpointError
 
 ALMANAC = "almanac"
@@ -50,7 +50,7 @@ def find_checkpoint(name: str, revision: str | None, options: BackboneOptions) -
                 "the package again, or in a clone of the repository run: make almanac"
             )
         return FoundCheckpoint(_ALMANAC_FOLDER, None)
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return FoundCheckpoint(Path(name), None)
     try:
         folder = snapshot_download(
@@ -61,10 +61,10 @@ def find_checkpoint(name: str, revision: str | None, options: BackboneOptions) -
             cache_dir=options.cache_folder,
             local_files_only=options.local_files_only,
         )
-    except (OSError, ValueError, HfHubHTTPError) as error:
+    except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
         raise CheckpointError(
-            f"{name!r} is neither a folder here nor a checkpoint that the hub gave ({error}). "
-            "Expected a folder in the published format, a hub id such as "
+            f"{name!r} is neither a folder here nor a checkpoint that the hub gave "
+            f"({first_line(error)}). Expected a folder in the published format, a hub id such as "
             f"'McGill-NLP/LLM2Vec-Gen-Qwen3-06B', or {ALMANAC!r}."
         ) from error
     return FoundCheckpoint(Path(folder), Path(folder).name)

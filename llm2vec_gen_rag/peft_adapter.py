@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from llm2vec_gen_rag.config_files import read_json, require_file, write_atomically, write_json
+from llm2vec_gen_rag.config_files import read_json, replacing, require_file, write_json
 from llm2vec_gen_rag.errors import CheckpointError, SizeMismatchError, UnsupportedCheckpointError
 from llm2vec_gen_rag.lora import LowRankUpdate
 from llm2vec_gen_rag.projections import as_stored, require_finite
@@ -121,8 +121,8 @@ def write_adapter(encoder: Path, layout: AdapterLayout, weights: AdapterWeights)
             name = f"{_PREFIX}{path}.lora_{letter}.weight"
             tensors[name] = _stored(layout, name, matrix.detach())
     write_json(encoder / "adapter_config.json", layout.config)
-    content = save(tensors, metadata={"format": "pt"})
-    write_atomically(encoder / "adapter_model.safetensors", content)
+    with replacing(encoder / "adapter_model.safetensors") as partial:
+        save_file(tensors, partial, metadata={"format": "pt"})
 
 
 def new_layout(
@@ -198,7 +198,8 @@ def _embedding_copies(path: Path, names: Sequence[str]) -> list[str]:
     if unknown:
         raise UnsupportedCheckpointError(
             f"{path} holds {unknown[:3]} (of {len(unknown)} tensors that are neither response "
-            "tokens nor LoRA); supported are TRAINABLE_TOKENS and plain LORA of linear layers."
+            "tokens nor LoRA); supported are TRAINABLE_TOKENS and plain LORA of linear layers. "
+            "Merge the adapter into the base model with PEFT, or use another checkpoint."
         )
     return copies
 

@@ -6,7 +6,6 @@ written by `ProjectionModel.save` of the reference package.
 
 from __future__ import annotations
 
-import io
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from llm2vec_gen_rag.config_files import require_file, write_atomically
+from llm2vec_gen_rag.config_files import replacing, require_file
 from llm2vec_gen_rag.errors import (
     CheckpointError,
     SizeMismatchError,
@@ -68,9 +67,8 @@ def write_projection(path: Path, head: nn.Linear, dtype: torch.dtype) -> None:
         "size": 1,
         "pooling_mode": "linear",
     }
-    buffer = io.BytesIO()
-    torch.save({"state_dict": stored, "config": config}, buffer)
-    write_atomically(path, buffer.getvalue())
+    with replacing(path) as partial:
+        torch.save({"state_dict": stored, "config": config}, partial)
 
 
 def as_stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:

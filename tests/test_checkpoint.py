@@ -272,6 +272,9 @@ def test_prompts_travel_with_the_checkpoint(broken, tmp_path, qwen3):
     asked = again.encode_query("what", task="riddle")
     assert np.array_equal(asked, again.encode("Guess: what"))
     assert np.array_equal(again.encode_document("what"), again.encode("what"))
+    again.prompts = Prompts()
+    again.save_pretrained(tmp_path / "again")
+    assert qwen3.load(tmp_path / "again").prompts == Prompts()
 
 
 # --- a checkpoint of one's own
