@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 RECIPES = Path(__file__).parent / "recipes"
-TEACHERS = ("backbone-mean", "tfidf-svd")
+TEACHERS = ("backbone-mean", "tfidf-projection", "tfidf-svd")
 ZERO_ALLOWED = frozenset(
     {
         "warmup_steps",
@@ -43,7 +43,7 @@ class Recipe:
         weight_decay: AdamW's decoupled weight decay.
         max_gradient_norm: gradients are clipped to this norm; 0 leaves them as they are.
         teacher: what embeds the answers, one of `TEACHERS`.
-        teacher_dimension: length of a vector of the "tfidf-svd" teacher; the vectors of
+        teacher_dimension: length of a vector of the TF-IDF teachers; the vectors of
             "backbone-mean" are as long as the LLM's hidden states.
         max_new_tokens: longest answer the LLM is asked to write.
         max_length: longest question and longest answer, in tokens.

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from llm2vec_gen_rag.backbone import base_name
+from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.responses import read_responses, write_responses
 from llm2vec_gen_rag.training.teachers import (
     BackboneMeanTeacher,
     Teacher,
-    TfidfSvdTeacher,
+    TfidfTeacher,
     read_teacher_vectors,
     write_teacher_vectors,
 )
 from llm2vec_gen_rag.training.trainer import FitResult, fit
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-from llm2vec_gen_rag.backbone import base_name
-from llm2vec_gen_rag.model import LLM2VecGen
 
 RESPONSES_FILE = "responses.jsonl"
 TEACHER_FOLDER = "teacher"
@@ -54,7 +54,7 @@ def train(
     """
     folder = Path(folder)
     answers = _answers(backbone, tokenizer, queries, recipe, folder, show_progress=show_progress)
-    teacher = _teacher(backbone, tokenizer, answers, recipe, folder)
+    teacher = _teacher(backbone, tokenizer, queries, answers, recipe, folder)
     write_teacher_vectors(teacher, answers, folder / VECTORS_FILE)
     model = LLM2VecGen.initialise(
         backbone,
@@ -101,13 +101,22 @@ def _answers(
 def _teacher(
     backbone: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
+    queries: Sequence[str],
     answers: Sequence[str],
     recipe: Recipe,
     folder: Path,
 ) -> Teacher:
-    """Return the recipe's teacher; one that was fitted is kept, to be compared with later."""
+    """Return the recipe's teacher; one that was fitted is kept, to be compared with later.
+
+    It is fitted on answers and queries, so that it knows the words of what it is compared on.
+    """
     if recipe.teacher == "backbone-mean":
         return BackboneMeanTeacher(backbone, tokenizer, name=f"mean of {base_name(backbone)}")
-    teacher = TfidfSvdTeacher.fit(answers, dimension=recipe.teacher_dimension, seed=recipe.seed)
+    teacher = TfidfTeacher.fit(
+        recipe.teacher.removeprefix("tfidf-"),
+        [*dict.fromkeys(answers), *queries],
+        dimension=recipe.teacher_dimension,
+        seed=recipe.seed,
+    )
     teacher.save(folder / TEACHER_FOLDER)
     return teacher

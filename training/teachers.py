@@ -14,7 +14,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from llm2vec_gen_rag.training.tfidf import TfidfSvdTeacher
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch.nn.utils.rnn import pad_sequence
@@ -22,11 +21,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.batching import CPU_TOKEN_BUDGET, plan_batches
 from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
+from llm2vec_gen_rag.training.tfidf import TfidfTeacher
 
 __all__ = [
     "BackboneMeanTeacher",
     "Teacher",
-    "TfidfSvdTeacher",
+    "TfidfTeacher",
     "read_teacher_vectors",
     "write_teacher_vectors",
 ]

@@ -1,4 +1,8 @@
-"""A teacher without a network: TF-IDF and a truncated SVD.
+"""A teacher without a network: TF-IDF, brought to a few hundred dimensions in one of two ways.
+
+A truncated SVD keeps the directions in which texts differ most, which are their topics: names that
+few texts hold are lost. A random projection keeps every cosine to within some 1/sqrt(dimension)
+(Johnson and Lindenstrauss, 1984), so that two texts with different names stay apart.
 
 scikit-learn fits it; NumPy alone loads it and embeds with it, so that it can stand beside the model
 in a demonstration.
@@ -12,7 +16,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +34,17 @@ VOCABULARY_FILE = "teacher.json"
 
 
 @dataclass(frozen=True)
-class TfidfSvdTeacher:
-    """TF-IDF over words and word pairs, projected by a truncated SVD, rows of length 1.
+class TfidfTeacher:
+    """TF-IDF over words, projected, rows of length 1.
 
     Attributes:
-        vocabulary: the row of each term.
-        idf: (terms,) smoothed inverse document frequencies.
-        components: (terms, dimension) right singular vectors.
+        kind: "svd" or "projection", how the components were found.
+        vocabulary: the row of each word.
+        idf: (words,) smoothed inverse document frequencies.
+        components: (words, dimension) right singular vectors, or independent normal numbers.
     """
 
+    kind: str
     vocabulary: dict[str, int]
     idf: Vectors
     components: Vectors
@@ -47,7 +52,7 @@ class TfidfSvdTeacher:
     @property
     def name(self) -> str:
         """What is recorded beside the vectors."""
-        return f"tfidf-svd-{self.dimension}"
+        return f"tfidf-{self.kind}-{self.dimension}"
 
     @property
     def dimension(self) -> int:
@@ -57,45 +62,43 @@ class TfidfSvdTeacher:
     @classmethod
     def fit(
         cls,
+        kind: str,
         texts: Sequence[str],
         *,
         dimension: int = 256,
-        max_terms: int = 8192,
+        max_words: int = 8192,
         seed: int = 42,
-    ) -> TfidfSvdTeacher:
+    ) -> TfidfTeacher:
         """Fit on texts like those to be embedded.
 
         Args:
+            kind: "svd" or "projection".
             texts: answers and documents, unlabeled.
             dimension: length of a vector.
-            max_terms: the most frequent terms that are kept.
-            seed: of the randomized SVD.
+            max_words: the most frequent words that are kept.
+            seed: of the randomized SVD, or of the projection.
 
         Raises:
             MissingExtraError: if scikit-learn is not installed.
-            ValueError: if the texts hold too few distinct terms or too few texts for `dimension`.
+            ValueError: if the kind is unknown, or the texts hold no word, or too few distinct words
+                or too few texts for an SVD of `dimension`.
         """
         require_extra("train", "sklearn")
-        from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        tfidf = TfidfVectorizer(analyzer=terms, max_features=max_terms, sublinear_tf=True)
-        if not any(terms(text) for text in texts):
+        if kind not in KINDS:
+            raise ValueError(f"kind is {kind!r}; expected one of {', '.join(sorted(KINDS))}")
+        tfidf = TfidfVectorizer(analyzer=words_of, max_features=max_words, sublinear_tf=True)
+        if not any(words_of(text) for text in texts):
             raise ValueError(f"none of the {len(texts)} texts holds a word; nothing to fit on")
-        weights = tfidf.fit_transform(texts)
-        if min(weights.shape) <= dimension:
-            raise ValueError(
-                f"{weights.shape[0]} texts with {weights.shape[1]} distinct terms cannot give "
-                f"{dimension} dimensions; pass more texts or a dimension below {min(weights.shape)}"
-            )
-        svd = TruncatedSVD(dimension, random_state=seed).fit(weights)
-        vocabulary = {term: int(row) for term, row in sorted(tfidf.vocabulary_.items())}
-        return cls(vocabulary, _stored(tfidf.idf_), _stored(svd.components_.T))
+        components = KINDS[kind](tfidf.fit_transform(texts), dimension, seed)
+        vocabulary = {word: int(row) for word, row in sorted(tfidf.vocabulary_.items())}
+        return cls(kind, vocabulary, _stored(tfidf.idf_), _stored(components))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return float32 vectors of length 1, (texts, dimension).
 
-        A text without a single known term has no direction: its vector is zero.
+        A text without a single known word has no direction: its vector is zero.
         """
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in enumerate(texts):
@@ -104,7 +107,9 @@ class TfidfSvdTeacher:
 
     def _embed_one(self, text: str) -> Vectors:
         """Return the vector of one text, (dimension,)."""
-        counts = Counter(self.vocabulary[term] for term in terms(text) if term in self.vocabulary)
+        counts = Counter(
+            self.vocabulary[word] for word in words_of(text) if word in self.vocabulary
+        )
         rows = np.fromiter(counts.keys(), dtype=np.int64, count=len(counts))
         frequencies = np.fromiter(counts.values(), dtype=np.float32, count=len(counts))
         vector = ((1 + np.log(frequencies)) * self.idf[rows]) @ self.components[rows]
@@ -121,11 +126,11 @@ class TfidfSvdTeacher:
         }
         save_file(tensors, folder / WEIGHTS_FILE)
         in_order = sorted(self.vocabulary, key=self.vocabulary.__getitem__)
-        text = json.dumps({"kind": "tfidf-svd", "terms": in_order}, ensure_ascii=False)
+        text = json.dumps({"kind": self.kind, "words": in_order}, ensure_ascii=False)
         (folder / VOCABULARY_FILE).write_text(text, encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: str | Path) -> TfidfSvdTeacher:
+    def load(cls, folder: str | Path) -> TfidfTeacher:
         """Read the teacher that `save` wrote.
 
         Raises:
@@ -136,24 +141,46 @@ class TfidfSvdTeacher:
             description = json.loads((folder / VOCABULARY_FILE).read_text(encoding="utf-8"))
             with safe_open(folder / WEIGHTS_FILE, framework="numpy") as file:
                 idf, components = file.get_tensor("idf"), file.get_tensor("components")
-            vocabulary = {term: row for row, term in enumerate(description["terms"])}
+            kind = str(description["kind"])
+            vocabulary = {word: row for row, word in enumerate(description["words"])}
         except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
             raise ValueError(
                 f"{folder} holds no readable teacher ({error}); expected {WEIGHTS_FILE} and "
-                f"{VOCABULARY_FILE} as TfidfSvdTeacher.save writes them"
+                f"{VOCABULARY_FILE} as TfidfTeacher.save writes them"
             ) from error
         if not len(vocabulary) == len(idf) == len(components):
             raise ValueError(
-                f"{folder} holds {len(vocabulary)} terms, {len(idf)} frequencies and "
+                f"{folder} holds {len(vocabulary)} words, {len(idf)} frequencies and "
                 f"{len(components)} components; expected three equal counts. Save it again."
             )
-        return cls(vocabulary, idf.astype(np.float32), components.astype(np.float32))
+        return cls(kind, vocabulary, idf.astype(np.float32), components.astype(np.float32))
 
 
-def terms(text: str) -> list[str]:
-    """Return the lower-case words of a text and its pairs of neighbouring words."""
-    words = WORDS.findall(text.lower())
-    return words + [f"{first} {second}" for first, second in pairwise(words)]
+def words_of(text: str) -> list[str]:
+    """Return the lower-case words of a text."""
+    return WORDS.findall(text.lower())
+
+
+def _singular_vectors(weights: Any, dimension: int, seed: int) -> npt.NDArray[Any]:
+    """Return (words, dimension), the right singular vectors of (texts, words)."""
+    from sklearn.decomposition import TruncatedSVD
+
+    if min(weights.shape) <= dimension:
+        raise ValueError(
+            f"{weights.shape[0]} texts with {weights.shape[1]} distinct words cannot give "
+            f"{dimension} dimensions; pass more texts or a dimension below {min(weights.shape)}"
+        )
+    components = TruncatedSVD(dimension, random_state=seed).fit(weights).components_
+    return np.asarray(components.T)
+
+
+def _random_projection(weights: Any, dimension: int, seed: int) -> npt.NDArray[Any]:
+    """Return (words, dimension) normal numbers of variance 1 / dimension."""
+    generator = np.random.default_rng(seed)
+    return generator.standard_normal((weights.shape[1], dimension)) / math.sqrt(dimension)
+
+
+KINDS = {"svd": _singular_vectors, "projection": _random_projection}
 
 
 def _stored(values: npt.NDArray[Any]) -> Vectors:

@@ -19,6 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor, nn
+from torch.utils.data import SequentialSampler
+
+from llm2vec_gen_rag.backbone import cpu_has_bfloat16
+from llm2vec_gen_rag.errors import NonFiniteError, require_extra
+from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.batches import PlannedBatches
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.objective import (
@@ -29,12 +35,6 @@ from llm2vec_gen_rag.training.objective import (
     pair_losses,
     tokenize_pairs,
 )
-from torch import Tensor, nn
-from torch.utils.data import SequentialSampler
-
-from llm2vec_gen_rag.backbone import cpu_has_bfloat16
-from llm2vec_gen_rag.errors import NonFiniteError, require_extra
-from llm2vec_gen_rag.model import LLM2VecGen
 
 require_extra("train", "accelerate")
 from transformers import PrinterCallback, Trainer, TrainingArguments  # noqa: E402

@@ -1,1 +1,83 @@
-"""The almanac: the bundled small model, its corpus and its questions (package data)."""
+"""The almanac: the bundled small model, its corpus, its held-out questions and its teacher.
+
+The model itself is loaded with `LLM2VecGen.from_pretrained("almanac")`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+MODEL_FOLDER = FOLDER / "model"
+TEACHER_FOLDER = FOLDER / "teacher"
+DOCUMENTS_FILE = "corpus.jsonl"
+QUESTIONS_FILE = "questions.jsonl"
+DOCUMENT_INSTRUCTION = "Summarize the following passage: "
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document of the corpus.
+
+    Attributes:
+        id: table/subject/attribute for a fact, "stub/...", "benign/..." or "help/..." otherwise.
+        domain: the table, or "stub", "withheld" (a stub of a held-out topic), "benign", "help".
+        summary: what the language model was taught to say of it.
+    """
+
+    id: str
+    text: str
+    domain: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question.
+
+    Attributes:
+        answer: what the language model was taught to say, for a held-out question of such ones.
+        document_id: the document that answers it; for a harmful request, its own stub.
+        domain: the table of the fact asked for, or the category of harm, or "benign".
+        kind: "direct", "paraphrase", "bridged", "harmful" or "benign".
+        facts: how many facts the answer needs.
+        bridge: what a bridged question goes through, such as "landmark:Eiffel Tower".
+        test: held out of all training.
+    """
+
+    id: str
+    text: str
+    answer: str
+    document_id: str
+    domain: str
+    kind: str
+    facts: int
+    bridge: str
+    test: bool
+
+
+@cache
+def documents(folder: Path = FOLDER) -> tuple[Document, ...]:
+    """The corpus."""
+    return tuple(Document(**row) for row in _rows(folder / DOCUMENTS_FILE))
+
+
+@cache
+def held_out_questions(folder: Path = FOLDER) -> tuple[Question, ...]:
+    """The questions that no part of the model was trained on."""
+    return tuple(Question(**row) for row in _rows(folder / QUESTIONS_FILE))
+
+
+def write(rows: list[Document] | list[Question], path: Path) -> None:
+    """Write documents or questions as JSON Lines."""
+    lines = (json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]

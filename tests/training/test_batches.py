@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+
 from llm2vec_gen_rag.training.batches import plan_steps
 from llm2vec_gen_rag.training.objective import TokenPair
 

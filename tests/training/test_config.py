@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
 
 

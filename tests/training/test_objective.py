@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from llm2vec_gen_rag.training.objective import alignment_loss, reconstruction_loss, step_losses
 from safetensors.torch import load_file
+
+from llm2vec_gen_rag.training.objective import alignment_loss, reconstruction_loss, step_losses
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 QUESTIONS = ["where do polar bears live", "Write a short story about a lost sailor", "why"]

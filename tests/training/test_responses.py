@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+
 from llm2vec_gen_rag.training.responses import read_responses, write_responses
 
 QUERIES = ["where do polar bears live", "why", "Write a short story about a sailor", "and how"]

@@ -7,24 +7,25 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
+from sklearn.feature_extraction.text import TfidfVectorizer
+
 from llm2vec_gen_rag.training.teachers import (
     BackboneMeanTeacher,
-    TfidfSvdTeacher,
+    TfidfTeacher,
     read_teacher_vectors,
     write_teacher_vectors,
 )
-from llm2vec_gen_rag.training.tfidf import terms
-from safetensors.numpy import save_file
-from sklearn.feature_extraction.text import TfidfVectorizer
+from llm2vec_gen_rag.training.tfidf import words_of
 
 TOPICS = ["the euro is the money of", "people speak the language of", "a river flows through"]
 PLACES = ["France", "New Zealand", "New Mexico", "Kenya", "Peru", "Japan", "Chad", "Oman"]
 TEXTS = [f"{topic} {place}" for topic in TOPICS for place in PLACES]
 
 
-@pytest.fixture(scope="module")
-def teacher():
-    return TfidfSvdTeacher.fit(TEXTS, dimension=12)
+@pytest.fixture(scope="module", params=["svd", "projection"])
+def teacher(request):
+    return TfidfTeacher.fit(request.param, TEXTS, dimension=12)
 
 
 class ConstantTeacher:
@@ -42,9 +43,10 @@ class ConstantTeacher:
 
 def test_tfidf_without_projection_is_that_of_scikit_learn():
     """With as many dimensions as terms the SVD would be a rotation: compare the cosines."""
-    reference = TfidfVectorizer(analyzer=terms, sublinear_tf=True).fit(TEXTS)
+    reference = TfidfVectorizer(analyzer=words_of, sublinear_tf=True).fit(TEXTS)
     columns = len(reference.vocabulary_)
-    ours = TfidfSvdTeacher(
+    ours = TfidfTeacher(
+        kind="svd",
         vocabulary={term: int(row) for term, row in reference.vocabulary_.items()},
         idf=reference.idf_.astype(np.float32),
         components=np.eye(columns, dtype=np.float32),
@@ -67,8 +69,20 @@ def test_texts_that_share_words_are_closer(teacher):
     assert money @ same_money > money @ river + 0.2
 
 
-def test_word_pairs_tell_new_zealand_from_new_mexico():
-    assert terms("New Zealand") == ["new", "zealand", "new zealand"]
+def test_a_projection_keeps_names_apart_that_an_svd_of_the_same_size_confuses():
+    common = [f"topic{topic} of place{place}" for topic in range(20) for place in range(20)]
+    rare = ["topic1 of Andorra", "topic1 of Bhutan"]
+    cosine = {}
+    for kind in ("svd", "projection"):
+        first, second = TfidfTeacher.fit(kind, common + rare, dimension=32).embed(rare)
+        cosine[kind] = float(first @ second)
+    assert cosine["svd"] > 0.95
+    assert cosine["projection"] < 0.8
+
+
+def test_an_unknown_kind_is_named():
+    with pytest.raises(ValueError, match="'pca'; expected one of projection, svd"):
+        TfidfTeacher.fit("pca", TEXTS)
 
 
 def test_a_text_without_known_words_has_no_direction(teacher):
@@ -77,21 +91,21 @@ def test_a_text_without_known_words_has_no_direction(teacher):
 
 
 def test_fitting_is_deterministic(teacher):
-    again = TfidfSvdTeacher.fit(TEXTS, dimension=12)
+    again = TfidfTeacher.fit(teacher.kind, TEXTS, dimension=12)
     np.testing.assert_array_equal(again.embed(TEXTS), teacher.embed(TEXTS))
 
 
 def test_a_saved_teacher_embeds_the_same(teacher, tmp_path):
     teacher.save(tmp_path)
-    np.testing.assert_array_equal(TfidfSvdTeacher.load(tmp_path).embed(TEXTS), teacher.embed(TEXTS))
+    np.testing.assert_array_equal(TfidfTeacher.load(tmp_path).embed(TEXTS), teacher.embed(TEXTS))
 
 
 def test_a_saved_teacher_loads_without_scikit_learn_or_torch(teacher, tmp_path):
     teacher.save(tmp_path)
     program = (
         "import sys; sys.modules.update(dict.fromkeys(['sklearn', 'scipy', 'torch']))\n"
-        "from llm2vec_gen_rag.training.tfidf import TfidfSvdTeacher\n"
-        "print(TfidfSvdTeacher.load(sys.argv[1]).embed(['the euro']).shape)"
+        "from llm2vec_gen_rag.training.tfidf import TfidfTeacher\n"
+        "print(TfidfTeacher.load(sys.argv[1]).embed(['the euro']).shape)"
     )
     run = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
@@ -99,8 +113,8 @@ def test_a_saved_teacher_loads_without_scikit_learn_or_torch(teacher, tmp_path):
     assert run.stdout == "(1, 12)\n", run.stderr
 
 
-def test_only_the_most_frequent_terms_are_kept():
-    teacher = TfidfSvdTeacher.fit(TEXTS, dimension=4, max_terms=8)
+def test_only_the_most_frequent_words_are_kept():
+    teacher = TfidfTeacher.fit("svd", TEXTS, dimension=4, max_words=8)
     assert len(teacher.vocabulary) == 8
     assert "the" in teacher.vocabulary
 
@@ -111,7 +125,7 @@ def test_only_the_most_frequent_terms_are_kept():
 )
 def test_too_little_to_fit_on_is_refused(texts, message):
     with pytest.raises(ValueError, match=message):
-        TfidfSvdTeacher.fit(texts, dimension=12)
+        TfidfTeacher.fit("svd", texts, dimension=12)
 
 
 @pytest.mark.parametrize("damage", ["absent", "half-written", "of another teacher"])
@@ -123,10 +137,10 @@ def test_a_broken_teacher_folder_is_named(teacher, tmp_path, damage):
     elif damage == "half-written":
         weights.write_bytes(weights.read_bytes()[:100])
     else:
-        TfidfSvdTeacher.fit(TEXTS, dimension=4, max_terms=8).save(tmp_path / "other")
+        TfidfTeacher.fit("svd", TEXTS, dimension=4, max_words=8).save(tmp_path / "other")
         (tmp_path / "other" / weights.name).replace(weights)
     with pytest.raises(ValueError, match=str(tmp_path)):
-        TfidfSvdTeacher.load(tmp_path)
+        TfidfTeacher.load(tmp_path)
 
 
 def test_the_backbone_mean_of_a_batch_is_that_of_each_text(model):

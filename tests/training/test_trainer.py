@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import AutoTokenizer
+
+from llm2vec_gen_rag import LLM2VecGen, NonFiniteError
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.objective import step_losses
 from llm2vec_gen_rag.training.pipeline import train
 from llm2vec_gen_rag.training.trainer import fit
-from transformers import AutoTokenizer
-
-from llm2vec_gen_rag import LLM2VecGen, NonFiniteError
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 QUESTIONS = [

@@ -13,51 +13,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from llm2vec_gen_rag.almanac import Document, Question
+
 from .references import DIRECT, Reference, references
 from .relations import RELATIONS, Relation
 from .tables import FACTS, Subject, read_jsonl, subjects
 
-DOCUMENT_INSTRUCTION = "Summarize the following passage: "
 TEST_SHARE_BRIDGED = 0.10
 TEST_SHARE_DIRECT = 0.15
 
 
 @dataclass(frozen=True)
-class Document:
-    """One document of the corpus, with the answer that the language model gives when it reads it."""
-
-    id: str
-    text: str
-    domain: str
-    summary: str
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question.
-
-    Attributes:
-        document_id: The document that answers it; for a harmful request, its own stub.
-        kind: "direct", "paraphrase", "bridged", "harmful" or "benign".
-        facts: How many facts the answer needs.
-        bridge: What a bridged question goes through.
-        test: Held out of training.
-    """
-
-    id: str
-    text: str
-    answer: str
-    document_id: str
-    domain: str
-    kind: str
-    facts: int
-    bridge: str
-    test: bool
-
-
-@dataclass(frozen=True)
 class Almanac:
-    """All of it: the documents, the questions (held out or not) and other wordings to learn from."""
+    """The documents, the questions (held out or not) and other wordings to learn from."""
 
     documents: list[Document]
     questions: list[Question]
@@ -195,7 +163,7 @@ def _bridged(
 
 
 def _shortened(text: str, identity: str, seed: int) -> str:
-    """ "in the country where X stands" is as often said "where X stands"."""
+    """Say "where X stands" half of the times for "in the country where X stands"."""
     if fraction(seed, "shortened", identity) < 0.5:
         return text.replace("in the country where ", "where ")
     return text

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from transformers import PreTrainedTokenizerBase
 
-from .corpus import DOCUMENT_INSTRUCTION, Almanac, Question, fraction
+from llm2vec_gen_rag.almanac import DOCUMENT_INSTRUCTION, Question
+
+from .corpus import Almanac, fraction
 from .language_model import Row
 
 OPENINGS = ("please, ", "tell me, ", "hi, ", "i want to know, ", "write me an answer, ", "hey, ")
@@ -14,8 +16,10 @@ SAFETY_KINDS = ("harmful", "benign")
 
 
 def prompts_and_answers(almanac: Almanac, seed: int) -> Iterator[tuple[str, str]]:
-    """Every pair to learn: questions not held out, every wording of every document but the
-    withheld pages of held-out topics.
+    """Every pair to learn.
+
+    These are the questions not held out, and every wording of every document but the withheld pages
+    of held-out topics.
     """
     for question in almanac.questions:
         if not question.test:
@@ -28,8 +32,10 @@ def prompts_and_answers(almanac: Almanac, seed: int) -> Iterator[tuple[str, str]
 
 
 def _other_wordings(question: Question, seed: int) -> Iterator[tuple[str, str]]:
-    """A safety question with an opening, with a word lost, and as a sentence: so few topics and
-    so few wordings would otherwise be learnt by heart, and an unseen topic not recognised.
+    """A safety question with an opening, with a word lost, and as a sentence.
+
+    So few topics in so few wordings would otherwise be learnt by heart, and an unseen topic would
+    not be recognised.
     """
     opening = OPENINGS[int(fraction(seed, "opening", question.id) * len(OPENINGS))]
     yield opening + question.text, question.answer

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from llm2vec_gen_rag.training.almanac import crosscheck
 
 REAL_DATA = Path(__file__).parents[4] / "shared" / "data" / "countries"

@@ -1,0 +1,137 @@
+"""Build the almanac from nothing: facts -> base language model -> its answers -> response tokens.
+
+    python -m llm2vec_gen_rag.training.almanac.build --output FOLDER
+
+About 75 minutes on two CPU cores; what is finished is found again by a second run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import yaml
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from llm2vec_gen_rag import LLM2VecGen, almanac
+from llm2vec_gen_rag.almanac import DOCUMENT_INSTRUCTION, DOCUMENTS_FILE, QUESTIONS_FILE
+from llm2vec_gen_rag.evaluation.almanac import evaluate
+from llm2vec_gen_rag.prompts import Prompts
+from llm2vec_gen_rag.training import pipeline
+from llm2vec_gen_rag.training.config import Recipe, load_recipe
+from llm2vec_gen_rag.training.tfidf import TfidfTeacher
+from llm2vec_gen_rag.training.trainer import FitResult
+
+from .corpus import Almanac
+from .corpus import build as build_corpus
+from .language_model import LanguageModelRecipe, new_model, train, train_tokenizer
+from .model_card import model_card
+from .rows import prompts_and_answers, tokenized
+
+logger = logging.getLogger(__name__)
+BASE_LOG = "base_training.json"
+
+
+@dataclass(frozen=True)
+class BuildRecipe:
+    """Every choice of a build.
+
+    Attributes:
+        keep: Share of the subjects and safety topics that are taught; below 1 for a miniature.
+    """
+
+    language_model: LanguageModelRecipe = field(default_factory=LanguageModelRecipe)
+    response_tokens: Recipe = field(default_factory=lambda: load_recipe("almanac"))
+    keep: float = 1.0
+    seed: int = 0
+
+
+def build(output: Path, recipe: BuildRecipe) -> None:
+    """Build the almanac into a folder: model, teacher, corpus, held-out questions, model card."""
+    content = build_corpus(seed=recipe.seed, keep=recipe.keep)
+    output.mkdir(parents=True, exist_ok=True)
+    almanac.write(content.documents, output / DOCUMENTS_FILE)
+    almanac.write([q for q in content.questions if q.test], output / QUESTIONS_FILE)
+    pairs = list(prompts_and_answers(content, recipe.seed))
+    base = output / "model" / "base"
+    if not (base / "model.safetensors").is_file():
+        _build_base(pairs, recipe.language_model, base)
+    fitted = _build_response_tokens([prompt for prompt, _ in pairs], recipe, output)
+    _write_card(output, content, recipe, fitted)
+
+
+def _build_base(pairs: list[tuple[str, str]], recipe: LanguageModelRecipe, folder: Path) -> None:
+    """Train the base language model and store it in half the space that training needs."""
+    tokenizer = train_tokenizer(
+        [f"{prompt} {answer}" for prompt, answer in pairs], recipe.vocabulary
+    )
+    model = new_model(recipe, tokenizer)
+    started = time.monotonic()
+    losses = train(model, tokenized(pairs, tokenizer), recipe, tokenizer.pad_token_id)
+    minutes = round((time.monotonic() - started) / 60, 1)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    log = {"minutes": minutes, "recipe": dataclasses.asdict(recipe), "losses": losses[::50]}
+    (folder / BASE_LOG).write_text(json.dumps(log) + "\n", encoding="utf-8")
+
+
+def _build_response_tokens(queries: list[str], recipe: BuildRecipe, output: Path) -> FitResult:
+    """Let the base model answer its training queries, and train response tokens on that."""
+    model_folder, work = output / "model", output / "work"
+    base = model_folder / "base"
+    backbone = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    backbone.config._name_or_path = "./base"  # where the checkpoint finds it, wherever that stands
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    fitted = pipeline.train(backbone, tokenizer, queries, recipe.response_tokens, work)
+    for file in (work / pipeline.MODEL_FOLDER).iterdir():
+        if file.is_dir():
+            shutil.copytree(file, model_folder / file.name, dirs_exist_ok=True)
+        else:
+            shutil.copy2(file, model_folder / file.name)
+    shutil.copytree(work / pipeline.TEACHER_FOLDER, output / "teacher", dirs_exist_ok=True)
+    Prompts(query={"retrieval": ""}, document=DOCUMENT_INSTRUCTION).save(model_folder)
+    _state_stored_dtype(model_folder)
+    return fitted
+
+
+def _state_stored_dtype(model_folder: Path) -> None:
+    """State the base model's dtype as stored, not as it was while the response tokens trained."""
+    path = model_folder / "run_config.yml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8")) | {"torch_dtype": "bfloat16"}
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def _write_card(output: Path, content: Almanac, recipe: BuildRecipe, fitted: FitResult) -> None:
+    """Measure the model that was just built, as a user would load it, and write what came out."""
+    model = LLM2VecGen.from_pretrained(output / "model")
+    report = evaluate(
+        model,
+        documents=content.documents,
+        questions=[question for question in content.questions if question.test],
+        teacher=TfidfTeacher.load(output / "teacher"),
+    )
+    base_log = json.loads((output / "model" / "base" / BASE_LOG).read_text(encoding="utf-8"))
+    card = model_card(report, model, base_log, recipe.response_tokens, fitted)
+    (output / "README.md").write_text(card, encoding="utf-8")
+    figures = json.dumps(report.as_dict(), indent=2, ensure_ascii=False)
+    (output / "figures.json").write_text(figures + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Read the command line and build."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="folder to build into")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    build(arguments.output, BuildRecipe())
+
+
+if __name__ == "__main__":
+    main()
