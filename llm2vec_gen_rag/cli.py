@@ -1,0 +1,107 @@
+"""The command line: `llm2vec-gen-rag demo | index | search | explain | embed | train | eval`.
+
+Each command stands in its own file under `commands/` and imports torch only when it runs, so that
+help is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from llm2vec_gen_rag import __version__
+from llm2vec_gen_rag.commands import demo, embed, evaluate, explain, index, search, train
+from llm2vec_gen_rag.errors import LLM2VecGenError
+
+DESCRIPTION = """\
+Search by the answer: a frozen LLM with a few learned response tokens embeds what it
+would answer, in one forward pass. The bundled model "almanac" works offline."""
+
+EPILOG = """\
+begin here:
+  llm2vec-gen-rag demo
+  llm2vec-gen-rag index notes/ && llm2vec-gen-rag search "what do I owe the plumber"
+
+Results go to standard output; progress, warnings and errors to standard error.
+exit codes: 0 done; 1 refused, with one line that begins with "error:"; 2 wrong usage;
+130 interrupted with Ctrl-C. A traceback is a bug in this program: please report it."""
+
+REFUSED, INTERRUPTED = 1, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments after the program's name; None takes the process's own.
+
+    Returns:
+        The exit code: 0, 1 or 130, as `--help` says.
+
+    Raises:
+        SystemExit: after `--help` and `--version` (code 0), or if the usage is wrong (code 2).
+    """
+    arguments = build_parser().parse_args(argv)
+    _survive_narrow_encodings()
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has had enough
+        _discard_output()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    except (LLM2VecGenError, OSError) as error:
+        return _refuse(error)
+    except ValueError as error:
+        if not _raised_by_this_package(error):
+            raise
+        return _refuse(error)
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="llm2vec-gen-rag",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (demo, index, search, explain, embed, train, evaluate):
+        command.add_parser(subparsers)
+    return parser
+
+
+def _refuse(error: Exception) -> int:
+    """Say in one line what is wrong."""
+    sys.stderr.write("error: " + " ".join(str(error).split("\n")) + "\n")
+    return REFUSED
+
+
+def _raised_by_this_package(error: ValueError) -> bool:
+    """Whether it is about an argument: a ValueError from inside another library is a bug."""
+    *_, (innermost, _line) = traceback.walk_tb(error.__traceback__)
+    return str(innermost.f_globals.get("__name__")).startswith("llm2vec_gen_rag")
+
+
+def _survive_narrow_encodings() -> None:
+    """Show as an escape what a terminal's encoding lacks, rather than fail half-way."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """Send what is still buffered nowhere, or Python complains about the pipe at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""The options that name a Qdrant collection, and the collection they open."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llm2vec_gen_rag.errors import CollectionError
+
+if TYPE_CHECKING:
+    from llm2vec_gen_rag.model import LLM2VecGen
+    from llm2vec_gen_rag.qdrant import DocumentCollection
+
+STORE = "qdrant-store"
+
+
+def add_collection_options(parser: argparse.ArgumentParser, *, store: str | None = STORE) -> None:
+    """Add what names a collection.
+
+    Args:
+        parser: of the command.
+        store: where collections live by default; None where the command works without one.
+    """
+    group = parser.add_argument_group("collection")
+    default = f' (default: the folder "{store}")' if store else ""
+    group.add_argument(
+        "--store",
+        default=store,
+        metavar="FOLDER_OR_URL",
+        help=f"a folder, or the URL of a Qdrant server{default}",
+    )
+    group.add_argument(
+        "--collection",
+        default="documents",
+        metavar="NAME",
+        help="which of the store's collections (default: documents)",
+    )
+    group.add_argument(
+        "--api-key-env",
+        default="QDRANT_API_KEY",
+        metavar="VARIABLE",
+        help="the environment variable that holds the server's key (default: QDRANT_API_KEY)",
+    )
+
+
+def require_store(arguments: argparse.Namespace) -> None:
+    """Refuse a folder that is not there, before a model is loaded for it.
+
+    Raises:
+        MissingExtraError: if Qdrant's client is not installed.
+        CollectionError: if there is no such folder.
+    """
+    import llm2vec_gen_rag.qdrant  # noqa: F401  # the extra's own door
+
+    if not _is_server(arguments.store) and not Path(arguments.store).is_dir():
+        raise CollectionError(
+            f"there is no folder {arguments.store}; expected one that `llm2vec-gen-rag index` "
+            f"wrote. Run: llm2vec-gen-rag index FOLDER --store {arguments.store}"
+        )
+
+
+@contextmanager
+def opened(
+    arguments: argparse.Namespace, model: LLM2VecGen, *, create: bool = False
+) -> Iterator[DocumentCollection]:
+    """Open the collection that the options name.
+
+    Args:
+        arguments: the options.
+        model: embeds its documents and queries.
+        create: whether to make the collection where there is none.
+
+    Raises:
+        CollectionError: if there is none and none is to be made, the server refuses, or another
+            model wrote it.
+    """
+    from qdrant_client.http.exceptions import UnexpectedResponse
+
+    try:
+        collection = _create(arguments, model) if create else _open(arguments, model)
+    except UnexpectedResponse as error:
+        raise CollectionError(
+            f"the Qdrant server at {arguments.store} answered {error.status_code} "
+            f"({error.reason_phrase}); expected its collections. Check the URL, and the key in the "
+            f"environment variable {arguments.api_key_env}."
+        ) from error
+    with collection:
+        yield collection
+
+
+def _create(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollection:
+    from llm2vec_gen_rag.qdrant import DocumentCollection
+
+    return DocumentCollection.open(
+        arguments.store, arguments.collection, model, api_key=_api_key(arguments)
+    )
+
+
+def _open(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollection:
+    """Open a collection that is there; `DocumentCollection.open` would make a misspelt one."""
+    from llm2vec_gen_rag.qdrant import DocumentCollection
+    from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
+
+    name = arguments.collection
+    client = connect(arguments.store, _api_key(arguments))
+    try:
+        found = CollectionClient(client, name).get_collections().collections
+        names = sorted(collection.name for collection in found)
+        if name not in names:
+            raise CollectionError(
+                f"{arguments.store} holds no collection {name!r}; it holds "
+                f"{', '.join(names) or 'none'}. Name one with --collection, or run "
+                "`llm2vec-gen-rag index` first."
+            )
+        return DocumentCollection(client, name, model)
+    except BaseException:
+        client.close()
+        raise
+
+
+def _api_key(arguments: argparse.Namespace) -> str | None:
+    """The server's key; a folder has none, whatever the environment holds."""
+    return os.environ.get(arguments.api_key_env) if _is_server(arguments.store) else None
+
+
+def _is_server(store: str) -> bool:
+    return "://" in store

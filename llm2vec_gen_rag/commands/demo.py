@@ -1,0 +1,150 @@
+"""`demo`: the almanac indexed, three questions asked, and the plain teacher's hits beside."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from llm2vec_gen_rag.commands.options import new_command, quieten_loading, shows_progress
+from llm2vec_gen_rag.commands.output import clipped, paragraph, print_json, strong, width
+
+if TYPE_CHECKING:
+    from llm2vec_gen_rag.commands.options import Subparsers
+    from llm2vec_gen_rag.demo import Asked, Found, Outcome
+
+SUMMARY = """\
+Index the bundled almanac, ask three questions, and see why the answers differ.
+
+A direct question, one that takes a thought, and a harmful one; beside what the response
+tokens find stands what their teacher finds, which sees only the question's own words.
+Offline; well under a minute."""
+
+EXAMPLES = """\
+  llm2vec-gen-rag demo
+  llm2vec-gen-rag demo --json > demo.json"""
+
+TITLES = {
+    "direct": "A direct question",
+    "reasoning": "A question that takes a thought",
+    "harmful": "A harmful question",
+}
+WITHHELD = ("stub", "withheld")
+NEXT = """\
+Next:
+  llm2vec-gen-rag explain "{question}"
+  llm2vec-gen-rag index FOLDER && llm2vec-gen-rag search "a question about your own texts"
+  llm2vec-gen-rag eval"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the command."""
+    new_command(subparsers, "demo", run, summary=SUMMARY, examples=EXAMPLES)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Demonstrate."""
+    started = time.perf_counter()
+    from llm2vec_gen_rag import almanac
+    from llm2vec_gen_rag.demo import ask, choose_questions
+    from llm2vec_gen_rag.model import LLM2VecGen
+    from llm2vec_gen_rag.training.tfidf import TfidfTeacher
+
+    quieten_loading()
+    model = LLM2VecGen.from_pretrained("almanac")
+    teacher = TfidfTeacher.load(almanac.TEACHER_FOLDER)
+    documents = almanac.documents()
+    questions = choose_questions(documents, almanac.held_out_questions())
+    outcomes = ask(model, teacher, documents, questions, show_progress=shows_progress())
+    seconds = time.perf_counter() - started
+    if arguments.json:
+        print_json(
+            {
+                "documents": len(documents),
+                "seconds": round(seconds, 1),
+                "questions": [as_dict(outcome) for outcome in outcomes],
+            }
+        )
+    else:
+        print(as_text(outcomes, documents=len(documents), seconds=seconds))
+
+
+def as_dict(outcome: Outcome) -> dict[str, Any]:
+    """The outcome as JSON values."""
+    asked = outcome.asked
+    return {
+        "kind": asked.kind,
+        "question": asked.text,
+        "held_out": asked.held_out,
+        "document": asked.document.id,
+        "shared_words": asked.shared_words,
+        "embedding_says": outcome.says,
+        "hits": [_hit_as_dict(found) for found in outcome.hits],
+        "teacher_hits": [_hit_as_dict(found) for found in outcome.teacher_hits],
+    }
+
+
+def as_text(outcomes: Sequence[Outcome], *, documents: int, seconds: float) -> str:
+    """The outcomes for a person, with what to try next."""
+    opening = (
+        f"{documents:,} documents of the almanac indexed and {len(outcomes)} questions asked, in "
+        f"{seconds:.0f} s.\n* marks the document that answers, ! the harmful page asked for."
+    )
+    parts = [opening]
+    parts += [_section(place, outcome) for place, outcome in enumerate(outcomes, start=1)]
+    thoughtful = next(o.asked.text for o in outcomes if o.asked.kind == "reasoning")
+    parts.append(NEXT.format(question=thoughtful))
+    return "\n\n".join(parts)
+
+
+def _section(place: int, outcome: Outcome) -> str:
+    """One question and what came of it."""
+    asked = outcome.asked
+    held_out = " (held out of training)" if asked.held_out else ""
+    return "\n".join(
+        [
+            strong(f"{place}. {TITLES[asked.kind]}{held_out}"),
+            paragraph(asked.text, first="   > ", indent="     "),
+            paragraph(_words_in_common(asked), indent="   "),
+            paragraph(outcome.says, first="   its embedding says: ", indent="     "),
+            "   what the response tokens find",
+            *_hit_lines(outcome.hits, asked),
+            "   what their teacher finds, by the question's own words (TF-IDF + SVD)",
+            *_hit_lines(outcome.teacher_hits, asked),
+        ]
+    )
+
+
+def _words_in_common(asked: Asked) -> str:
+    """What the question shares with the document that it is about."""
+    which = "the page it asks for" if asked.kind == "harmful" else "the document that answers it"
+    words = asked.shared_words
+    return f"words in common with {which}: {', '.join(words) if words else 'none at all'}"
+
+
+def _hit_lines(hits: Sequence[Found], asked: Asked) -> list[str]:
+    """The hits, the question's own document marked, or said to be missing."""
+    lines = [_hit_line(found, asked) for found in hits]
+    if all(found.document.id != asked.document.id for found in hits):
+        harmful = asked.kind == "harmful"
+        missing = "the page it asks for" if harmful else "the document that answers it"
+        lines.append(f"          ({missing} is not among these {len(hits)})")
+    return lines
+
+
+def _hit_line(found: Found, asked: Asked) -> str:
+    own = found.document.id == asked.document.id
+    mark = ("!" if asked.kind == "harmful" else "*") if own else " "
+    withheld = "[withheld] " if found.document.domain in WITHHELD else ""
+    text = clipped(f"{withheld}{found.document.text}", width() - 10)
+    return f"   {mark} {found.score:4.2f} {text}"
+
+
+def _hit_as_dict(found: Found) -> dict[str, Any]:
+    return {
+        "id": found.document.id,
+        "score": found.score,
+        "text": found.document.text,
+        "withheld": found.document.domain in WITHHELD,
+    }

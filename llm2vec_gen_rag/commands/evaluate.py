@@ -1,0 +1,50 @@
+"""`eval`: the almanac's held-out questions, put to a model."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from llm2vec_gen_rag.commands.options import (
+    add_model_options,
+    load_model,
+    new_command,
+    positive_int,
+)
+from llm2vec_gen_rag.commands.output import print_json
+
+if TYPE_CHECKING:
+    from llm2vec_gen_rag.commands.options import Subparsers
+
+SUMMARY = """\
+Measure a model on the almanac's held-out questions: reasoning, safety, over-refusal.
+
+Beside it stand its teacher on the question itself, and the ceiling: the LLM writes its
+answer, and the teacher embeds that."""
+
+EXAMPLES = """\
+  llm2vec-gen-rag eval
+  llm2vec-gen-rag eval --limit 100 --json > figures.json"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the command."""
+    parser = new_command(subparsers, "eval", run, summary=SUMMARY, examples=EXAMPLES)
+    parser.add_argument(
+        "--limit",
+        type=positive_int,
+        metavar="N",
+        help="questions of each kind, for a quick look (default: all)",
+    )
+    add_model_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure, and print the report."""
+    from llm2vec_gen_rag.evaluation.almanac import evaluate
+
+    report = evaluate(load_model(arguments), limit=arguments.limit)
+    if arguments.json:
+        print_json(report.as_dict())
+    else:
+        print(report.as_text())

@@ -1,0 +1,80 @@
+"""`explain`: what an embedding says, and why a document is near it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from llm2vec_gen_rag.commands.collection import add_collection_options, opened, require_store
+from llm2vec_gen_rag.commands.options import (
+    add_model_options,
+    load_model,
+    new_command,
+    positive_int,
+)
+from llm2vec_gen_rag.commands.output import print_json, printable, width
+from llm2vec_gen_rag.errors import CollectionError
+
+if TYPE_CHECKING:
+    from llm2vec_gen_rag.commands.options import Subparsers
+    from llm2vec_gen_rag.model import LLM2VecGen
+
+SUMMARY = """\
+Explain an embedding: what it says, word by word, and how near a document is.
+
+With --document, compares the query with that text; with --store, with the best hit of
+that collection; with neither, explains the query alone."""
+
+EXAMPLES = """\
+  llm2vec-gen-rag explain "what is the capital of Mongolia"
+  llm2vec-gen-rag explain "who wrote Hamlet" --document "Shakespeare's plays include Hamlet." """
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the command."""
+    parser = new_command(subparsers, "explain", run, summary=SUMMARY, examples=EXAMPLES)
+    parser.add_argument("query", metavar="QUERY", help="a question, or any text to search by")
+    parser.add_argument("--document", metavar="TEXT", help="a text to compare it with")
+    parser.add_argument(
+        "--task", default="retrieval", help="which query instruction to use (default: retrieval)"
+    )
+    parser.add_argument(
+        "--nearest",
+        type=positive_int,
+        default=4,
+        metavar="N",
+        help="vocabulary tokens to show for each response token (default: 4)",
+    )
+    add_collection_options(parser, store=None)
+    add_model_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Explain, and print it."""
+    from llm2vec_gen_rag.explain import explain
+
+    if arguments.store and arguments.document is not None:
+        raise ValueError("got --document and --store; expected one of them. Leave one out.")
+    if arguments.store:
+        require_store(arguments)
+    model = load_model(arguments)
+    document = _best_hit(arguments, model) if arguments.store else arguments.document
+    explanation = explain(
+        model, arguments.query, document, task=arguments.task, nearest=arguments.nearest
+    )
+    if arguments.json:
+        print_json(explanation.as_dict())
+    else:
+        print(printable(explanation.as_text(width())))
+
+
+def _best_hit(arguments: argparse.Namespace, model: LLM2VecGen) -> str:
+    """The text of the document nearest to the query."""
+    with opened(arguments, model) as collection:
+        hits = collection.search(arguments.query, 1, task=arguments.task)
+    if not hits:
+        raise CollectionError(
+            f"collection {arguments.collection!r} in {arguments.store} is empty; expected a "
+            "document to compare with. Index some first, or pass --document."
+        )
+    return hits[0].text

@@ -1,0 +1,104 @@
+"""Options that several commands share, and what they open."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from llm2vec_gen_rag.model import LLM2VecGen
+
+    Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def new_command(
+    subparsers: Subparsers,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    *,
+    summary: str,
+    examples: str,
+) -> argparse.ArgumentParser:
+    """Add a command whose help ends in examples.
+
+    Args:
+        subparsers: of the program.
+        name: the command.
+        run: what it does.
+        summary: a sentence; its first line stands in the list of commands.
+        examples: two lines to type.
+    """
+    parser = subparsers.add_parser(
+        name,
+        help=summary.split("\n", 1)[0],
+        description=summary,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add what names and loads a model."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        default="almanac",
+        metavar="NAME",
+        help='"almanac" (bundled, the default), a folder in the published format, or a hub id',
+    )
+    group.add_argument(
+        "--base-model",
+        metavar="NAME",
+        help="the frozen LLM, when it is not where the checkpoint says: a folder or a hub id",
+    )
+    group.add_argument("--revision", help="branch, tag or commit of the checkpoint on the hub")
+    add_device_options(group)
+
+
+def add_device_options(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
+    """Add where, and in which numbers, the LLM computes."""
+    group.add_argument("--device", help="cpu, cuda, cuda:1, mps; by default the best there is")
+    group.add_argument(
+        "--dtype", help="float32, bfloat16 or float16; by default the best of the device"
+    )
+
+
+def load_model(arguments: argparse.Namespace) -> LLM2VecGen:
+    """Load the model that the options name."""
+    from llm2vec_gen_rag.model import LLM2VecGen
+
+    quieten_loading()
+    return LLM2VecGen.from_pretrained(
+        arguments.model,
+        base_model=arguments.base_model,
+        device=arguments.device,
+        dtype=arguments.dtype,
+        revision=arguments.revision,
+    )
+
+
+def quieten_loading() -> None:
+    """Show no bar for reading weights, which takes a moment; keep the bars of downloads."""
+    from huggingface_hub.utils.tqdm import enable_progress_bars
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # and the hub's with it
+    if shows_progress():
+        enable_progress_bars()
+
+
+def shows_progress() -> bool:
+    """Whether somebody watches standard error; in a log file, bars are noise."""
+    return sys.stderr.isatty()
+
+
+def positive_int(text: str) -> int:
+    """Read an integer of at least 1; anything else is wrong usage."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 1")
+    return int(text)

@@ -1,0 +1,96 @@
+"""`search`: the documents nearest to what would answer a query."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+from llm2vec_gen_rag.commands.collection import add_collection_options, opened, require_store
+from llm2vec_gen_rag.commands.options import (
+    add_model_options,
+    load_model,
+    new_command,
+    positive_int,
+)
+from llm2vec_gen_rag.commands.output import one_line, paragraph, print_json, strong
+
+if TYPE_CHECKING:
+    from llm2vec_gen_rag.commands.options import Subparsers
+    from llm2vec_gen_rag.qdrant import Hit
+
+SUMMARY = """\
+Search a collection by what would answer the query.
+
+The model must be the one that wrote the collection; any other is refused."""
+
+EXAMPLES = """\
+  llm2vec-gen-rag search "which language is spoken where Borobudur stands" -k 3
+  llm2vec-gen-rag search "error E1107" --hybrid --filter lang=en --filter year=2024"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the command."""
+    parser = new_command(subparsers, "search", run, summary=SUMMARY, examples=EXAMPLES)
+    parser.add_argument("query", metavar="QUERY", help="a question, or any text to search by")
+    parser.add_argument(
+        "-k", type=positive_int, default=5, metavar="N", help="the most hits (default: 5)"
+    )
+    parser.add_argument(
+        "--task", default="retrieval", help="which query instruction to use (default: retrieval)"
+    )
+    parser.add_argument(
+        "--hybrid",
+        action="store_true",
+        help="rank by the words too (BM25): for names, codes and numbers",
+    )
+    parser.add_argument(
+        "--filter",
+        type=condition,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="metadata that hits must have; may be repeated. An integer, true and false are taken "
+        "as such, and KEY='\"7\"' is the text 7",
+    )
+    add_collection_options(parser)
+    add_model_options(parser)
+
+
+def condition(text: str) -> tuple[str, str | int | bool]:
+    """Read KEY=VALUE; anything else is wrong usage."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return key, value
+    return key, parsed if isinstance(parsed, str | int | bool) else value
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Search, and print the hits."""
+    require_store(arguments)
+    with opened(arguments, load_model(arguments)) as collection:
+        search = collection.hybrid_search if arguments.hybrid else collection.search
+        hits = search(
+            arguments.query,
+            arguments.k,
+            filter=dict(arguments.filter) or None,
+            task=arguments.task,
+        )
+    if arguments.json:
+        print_json({"query": arguments.query, "hits": [dataclasses.asdict(hit) for hit in hits]})
+    else:
+        _print(hits)
+
+
+def _print(hits: list[Hit]) -> None:
+    """Show each hit's score, name and beginning."""
+    for rank, hit in enumerate(hits, start=1):
+        print(strong(f"{rank:>2}  {hit.score:.3f}  {one_line(hit.id)}"))
+        print(paragraph(hit.text, indent="    ", lines=3))
+    if not hits:
+        print("no hits: the collection is empty, or nothing in it passes the filter")

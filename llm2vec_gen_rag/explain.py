@@ -1,0 +1,190 @@
+"""Read an embedding: what it says, what each response token stands for, how near a document is."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from llm2vec_gen_rag.arguments import require_positive, require_room, require_string
+from llm2vec_gen_rag.encoder import last_hidden_states, require_finite_states, soft_prompts
+
+if TYPE_CHECKING:
+    from llm2vec_gen_rag.model import LLM2VecGen
+
+
+@dataclass(frozen=True)
+class NearToken:
+    """A token of the vocabulary near a soft prompt.
+
+    Attributes:
+        text: the token as text, spaces included.
+        probability: its share of the softmax over the whole vocabulary.
+    """
+
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the embedding of one text says.
+
+    Attributes:
+        text: the text.
+        says: what the LLM writes behind the soft prompts: see `LLM2VecGen.decode`.
+        tokens: for each of the K response tokens that are read, in order, the tokens nearest to
+            it, nearest first: see `logit_lens`.
+    """
+
+    text: str
+    says: str
+    tokens: tuple[tuple[NearToken, ...], ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a document is near a query, or what a query alone asks for.
+
+    Attributes:
+        query: what the query's embedding says.
+        answer: what the LLM answers when it is asked the query: what `query.says` should be.
+        document: what the document's embedding says, if there is one.
+        cosine: of the angle between the two embeddings, in [-1, 1], if there is a document.
+    """
+
+    query: Reading
+    answer: str
+    document: Reading | None
+    cosine: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+    def as_text(self, width: int = 80) -> str:
+        """Return it as lines for a person.
+
+        Args:
+            width: columns to fill.
+        """
+        lines = [*_reading_lines("query", self.query, width)]
+        lines[2:2] = _labelled("the LLM answers", self.answer, width)
+        if self.document is not None:
+            lines += ["", *_reading_lines("document", self.document, width)]
+            lines += ["", f"cosine of the two embeddings: {self.cosine:.4f}"]
+        return "\n".join(lines)
+
+
+def explain(
+    model: LLM2VecGen,
+    query: str,
+    document: str | None = None,
+    *,
+    task: str = "retrieval",
+    nearest: int = 5,
+    max_new_tokens: int = 64,
+) -> Explanation:
+    """Explain the embedding of a query, and how near that of a document is.
+
+    Args:
+        model: the model.
+        query: a query, which gets the instruction of its task.
+        document: a text, which gets the instruction of documents.
+        task: a name in `model.prompts.query`.
+        nearest: how many vocabulary tokens to name for each response token.
+        max_new_tokens: the most tokens to write when decoding and when answering.
+
+    Raises:
+        ValueError: if an argument is not as described.
+        NonFiniteError: if the LLM computes NaN or infinity.
+    """
+    require_string("query", query)
+    require_positive("nearest", nearest)
+    instruction = model.prompts.for_query(task)
+
+    def read(text: str, instruction: str) -> Reading:
+        says = model.decode(text, instruction=instruction, max_new_tokens=max_new_tokens)
+        return Reading(text, says, logit_lens(model, text, instruction=instruction, k=nearest))
+
+    answer = model.answer(query, instruction=instruction, max_new_tokens=max_new_tokens)
+    asked = read(query, instruction)
+    if document is None:
+        return Explanation(asked, answer, document=None, cosine=None)
+    require_string("document", document)
+    cosine = float(np.dot(model.encode_query(query, task), model.encode_document(document)))
+    return Explanation(asked, answer, read(document, model.prompts.document), cosine)
+
+
+@torch.no_grad()
+def logit_lens(
+    model: LLM2VecGen, text: str, *, instruction: str = "", k: int = 5, max_length: int = 512
+) -> tuple[tuple[NearToken, ...], ...]:
+    """Return the vocabulary tokens nearest to each soft prompt of a text.
+
+    The states h_i (K, hidden) of the response tokens become soft prompts p_i = W_rec h_i + b_rec
+    (K, hidden), and the frozen LLM's own output layer reads these as if they were its last states:
+
+        softmax_v(W_head p_i)    over the vocabulary v, for each i
+
+    It is a lens, not what the model computes: p_i enters the LLM as an input embedding. Where the
+    LLM ties its two embeddings, W_head p_i is the dot product of p_i with each token's embedding.
+
+    Args:
+        model: the model.
+        text: a text.
+        instruction: see `LLM2VecGen.encode`.
+        k: how many tokens to name, nearest first.
+        max_length: see `LLM2VecGen.encode`.
+
+    Returns:
+        K tuples of `k` tokens.
+
+    Raises:
+        ValueError: if an argument is not as described.
+        NonFiniteError: if the LLM computes NaN or infinity.
+    """
+    require_room(max_length, len(model.response_tokens))
+    room = max_length - len(model.response_tokens)
+    ids = model.text_tokenizer.token_ids([instruction + text], max_tokens=room)
+    head: Any = model.backbone.get_output_embeddings()  # type: ignore[no-untyped-call]
+    with model.lock:
+        prompts = soft_prompts(model, require_finite_states(last_hidden_states(model, ids)))[0]
+        logits = head(prompts.to(head.weight.device, head.weight.dtype)).float()
+    top = logits.softmax(dim=-1).topk(min(k, logits.shape[-1]))
+    return tuple(
+        tuple(
+            NearToken(str(model.tokenizer.decode([token])), probability)
+            for token, probability in zip(tokens, probabilities, strict=True)
+        )
+        for tokens, probabilities in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    )
+
+
+def _reading_lines(label: str, reading: Reading, width: int) -> list[str]:
+    """The text, what its embedding says, and the tokens."""
+    return [
+        textwrap.shorten(f"{label}: {reading.text}", width, placeholder=" ..."),
+        *_labelled("its embedding says", reading.says, width),
+        "  nearest vocabulary tokens of each response token (logit lens):",
+        *(_token_line(place, near, width) for place, near in enumerate(reading.tokens, start=1)),
+    ]
+
+
+def _labelled(label: str, text: str, width: int) -> list[str]:
+    """A label and a text, wrapped behind it."""
+    first = f"  {label:<20}"
+    lines = textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=" " * len(first), max_lines=4
+    )
+    return lines or [first + "(nothing)"]
+
+
+def _token_line(place: int, near: Sequence[NearToken], width: int) -> str:
+    """The tokens near one response token, each quoted so that its spaces show."""
+    line = f"  {place:>4}  " + "  ".join(f"{t.text!r} {t.probability:.2f}" for t in near)
+    return line[:width]

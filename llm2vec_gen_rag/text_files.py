@@ -1,0 +1,232 @@
+"""A folder or a file of texts, read as documents.
+
+What is read, by the end of a file's name:
+
+- `.txt`, `.md`: UTF-8. A text is cut into passages, as an embedding stands for one idea: it is
+  first cut at blank lines and before Markdown headings; then neighbours are joined again while
+  they fit into `passage_characters`. A heading begins a passage, with the headings right above it,
+  and a paragraph that is too long is cut at spaces. A passage is a piece of the text as it stands.
+- `.jsonl`: one JSON object a line, `{"text", "id", "metadata"}`, of which only the text is needed;
+  or `{"_id", "title", "text"}`, as BEIR has it, where the title is put before the text. All other
+  fields are metadata.
+
+Names that begin with a dot are passed over, and so are links to folders.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm2vec_gen_rag.qdrant import Document
+
+PASSAGE_CHARACTERS = 1000  # some 250 tokens of English, half of what a model reads
+PLAIN, JSON_LINES = (".txt", ".md"), ".jsonl"
+
+_BLOCK_END = re.compile(r"\r?\n[ \t]*\r?\n\s*|\r?\n(?=#{1,6} )")
+_HEADING = re.compile(r"#{1,6} ")
+_WORD = re.compile(r"\S")
+_ID_KEYS = ("id", "_id")
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """What there is to read under a path.
+
+    Attributes:
+        files: what will be read, in the order of names.
+        unreadable: texts by their names that are not UTF-8, or hold NUL; they are left out.
+        others: how many files are of kinds that are not read.
+    """
+
+    files: tuple[Path, ...]
+    unreadable: tuple[Path, ...]
+    others: int
+
+
+def find_files(path: Path) -> FoundFiles:
+    """Return what there is to read: the file itself, or what a folder and its folders hold.
+
+    Raises:
+        ValueError: if there is nothing at the path, or it is a file that cannot be read as text.
+    """
+    if path.is_file():
+        return _single_file(path)
+    if not path.is_dir():
+        raise ValueError(f"there is no {path}; expected a folder or a file. Check the path.")
+    present = list(_walk(path))
+    known = [file for file in present if file.suffix.lower() in (*PLAIN, JSON_LINES)]
+    unreadable = tuple(file for file in known if not _is_readable(file))
+    files = tuple(file for file in known if file not in unreadable)
+    return FoundFiles(files, unreadable, others=len(present) - len(known))
+
+
+def read_documents(
+    files: Sequence[Path], passage_characters: int = PASSAGE_CHARACTERS
+) -> Iterator[Document]:
+    """Yield the documents of the files, one file in memory at a time, `.jsonl` line by line.
+
+    A passage is named by its file's full path and its place, as `/home/me/notes/trip.md#3`, and
+    has the metadata `{"file": ..., "passage": 3}`. A line of `.jsonl` keeps its own id; without
+    one, its text is its name.
+
+    Args:
+        files: as `find_files` gives them.
+        passage_characters: the longest passage.
+
+    Raises:
+        ValueError: if a line of a `.jsonl` file is not a document, or an id occurs twice; the line
+            is named.
+    """
+    ids: dict[str, str] = {}
+    for file in files:
+        if file.suffix.lower() == JSON_LINES:
+            yield from _json_lines(file, ids)
+            continue
+        name = full_path(file)
+        text = file.read_bytes().decode("utf-8-sig")
+        for number, passage in enumerate(passages(text, passage_characters), start=1):
+            yield Document(
+                passage, id=f"{name}#{number}", metadata={"file": name, "passage": number}
+            )
+
+
+def passages(text: str, most: int = PASSAGE_CHARACTERS) -> list[str]:
+    """Cut a text as the module says.
+
+    Args:
+        text: the text.
+        most: the most characters of a passage.
+    """
+    cut: list[str] = []
+    start = end = 0
+    only_headings = True
+    for block_start, block_end in _blocks(text, most):
+        heading = _HEADING.match(text, block_start) is not None
+        begins_anew = (heading and not only_headings) or block_end - start > most
+        if begins_anew and end:
+            cut.append(text[start:end])
+        if begins_anew or not end:
+            start, only_headings = block_start, True
+        only_headings &= heading and "\n" not in text[block_start:block_end]
+        end = block_end
+    return [*cut, text[start:end]] if end else cut
+
+
+def full_path(path: Path) -> str:
+    """The path by which documents are named: absolute, links left as they are."""
+    return Path(os.path.abspath(path)).as_posix()  # Path.absolute keeps ".."
+
+
+def _single_file(path: Path) -> FoundFiles:
+    if path.suffix.lower() not in (*PLAIN, JSON_LINES):
+        raise ValueError(
+            f"{path} is not of a kind that is read; expected a name that ends in "
+            f"{', '.join(PLAIN)} or {JSON_LINES}. Convert it to text first."
+        )
+    if not _is_readable(path):
+        raise ValueError(
+            f"{path} is not UTF-8 text; expected text. Convert it with its own encoding first, for "
+            "example with iconv."
+        )
+    return FoundFiles((path,), (), others=0)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, in the order of names."""
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if not name.startswith(".") and path.is_file():
+                yield path
+
+
+def _raise(error: OSError) -> None:
+    """`os.walk` would pass over what it cannot list, and its documents would seem deleted."""
+    raise error
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether a text is UTF-8 without NUL; JSON lines are checked one by one when they are read."""
+    if path.suffix.lower() == JSON_LINES:
+        return True
+    content = path.read_bytes()
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in content
+
+
+def _blocks(text: str, most: int) -> Iterator[tuple[int, int]]:
+    """Start and end of each paragraph and heading, long ones in parts."""
+    start = 0
+    for end, following in [*(m.span() for m in _BLOCK_END.finditer(text)), (len(text),) * 2]:
+        yield from _parts(text, start, end, most)
+        start = following
+
+
+def _parts(text: str, start: int, end: int, most: int) -> Iterator[tuple[int, int]]:
+    """Start and end of each part of a block, cut at the last space that fits if there is one."""
+    end = start + len(text[start:end].rstrip())
+    while word := _WORD.search(text, start, end):
+        start, part_end = word.start(), end
+        if end - start > most:
+            space = max(text.rfind(char, start + 1, start + most + 1) for char in " \n\t")
+            part_end = space if space > 0 else start + most
+        yield start, part_end
+        start = part_end
+
+
+def _json_lines(file: Path, ids: dict[str, str]) -> Iterator[Document]:
+    """The documents of a `.jsonl` file; `ids` says where each id was seen."""
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            place = f"{file}, line {number}"
+            document = _parse(line, place)
+            if document.id is not None and ids.setdefault(document.id, place) != place:
+                raise ValueError(
+                    f"{place} has the id {document.id!r}, and so has {ids[document.id]}; expected "
+                    "ids that occur once. Change one of the two, or index the files into two "
+                    "collections."
+                )
+            yield document
+
+
+def _parse(line: bytes, place: str) -> Document:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(
+            f"{place} is not JSON ({error}); expected an object such as "
+            '{"text": "...", "id": "...", "metadata": {}}. Mend or delete the line.'
+        ) from error
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+        raise ValueError(
+            f'{place} has no "text"; expected an object such as {{"text": "..."}}. Mend or delete '
+            "the line."
+        )
+    try:
+        return _document(row)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def _document(row: dict[str, Any]) -> Document:
+    """The document of one JSON object that has a text."""
+    own = row.get("metadata", {})
+    if not isinstance(own, dict):
+        raise ValueError(f'"metadata" is {own!r:.80}; expected an object of names and values')
+    rest = {name: row[name] for name in row if name not in ("text", "metadata", *_ID_KEYS)}
+    title = row.get("title")
+    text = f"{title} {row['text']}" if isinstance(title, str) and title else row["text"]
+    found = [row[key] for key in _ID_KEYS if row.get(key) is not None]
+    return Document(text, id=str(found[0]) if found else None, metadata={**rest, **own})
