@@ -10,7 +10,7 @@ import numpy as np
 
 from llm2vec_gen_rag import almanac
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection
-from llm2vec_gen_rag.training.tfidf import WORDS, TfidfTeacher
+from llm2vec_gen_rag.training.tfidf import TfidfTeacher, words_of
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
@@ -39,7 +39,7 @@ class Asked:
     @property
     def shared_words(self) -> list[str]:
         """The words, whatever their case, that the question and its document have in common."""
-        return sorted(_words(self.text) & _words(self.document.text))
+        return sorted(set(words_of(self.text)) & set(words_of(self.document.text)))
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,6 @@ def ask(
     teacher_hits = _search_by_words(teacher, documents, texts)
     says = model.decode(texts, instruction=model.prompts.for_query("retrieval"))
     return [Outcome(*of_one) for of_one in zip(questions, says, hits, teacher_hits, strict=True)]
-
-
-def _words(text: str) -> set[str]:
-    return set(WORDS.findall(text.lower()))
 
 
 def _search(

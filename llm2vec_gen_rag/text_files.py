@@ -30,6 +30,7 @@ PLAIN, JSON_LINES = (".txt", ".md"), ".jsonl"
 
 _BLOCK_END = re.compile(r"\r?\n[ \t]*\r?\n\s*|\r?\n(?=#{1,6} )")
 _HEADING = re.compile(r"#{1,6} ")
+_ONLY_HEADINGS = re.compile(r"(?:#{1,6} [^\n]*\n\s*)*#{1,6} [^\n]*")
 _WORD = re.compile(r"\S")
 _ID_KEYS = ("id", "_id")
 
@@ -105,15 +106,12 @@ def passages(text: str, most: int = PASSAGE_CHARACTERS) -> list[str]:
     """
     cut: list[str] = []
     start = end = 0
-    only_headings = True
     for block_start, block_end in _blocks(text, most):
-        heading = _HEADING.match(text, block_start) is not None
-        begins_anew = (heading and not only_headings) or block_end - start > most
+        begins_anew = _HEADING.match(text, block_start) or block_end - start > most
         if begins_anew and end:
             cut.append(text[start:end])
         if begins_anew or not end:
-            start, only_headings = block_start, True
-        only_headings &= heading and "\n" not in text[block_start:block_end]
+            start = block_start
         end = block_end
     return [*cut, text[start:end]] if end else cut
 
@@ -165,11 +163,12 @@ def _is_readable(path: Path) -> bool:
 
 
 def _blocks(text: str, most: int) -> Iterator[tuple[int, int]]:
-    """Start and end of each paragraph and heading, long ones in parts."""
+    """Start and end of each paragraph, with the headings right above it, long ones in parts."""
     start = 0
     for end, following in [*(m.span() for m in _BLOCK_END.finditer(text)), (len(text),) * 2]:
-        yield from _parts(text, start, end, most)
-        start = following
+        if end == len(text) or not _ONLY_HEADINGS.fullmatch(text, start, end):
+            yield from _parts(text, start, end, most)
+            start = following
 
 
 def _parts(text: str, start: int, end: int, most: int) -> Iterator[tuple[int, int]]:

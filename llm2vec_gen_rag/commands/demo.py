@@ -110,7 +110,7 @@ def _section(place: int, outcome: Outcome) -> str:
             paragraph(outcome.says, first="   its embedding says: ", indent="     "),
             "   what the response tokens find",
             *_hit_lines(outcome.hits, asked),
-            "   what their teacher finds, by the question's own words (TF-IDF + SVD)",
+            "   what their teacher finds, by the question's own words (TF-IDF)",
             *_hit_lines(outcome.teacher_hits, asked),
         ]
     )
