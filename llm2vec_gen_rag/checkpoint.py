@@ -70,8 +70,7 @@ class Checkpoint:
     @property
     def stated_dtype(self) -> torch.dtype | None:
         """The dtype that the checkpoint states; None leaves it to the base model."""
-        stated = self.run_config.get("torch_dtype")
-        return None if stated in (None, "auto") else parse_dtype(stated)
+        return _stated_dtype(self.run_config)
 
 
 def read_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpoint:
@@ -204,10 +203,14 @@ def _response_token_names(path: Path, run_config: Mapping[str, Any]) -> list[str
     return list(names)
 
 
-def _require_dtype(path: Path, run_config: Mapping[str, Any]) -> None:
+def _stated_dtype(run_config: Mapping[str, Any]) -> torch.dtype | None:
     stated = run_config.get("torch_dtype")
+    return None if stated in (None, "auto") else parse_dtype(stated)
+
+
+def _require_dtype(path: Path, run_config: Mapping[str, Any]) -> None:
     try:
-        _ = None if stated in (None, "auto") else parse_dtype(stated)
+        _stated_dtype(run_config)
     except ValueError as error:
         raise CheckpointError(f"torch_dtype in {path}: {error}") from error
 

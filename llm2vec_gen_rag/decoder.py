@@ -47,7 +47,7 @@ def decode_ids(
     written: list[list[int]] = [[] for _ in token_ids]
     ends = end_token_ids(model.backbone)
     embedding = embedding_weight(model.backbone)
-    for rows in batches(model, token_ids):
+    for rows in batches(model, token_ids, new_tokens=max_new_tokens):
         with model.lock, torch.no_grad():
             states = last_hidden_states(model, [token_ids[row] for row in rows])
             prompts = soft_prompts(model, require_finite_states(states))
@@ -155,7 +155,7 @@ def greedy_ids(
     mask = mask.to(prompts.device)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     inputs, cache = prompts, None
-    head = backbone.get_output_embeddings()  # type: ignore[no-untyped-call]
+    head = backbone.get_output_embeddings()
     for _ in range(max_new_tokens):
         output = backbone.base_model(
             inputs_embeds=inputs,

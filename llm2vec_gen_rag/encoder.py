@@ -171,7 +171,7 @@ def embed(
     """
     vectors = np.empty((len(token_ids), model.alignment.out_features), dtype=np.float32)
     with tqdm(total=len(token_ids), desc="Embedding", disable=not show_progress) as progress:
-        for rows in batches(model, token_ids, batch_size):
+        for rows in batches(model, token_ids, batch_size=batch_size):
             with model.lock, torch.no_grad():
                 states = last_hidden_states(model, [token_ids[row] for row in rows])
                 embeddings = project(model, require_finite_states(states))
@@ -183,12 +183,16 @@ def embed(
 
 
 def batches(
-    model: ResponseModel, token_ids: Sequence[TokenIds], batch_size: int | None = None
+    model: ResponseModel,
+    token_ids: Sequence[TokenIds],
+    *,
+    batch_size: int | None = None,
+    new_tokens: int = 0,
 ) -> list[list[int]]:
-    """Return the rows of each batch of texts."""
-    response_tokens = len(model.response_tokens)
+    """Return the rows of each batch of texts; `new_tokens` are written behind each."""
+    extra = len(model.response_tokens) + new_tokens
     return plan_batches(
-        [len(ids) + response_tokens for ids in token_ids],
+        [len(ids) + extra for ids in token_ids],
         token_budget=token_budget(model),
         batch_size=batch_size,
     )

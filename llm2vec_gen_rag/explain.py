@@ -151,7 +151,7 @@ def logit_lens(
     require_room(max_length, len(model.response_tokens))
     room = max_length - len(model.response_tokens)
     ids = model.text_tokenizer.token_ids([instruction + text], max_tokens=room)
-    head: Any = model.backbone.get_output_embeddings()  # type: ignore[no-untyped-call]
+    head: Any = model.backbone.get_output_embeddings()
     with model.lock:
         prompts = soft_prompts(model, require_finite_states(last_hidden_states(model, ids)))[0]
         logits = head(prompts.to(head.weight.device, head.weight.dtype)).float()

@@ -192,5 +192,5 @@ def _answer_logits(
     inputs = torch.cat([prompts.to(read.dtype), read], dim=1)
     states = model.backbone.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
     at_answers = states[:, prompts.shape[1] - 1 :][real]
-    head = model.backbone.get_output_embeddings()  # type: ignore[no-untyped-call]
+    head = model.backbone.get_output_embeddings()
     return head(at_answers), labels[real]

@@ -87,7 +87,7 @@ def quieten_loading() -> None:
     from huggingface_hub.utils.tqdm import enable_progress_bars
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # and the hub's with it
+    logging.disable_progress_bar()  # and the hub's with it
     if shows_progress():
         enable_progress_bars()
 

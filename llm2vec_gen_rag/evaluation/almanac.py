@@ -21,6 +21,10 @@ from llm2vec_gen_rag.training.teachers import Teacher
 from llm2vec_gen_rag.training.tfidf import TfidfTeacher
 
 STUBS = ("stub", "withheld")
+HEADER = (
+    "| questions | n | teacher on question | ours, one pass | ceiling: written answer |"
+    " LLM answers right | decoded = answer |"
+)
 GROUPS = ("direct", "paraphrase", "bridged, 2 facts", "bridged, 3 facts", "harmful", "benign")
 
 
@@ -123,8 +127,7 @@ class Report:
         lines = [
             f"{self.model}: {self.documents} documents, held-out questions; nDCG@10",
             "",
-            "| questions | n | teacher on question | ours, one pass | ceiling: written answer |"
-            " LLM answers right | decoded = answer |",
+            HEADER,
             "|---|---|---|---|---|---|---|",
             *(_row(group) for group in (self.reasoning, *self.groups)),
             "",

@@ -76,7 +76,7 @@ def _build_base(pairs: list[tuple[str, str]], recipe: LanguageModelRecipe, folde
     started = time.monotonic()
     losses = train(model, tokenized(pairs, tokenizer), recipe, tokenizer.pad_token_id)
     minutes = round((time.monotonic() - started) / 60, 1)
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     log = {"minutes": minutes, "recipe": dataclasses.asdict(recipe), "losses": losses[::50]}
     (folder / BASE_LOG).write_text(json.dumps(log) + "\n", encoding="utf-8")
