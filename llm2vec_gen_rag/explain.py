@@ -70,7 +70,7 @@ class Explanation:
         """Return it as lines for a person.
 
         Args:
-            width: columns to fill.
+            width: columns to fill, at least 60.
         """
         lines = [*_reading_lines("query", self.query, width)]
         lines[2:2] = _labelled("the LLM answers", self.answer, width)
@@ -104,6 +104,7 @@ def explain(
         NonFiniteError: if the LLM computes NaN or infinity.
     """
     require_string("query", query)
+    require_string("document", "" if document is None else document)
     require_positive("nearest", nearest)
     instruction = model.prompts.for_query(task)
 
@@ -115,7 +116,6 @@ def explain(
     asked = read(query, instruction)
     if document is None:
         return Explanation(asked, answer, document=None, cosine=None)
-    require_string("document", document)
     cosine = float(np.dot(model.encode_query(query, task), model.encode_document(document)))
     return Explanation(asked, answer, read(document, model.prompts.document), cosine)
 
@@ -168,9 +168,9 @@ def logit_lens(
 def _reading_lines(label: str, reading: Reading, width: int) -> list[str]:
     """The text, what its embedding says, and the tokens."""
     return [
-        textwrap.shorten(f"{label}: {reading.text}", width, placeholder=" ..."),
+        textwrap.shorten(f"{label}: {_printable(reading.text)}", width, placeholder=" ..."),
         *_labelled("its embedding says", reading.says, width),
-        "  nearest vocabulary tokens of each response token (logit lens):",
+        "  vocabulary tokens nearest to each response token:",
         *(_token_line(place, near, width) for place, near in enumerate(reading.tokens, start=1)),
     ]
 
@@ -178,10 +178,14 @@ def _reading_lines(label: str, reading: Reading, width: int) -> list[str]:
 def _labelled(label: str, text: str, width: int) -> list[str]:
     """A label and a text, wrapped behind it."""
     first = f"  {label:<20}"
-    lines = textwrap.wrap(
-        text, width, initial_indent=first, subsequent_indent=" " * len(first), max_lines=4
-    )
-    return lines or [first + "(nothing)"]
+    indent = " " * len(first)
+    lines = textwrap.wrap(_printable(text), width - len(first), max_lines=4, placeholder=" ...")
+    return [f"{indent if row else first}{line}" for row, line in enumerate(lines or ["(nothing)"])]
+
+
+def _printable(text: str) -> str:
+    """The text with spaces for the characters that would drive a terminal."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _token_line(place: int, near: Sequence[NearToken], width: int) -> str:

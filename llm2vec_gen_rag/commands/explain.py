@@ -12,7 +12,7 @@ from llm2vec_gen_rag.commands.options import (
     new_command,
     positive_int,
 )
-from llm2vec_gen_rag.commands.output import print_json, printable, width
+from llm2vec_gen_rag.commands.output import print_json, width
 from llm2vec_gen_rag.errors import CollectionError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(explanation.as_dict())
     else:
-        print(printable(explanation.as_text(width())))
+        print(explanation.as_text(width()))
 
 
 def _best_hit(arguments: argparse.Namespace, model: LLM2VecGen) -> str:

@@ -26,14 +26,9 @@ def strong(text: str) -> str:
     return f"\x1b[1m{text}\x1b[0m" if sys.stdout.isatty() else text
 
 
-def printable(text: str) -> str:
-    """The text with spaces for the characters that would drive the terminal, line ends aside."""
-    return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
-
-
 def one_line(text: str) -> str:
-    """The text on one line."""
-    return " ".join(printable(text).split())
+    """The text on one line, with spaces for the characters that would drive the terminal."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def clipped(text: str, columns: int) -> str:
