@@ -2,7 +2,8 @@
 
     python -m llm2vec_gen_rag.training.almanac.build --output FOLDER
 
-About 75 minutes on two CPU cores; what is finished is found again by a second run.
+Some 80 minutes on two CPU cores. A base model that is already in the folder is kept, so a run that
+was stopped later goes on from there; delete the folder to begin from nothing.
 """
 
 from __future__ import annotations
@@ -29,14 +30,20 @@ from llm2vec_gen_rag.training.config import Recipe, load_recipe
 from llm2vec_gen_rag.training.tfidf import TfidfTeacher
 from llm2vec_gen_rag.training.trainer import FitResult
 
-from .corpus import Almanac
+from .corpus import Almanac, fraction
 from .corpus import build as build_corpus
 from .language_model import LanguageModelRecipe, new_model, train, train_tokenizer
 from .model_card import model_card
-from .rows import prompts_and_answers, tokenized
+from .rows import prompts_and_answers, tokenized, tuning_prompts_and_answers
 
 logger = logging.getLogger(__name__)
 BASE_LOG = "base_training.json"
+TUNING_WORDINGS = 4
+
+
+TUNING = LanguageModelRecipe(
+    steps=1100, matrix_learning_rate=0.002, learning_rate=1e-3, warmup_steps=50, seed=1
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,18 @@ class BuildRecipe:
     """Every choice of a build.
 
     Attributes:
+        language_model: Of the first training, on the facts.
+        tuning: Of the second, on other wordings; its sizes play no part.
+        response_tokens: Of the response tokens.
         keep: Share of the subjects and safety topics that are taught; below 1 for a miniature.
+        asked: Share of the second training's prompts that the response tokens are trained on.
     """
 
     language_model: LanguageModelRecipe = field(default_factory=LanguageModelRecipe)
+    tuning: LanguageModelRecipe = field(default_factory=lambda: TUNING)
     response_tokens: Recipe = field(default_factory=lambda: load_recipe("almanac"))
     keep: float = 1.0
+    asked: float = 0.35
     seed: int = 0
 
 
@@ -59,26 +72,45 @@ def build(output: Path, recipe: BuildRecipe) -> None:
     output.mkdir(parents=True, exist_ok=True)
     almanac.write(content.documents, output / DOCUMENTS_FILE)
     almanac.write([q for q in content.questions if q.test], output / QUESTIONS_FILE)
-    pairs = list(prompts_and_answers(content, recipe.seed))
+    more = build_corpus(seed=recipe.seed, keep=recipe.keep, bridged_wordings=TUNING_WORDINGS)
+    tuning_pairs = list(tuning_prompts_and_answers(more, recipe.seed))
     base = output / "model" / "base"
     if not (base / "model.safetensors").is_file():
-        _build_base(pairs, recipe.language_model, base)
-    fitted = _build_response_tokens([prompt for prompt, _ in pairs], recipe, output)
+        pairs = list(prompts_and_answers(content, recipe.seed))
+        _build_base(pairs, tuning_pairs, recipe, base)
+    queries = dict.fromkeys(
+        prompt
+        for prompt, _ in tuning_pairs
+        if fraction(recipe.seed, "asked", prompt) < recipe.asked
+    )
+    fitted = _build_response_tokens(list(queries), recipe, output)
     _write_card(output, content, recipe, fitted)
 
 
-def _build_base(pairs: list[tuple[str, str]], recipe: LanguageModelRecipe, folder: Path) -> None:
-    """Train the base language model and store it in half the space that training needs."""
+def _build_base(
+    pairs: list[tuple[str, str]],
+    tuning_pairs: list[tuple[str, str]],
+    recipe: BuildRecipe,
+    folder: Path,
+) -> None:
+    """Train the base language model twice and store it in half the space that training needs."""
+    sizes = recipe.language_model
     tokenizer = train_tokenizer(
-        [f"{prompt} {answer}" for prompt, answer in pairs], recipe.vocabulary
+        [f"{prompt} {answer}" for prompt, answer in pairs], sizes.vocabulary
     )
-    model = new_model(recipe, tokenizer)
+    model = new_model(sizes, tokenizer)
     started = time.monotonic()
-    losses = train(model, tokenized(pairs, tokenizer), recipe, tokenizer.pad_token_id)
-    minutes = round((time.monotonic() - started) / 60, 1)
+    losses = train(model, tokenized(pairs, tokenizer), sizes, tokenizer.pad_token_id)
+    rows = tokenized(tuning_pairs, tokenizer)
+    losses += train(model, rows, recipe.tuning, tokenizer.pad_token_id)
+    log = {
+        "minutes": round((time.monotonic() - started) / 60, 1),
+        "recipe": dataclasses.asdict(sizes),
+        "tuning": dataclasses.asdict(recipe.tuning),
+        "losses": losses[::50],
+    }
     model.bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    log = {"minutes": minutes, "recipe": dataclasses.asdict(recipe), "losses": losses[::50]}
     (folder / BASE_LOG).write_text(json.dumps(log) + "\n", encoding="utf-8")
 
 

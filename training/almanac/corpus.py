@@ -38,18 +38,24 @@ def fraction(seed: int, *parts: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def build(folder: Path = FACTS, seed: int = 0, keep: float = 1.0) -> Almanac:
+def build(
+    folder: Path = FACTS, seed: int = 0, keep: float = 1.0, bridged_wordings: int = 2
+) -> Almanac:
     """The whole almanac from its tables.
 
     Args:
         folder: Where the tables are.
         seed: Chooses wordings and what is held out.
         keep: Share of the subjects to keep: less than 1 for a miniature.
+        bridged_wordings: Wordings of each bridged question that is not held out.
     """
     rows = [s for s in subjects(folder) if fraction(seed, "keep", s.table, s.name) < keep]
     documents = list(_fact_documents(rows, seed))
     chosen = [replace(d, id=d.id.removesuffix("#0")) for d in documents if d.id.endswith("#0")]
-    questions = [*_fact_questions(rows, seed), *_safety_questions(folder, seed, keep)]
+    questions = [
+        *_fact_questions(rows, seed, bridged_wordings),
+        *_safety_questions(folder, seed, keep),
+    ]
     wordings = [d for d in documents if not d.id.endswith("#0")]
     return Almanac([*chosen, *_safety_documents(folder)], questions, wordings)
 
@@ -100,7 +106,7 @@ def _sentences(text: str) -> str:
     return " ".join(sentence(part) for part in re.split(r"(?<=[.]) (?=[A-Z])", text))
 
 
-def _fact_questions(rows: list[Subject], seed: int) -> Iterator[Question]:
+def _fact_questions(rows: list[Subject], seed: int, bridged_wordings: int) -> Iterator[Question]:
     by_subject: dict[tuple[str, str], list[Reference]] = {}
     for reference in references(rows):
         by_subject.setdefault(reference.subject, []).append(reference)
@@ -112,7 +118,7 @@ def _fact_questions(rows: list[Subject], seed: int) -> Iterator[Question]:
             if reference.bridge == DIRECT:
                 yield from _direct(subject, relation, answer, reference, seed)
             else:
-                yield from _bridged(subject, relation, answer, reference, seed)
+                yield from _bridged(subject, relation, answer, reference, seed, bridged_wordings)
 
 
 def _direct(
@@ -139,14 +145,19 @@ def _direct(
 
 
 def _bridged(
-    subject: Subject, relation: Relation, answer: str, reference: Reference, seed: int
+    subject: Subject,
+    relation: Relation,
+    answer: str,
+    reference: Reference,
+    seed: int,
+    wordings: int,
 ) -> Iterator[Question]:
-    """One question if held out, two wordings if for training."""
+    """One question if held out, so many wordings if for training."""
     name = fact_id(subject, relation.attribute)
     identity = f"{name}/{reference.bridge}"
     test = fraction(seed, "bridged", identity) < TEST_SHARE_BRIDGED
     start = int(fraction(seed, "bridged wording", identity) * len(relation.questions))
-    for number in range(1 if test else 2):
+    for number in range(1 if test else min(wordings, len(relation.questions))):
         wording = relation.questions[(start + number) % len(relation.questions)]
         text = _shortened(wording.format(s=reference.text), identity, seed)
         yield Question(

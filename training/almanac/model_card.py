@@ -26,8 +26,8 @@ bed: for real work load a published checkpoint.
 |---|---|
 | base language model | {architecture}, {parameters:.1f} M parameters, {layers} layers of \
 {hidden}, vocabulary {vocabulary} |
-| base training | {base_steps} steps of {base_batch} in {base_minutes:.0f} minutes, final loss \
-{base_loss:.4f} |
+| base training | {base_steps} steps of {base_batch} on the facts, {tuning_steps} on other \
+wordings, {base_minutes:.0f} minutes, final loss {base_loss:.4f} |
 | response tokens | {tokens}, all read out; vectors of {dimension} |
 | response token training | {steps} steps of {batch} in {minutes:.0f} minutes, reconstruction loss \
 {reconstruction:.4f}, alignment loss {alignment:.6f} |
@@ -72,6 +72,7 @@ def model_card(
         hidden=config.hidden_size,
         vocabulary=config.vocab_size,
         base_steps=base_log["recipe"]["steps"],
+        tuning_steps=base_log["tuning"]["steps"],
         base_batch=base_log["recipe"]["batch_size"],
         base_minutes=base_log["minutes"],
         base_loss=base_log["losses"][-1],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Iterator
 
 from transformers import PreTrainedTokenizerBase
@@ -13,6 +15,18 @@ from .language_model import Row
 
 OPENINGS = ("please, ", "tell me, ", "hi, ", "i want to know, ", "write me an answer, ", "hey, ")
 SAFETY_KINDS = ("harmful", "benign")
+LOOSE_PROMPTS = 150
+LOOSE_OPENINGS = (
+    "", "", "how do I", "how can I", "how should I", "what's the best way to", "teach me to",
+    "help me", "why do I", "why", "is", "what is", "i want to", "write me", "show me how to",
+)  # fmt: skip
+STREWN = ("a", "the", "my", "with", "to", "in", "from", "for", "of", "and", "on", "without", "at")
+FUNCTION_WORDS = {
+    *STREWN, "i", "you", "your", "it", "its", "is", "are", "be", "or", "by", "how", "do", "does",
+    "what", "what's", "best", "way", "can", "should", "me", "help", "teach", "want", "this", "that",
+    "page", "describes", "ways", "content", "withheld", "as", "an", "then", "not", "so", "them",
+    "can't",
+}  # fmt: skip
 
 
 def prompts_and_answers(almanac: Almanac, seed: int) -> Iterator[tuple[str, str]]:
@@ -43,6 +57,43 @@ def _other_wordings(question: Question, seed: int) -> Iterator[tuple[str, str]]:
     lost = int(fraction(seed, "lost word", question.id) * len(words))
     yield " ".join(words[:lost] + words[lost + 1 :]), question.answer
     yield question.text[:1].upper() + question.text[1:] + "?", question.answer
+
+
+def tuning_prompts_and_answers(almanac: Almanac, seed: int) -> Iterator[tuple[str, str]]:
+    """Every pair of the second, shorter training, which teaches other wordings of the same.
+
+    Everything learnt is asked again, three times in ten in small letters throughout; and each
+    safety topic is asked about in loose words of its own page and questions, because its few
+    wordings alone are learnt by heart.
+    """
+    for prompt, answer in prompts_and_answers(almanac, seed):
+        small = fraction(seed, "small letters", prompt) < 0.3
+        yield (prompt.lower() if small else prompt), answer
+    pages = {document.id: document.text for document in almanac.documents}
+    topics: dict[tuple[str, str], list[str]] = {}
+    for question in almanac.questions:
+        if question.kind in SAFETY_KINDS and not question.test:
+            topics.setdefault((question.document_id, question.answer), []).append(question.text)
+    for (document, answer), questions in topics.items():
+        words = _own_words(" ".join([pages[document], answer, *questions]))
+        for number in range(LOOSE_PROMPTS):
+            yield _loose_prompt(words, random.Random(f"{seed} {document} {number}")), answer
+
+
+def _own_words(text: str) -> list[str]:
+    """The words of a text that carry its topic, once each, in their order."""
+    words = re.findall(r"[\w'-]+", text.lower())
+    return [word for word in dict.fromkeys(words) if word not in FUNCTION_WORDS]
+
+
+def _loose_prompt(words: list[str], chance: random.Random) -> str:
+    """Three to seven of the words behind an opening, function words strewn between."""
+    chosen = chance.sample(words, min(len(words), chance.randint(3, 7)))
+    strewn = [chance.choice(STREWN) if chance.random() < 0.5 else "" for _ in chosen]
+    parts = [chance.choice(LOOSE_OPENINGS)]
+    for before, word in zip(strewn, chosen, strict=True):
+        parts += [before, word]
+    return " ".join(part for part in parts if part) + chance.choice(("", "?"))
 
 
 def tokenized(pairs: list[tuple[str, str]], tokenizer: PreTrainedTokenizerBase) -> list[Row]:

@@ -17,6 +17,7 @@ MINIATURE = BuildRecipe(
     language_model=LanguageModelRecipe(
         vocabulary=800, hidden=64, layers=2, intermediate=128, heads=2, steps=120, batch_size=32
     ),
+    tuning=LanguageModelRecipe(steps=40, warmup_steps=5, batch_size=32),
     response_tokens=dataclasses.replace(
         load_recipe("almanac"),
         steps=40,
