@@ -26,7 +26,8 @@ begin here:
   llm2vec-gen-rag demo
   llm2vec-gen-rag index notes/ && llm2vec-gen-rag search "what do I owe the plumber"
 
-Results go to standard output; progress, warnings and errors to standard error.
+Results go to standard output; progress, warnings and errors to standard error. With
+--json the output is one JSON document (of embed: one a line).
 exit codes: 0 done; 1 refused, with one line that begins with "error:"; 2 wrong usage;
 130 interrupted with Ctrl-C. A traceback is a bug in this program: please report it."""
 

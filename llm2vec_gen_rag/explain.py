@@ -133,6 +133,7 @@ def logit_lens(
 
     It is a lens, not what the model computes: p_i enters the LLM as an input embedding. Where the
     LLM ties its two embeddings, W_head p_i is the dot product of p_i with each token's embedding.
+    (`scripts/logit_lens_analysis.py` of the reference package reads h_i in its place.)
 
     Args:
         model: the model.

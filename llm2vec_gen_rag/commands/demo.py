@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm2vec_gen_rag.commands.options import new_command, quieten_loading, shows_progress
-from llm2vec_gen_rag.commands.output import clipped, paragraph, print_json, strong, width
+from llm2vec_gen_rag.commands.output import paragraph, print_json, strong
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
@@ -137,8 +137,8 @@ def _hit_line(found: Found, asked: Asked) -> str:
     own = found.document.id == asked.document.id
     mark = ("!" if asked.kind == "harmful" else "*") if own else " "
     withheld = "[withheld] " if found.document.domain in WITHHELD else ""
-    text = clipped(f"{withheld}{found.document.text}", width() - 10)
-    return f"   {mark} {found.score:4.2f} {text}"
+    first = f"   {mark} {found.score:4.2f} "
+    return paragraph(f"{withheld}{found.document.text}", first=first, indent=" " * 10, lines=2)
 
 
 def _hit_as_dict(found: Found) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def new_command(
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--json", action="store_true", help="print JSON, for machines")
     parser.set_defaults(run=run)
     return parser
 

@@ -31,12 +31,6 @@ def one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-def clipped(text: str, columns: int) -> str:
-    """As much of the text as fits on one line."""
-    line = one_line(text)
-    return line if len(line) <= columns else line[: columns - 3].rstrip() + "..."
-
-
 def paragraph(text: str, *, indent: str = "", first: str | None = None, lines: int = 0) -> str:
     """The text wrapped to the terminal.
 

@@ -1,0 +1,148 @@
+"""The program around the commands: its help, its exit codes, what it does when things go wrong."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from llm2vec_gen_rag import __version__
+from llm2vec_gen_rag.cli import build_parser, main
+
+COMMANDS = ["demo", "index", "search", "explain", "embed", "train", "eval"]
+PROGRAM = "import sys; from llm2vec_gen_rag.cli import main; sys.exit(main())"
+
+
+def help_of(capsys, *argv):
+    with pytest.raises(SystemExit) as exited:
+        main([*argv, "--help"])
+    assert exited.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_lists_the_commands_and_the_exit_codes(capsys):
+    text = help_of(capsys)
+    assert all(f"\n    {command} " in text for command in COMMANDS)
+    assert "exit codes: 0 done; 1 refused" in text
+    assert "130 interrupted" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_help_ends_in_examples_that_the_parser_takes(capsys, command):
+    examples = help_of(capsys, command).partition("examples:\n")[2].strip().splitlines()
+    assert len(examples) == 2
+    parsed = 0
+    for example in examples:
+        words = shlex.split(example.partition(" | ")[2] or example)
+        words = words[: words.index(">")] if ">" in words else words
+        assert words[0] == "llm2vec-gen-rag"
+        assert callable(build_parser().parse_args(words[1:]).run)
+        parsed += words[1] == command
+    assert parsed
+
+
+def test_help_is_quick_and_brings_nothing_heavy():
+    program = (
+        "import sys, time; from llm2vec_gen_rag.cli import build_parser; "
+        "build_parser().format_help(); print(time.process_time(), "
+        "*{'torch', 'transformers', 'numpy', 'yaml', 'qdrant_client'} & set(sys.modules))"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    assert all(len(done.stdout.split()) == 1 for done in runs), runs[0].stdout
+    assert min(float(done.stdout) for done in runs) < 0.5
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as exited:
+        main(["--version"])
+    assert exited.value.code == 0
+    assert capsys.readouterr().out == f"llm2vec-gen-rag {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["fly"],
+        ["search"],
+        ["search", "x", "-k", "0"],
+        ["search", "x", "--filter", "year"],
+        ["index", "notes", "--passage-characters", "many"],
+        ["embed", "x.txt", "--side", "left"],
+        ["train", "--base-model", "x"],
+    ],
+)
+def test_wrong_usage_exits_with_2(argv, capsys):
+    with pytest.raises(SystemExit) as exited:
+        main(argv)
+    assert exited.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+class Interrupted:
+    """An input at which somebody presses Ctrl-C, or which fails in a way nobody foresaw."""
+
+    def __init__(self, error):
+        self.error = error
+
+    @property
+    def buffer(self):
+        raise self.error
+
+
+def test_ctrl_c_exits_with_130(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Interrupted(KeyboardInterrupt()))
+    assert run("embed", "-", "--json") == (130, "", "interrupted\n")
+
+
+def test_a_bug_keeps_its_traceback(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Interrupted(ValueError("a bug elsewhere")))
+    with pytest.raises(ValueError, match="a bug elsewhere"):
+        run("embed", "-", "--json")
+
+
+def test_the_process_exits_with_its_code_and_no_traceback(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "index", str(tmp_path / "nowhere")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: there is no ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path, model_options):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("one\n" * 100)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "embed", str(texts), "--json", *model_options],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_an_encoding_lacks_is_escaped(tmp_path, notes, model_options):
+    (notes / "snow.txt").write_text("☃ Schnee")
+    argv = ["explain", "☃", "--document", "Schnee ☃", *model_options]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *argv],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"query: \\u2603" in done.stdout

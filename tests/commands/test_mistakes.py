@@ -1,0 +1,81 @@
+"""A user's mistake gets one line that says what was found, what was expected, and what to do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+MISTAKES = {
+    "no such folder": (["index", "nowhere"], "there is no nowhere"),
+    "a kind of file that is not read": (["index", "scan.pdf"], ".txt, .md or .jsonl"),
+    "a broken line": (["index", "broken.jsonl"], "broken.jsonl, line 2 is not JSON"),
+    "no store": (["search", "x", "--store", "nowhere"], "llm2vec-gen-rag index"),
+    "no such collection": (["search", "x", "--store", "store"], "it holds none"),
+    "a server without a scheme": (["index", "ok.txt", "--store", "ftp://x"], "http://"),
+    "no such model": (["embed", "ok.txt", "--json", "--model", "./nowhere"], "'./nowhere'"),
+    "an unknown dtype": (["embed", "ok.txt", "--json", "--dtype", "int3"], "dtype='int3'"),
+    "an unknown device": (["embed", "ok.txt", "--json", "--device", "tpu9"], "device='tpu9'"),
+    "an unknown task": (["explain", "x", "--task", "cooking"], "unknown task 'cooking'"),
+    "two documents": (["explain", "x", "--document", "y", "--store", "s"], "Leave one out"),
+    "nowhere to write": (["embed", "ok.txt"], "neither of --output and --json"),
+    "two places to write": (["embed", "ok.txt", "--json", "--output", "a.npy"], "both"),
+    "a place that is not there": (["embed", "ok.txt", "--output", "no/a.npy"], "no/a.npy"),
+    "no such file": (["embed", "nowhere.txt", "--json"], "there is no file nowhere.txt"),
+    "not UTF-8": (["embed", "scan.pdf", "--json"], "not UTF-8 at byte 0"),
+    "no such recipe": (
+        ["train", "--base-model", "b", "--queries", "ok.txt", "--output", "o", "--recipe", "cake"],
+        "there is no recipe 'cake'",
+    ),
+    "no queries": (
+        ["train", "--base-model", "b", "--queries", "empty.txt", "--output", "o"],
+        "empty.txt holds no query",
+    ),
+    "no such base model": (
+        ["train", "--base-model", "./nowhere", "--queries", "ok.txt", "--output", "o"],
+        "'./nowhere'",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_exits_with_1_and_one_line(mistake, run, tmp_path, monkeypatch, model_options):
+    monkeypatch.chdir(tmp_path)
+    Path("ok.txt").write_text("a text\n")
+    Path("empty.txt").write_text("\n")
+    Path("scan.pdf").write_bytes(b"\xff\xfe")
+    Path("broken.jsonl").write_text('{"text": "whole"}\n{"text": \n')
+    Path("store").mkdir()
+    argv, expected = MISTAKES[mistake]
+    own = [] if {"--model", "--base-model"} & set(argv) else model_options
+    code, out, err = run(*own_first(argv, own))
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert expected in err
+
+
+def own_first(argv, options):
+    """The command, the model's options, then the rest, which may overrule them."""
+    return [argv[0], *options, *argv[1:]]
+
+
+def test_a_missing_extra_names_what_to_install(run, notes, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("llm2vec_gen_rag.qdrant")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "qdrant_client", None)
+    code, _, err = run("search", "x", "--store", notes)
+    assert code == 1
+    assert "pip install 'llm2vec-gen-rag[qdrant]'" in err
+
+
+def test_a_collection_of_another_model_is_refused(run, run_json, notes, tmp_path, model_options):
+    store = ["--store", tmp_path / "store"]
+    run_json("index", notes, *store, *model_options)
+    other = Path(__file__).parents[1] / "reference" / "qwen2-6-4"
+    code, out, err = run(
+        "search", "x", *store, "--model", other / "checkpoint", "--base-model", other / "base"
+    )
+    assert (code, out) == (1, "")
+    assert "was written by" in err
