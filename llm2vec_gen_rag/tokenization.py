@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tokenizers import AddedToken, Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.config_files import read_json, require_file, write_json
+from llm2vec_gen_rag.config_files import read_json, write_json
 from llm2vec_gen_rag.errors import CheckpointError, UnsupportedCheckpointError
 
 TokenIds = npt.NDArray[np.int64]
@@ -94,7 +94,9 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> PreTrain
     Raises:
         CheckpointError: if its files are missing or broken.
     """
-    require_file(folder / "tokenizer_config.json")
+    # transformers would go on without either, and fail far from the cause
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        read_json(folder / name)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=trust_remote_code

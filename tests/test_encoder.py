@@ -107,9 +107,9 @@ def test_every_text_has_a_vector_of_its_own(each_model, text):
 
 def test_a_megabyte_is_cut_not_choked_on(model):
     words = "the seal swims under the ice " * 36_000
-    start = time.perf_counter()
+    start = time.process_time()
     found = model.encode([words, "a" * 1_000_000])
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     np.testing.assert_allclose(found[0], model.encode(words[:5_000]), atol=1e-6)
 
 
