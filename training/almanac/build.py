@@ -25,6 +25,7 @@ from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.almanac import DOCUMENT_INSTRUCTION, DOCUMENTS_FILE, QUESTIONS_FILE
 from llm2vec_gen_rag.evaluation.almanac import evaluate
 from llm2vec_gen_rag.prompts import Prompts
+from llm2vec_gen_rag.tokenization import save_tokenizer
 from llm2vec_gen_rag.training import pipeline
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
 from llm2vec_gen_rag.training.tfidf import TfidfTeacher
@@ -110,7 +111,7 @@ def _build_base(
         "losses": losses[::50],
     }
     model.bfloat16().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder, names=())
     (folder / BASE_LOG).write_text(json.dumps(log) + "\n", encoding="utf-8")
 
 
