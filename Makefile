@@ -30,7 +30,7 @@ lint: .venv/.installed  ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy llm2vec_gen_rag training
 
-check: lint test test-transformers-4  ## everything that CI proves
+check: lint test-transformers-4 demo test  ## everything that CI proves
 
 test-transformers-4: .venv-transformers-4/.installed  ## the model's tests on transformers 4
 	.venv-transformers-4/bin/python -m pytest tests/test_reference.py tests/test_checkpoint.py tests/test_encoder.py tests/test_model.py tests/test_bad_input.py

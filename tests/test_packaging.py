@@ -1,0 +1,67 @@
+"""What is built and installed is what the repository holds and the README promises."""
+
+from __future__ import annotations
+
+import glob
+import re
+from pathlib import Path
+
+import pytest
+
+tomllib = pytest.importorskip("tomllib", reason="the standard library reads TOML from Python 3.11")
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+SETUP = PYPROJECT["tool"]["setuptools"]
+TREES = {"llm2vec_gen_rag": ROOT / "llm2vec_gen_rag", "llm2vec_gen_rag.training": ROOT / "training"}
+PACKAGES = {
+    ".".join([name, *init.parent.relative_to(tree).parts]): init.parent
+    for name, tree in TREES.items()
+    for init in tree.rglob("__init__.py")
+}
+
+
+def names(requirements):
+    return {
+        re.split(r"[\[<>=;]", line)[0].strip().lower().replace("_", "-") for line in requirements
+    }
+
+
+def test_every_package_is_built_from_its_folder():
+    assert set(SETUP["packages"]) == set(PACKAGES)
+    moved = {name: folder for name, folder in PACKAGES.items() if "training" in folder.parts}
+    assert {name: ROOT / folder for name, folder in SETUP["package-dir"].items()} == moved
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_every_data_file_is_built_in(tree):
+    shipped = {
+        Path(path)
+        for name, patterns in SETUP["package-data"].items()
+        for pattern in patterns
+        for path in glob.glob(str(PACKAGES[name] / pattern), recursive=True)
+    }
+    present = {path for path in TREES[tree].rglob("*") if path.is_file() and path.suffix != ".py"}
+    data = {path for path in present if "__pycache__" not in path.parts}
+    assert data
+    assert data <= shipped
+
+
+def test_the_readmes_install_line_brings_both_frameworks_and_their_stores():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    extras = re.search(r"pip install 'llm2vec-gen-rag\[(.+)\]'", readme)[1].split(",")
+    brought = names(r for e in extras for r in PYPROJECT["project"]["optional-dependencies"][e])
+    assert brought >= {
+        "langchain-core", "langchain-qdrant",
+        "llama-index-core", "llama-index-vector-stores-qdrant",
+        "qdrant-client",
+    }  # fmt: skip
+
+
+def test_all_that_the_tests_install_is_pinned():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = names(line for line in lines if "==" in line)
+    project = PYPROJECT["project"]
+    extras = [r for e in ("train", "langchain", "llama-index", "qdrant", "dev")
+              for r in project["optional-dependencies"][e]]  # fmt: skip
+    assert names([*project["dependencies"], *extras]) - {project["name"]} <= pinned
