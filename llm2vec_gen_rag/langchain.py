@@ -6,7 +6,7 @@ from llm2vec_gen_rag.errors import MissingExtraError
 
 try:
     from langchain_core.embeddings import Embeddings
-except ImportError as missing:
+except ModuleNotFoundError as missing:
     raise MissingExtraError("langchain", "langchain_core") from missing
 
 from llm2vec_gen_rag.framework_adapter import FrameworkAdapter

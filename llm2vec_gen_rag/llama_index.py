@@ -11,7 +11,7 @@ from llm2vec_gen_rag.errors import MissingExtraError
 try:
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.storage.kvstore.types import BaseKVStore
-except ImportError as missing:
+except ModuleNotFoundError as missing:
     raise MissingExtraError("llama-index", "llama_index.core") from missing
 
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
