@@ -81,15 +81,14 @@ def opened(
     from qdrant_client.http.exceptions import UnexpectedResponse
 
     try:
-        collection = _create(arguments, model) if create else _open(arguments, model)
+        with _create(arguments, model) if create else _open(arguments, model) as collection:
+            yield collection
     except UnexpectedResponse as error:
         raise CollectionError(
             f"the Qdrant server at {arguments.store} answered {error.status_code} "
             f"({error.reason_phrase}); expected its collections. Check the URL, and the key in the "
             f"environment variable {arguments.api_key_env}."
         ) from error
-    with collection:
-        yield collection
 
 
 def _create(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollection:

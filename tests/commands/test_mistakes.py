@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import sys
+import threading
+from argparse import Namespace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from httpx import Headers
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from llm2vec_gen_rag.commands.collection import opened
+from llm2vec_gen_rag.errors import CollectionError
 
 MISTAKES = {
     "no such folder": (["index", "nowhere"], "there is no nowhere"),
@@ -79,3 +87,51 @@ def test_a_collection_of_another_model_is_refused(run, run_json, notes, tmp_path
     )
     assert (code, out) == (1, "")
     assert "was written by" in err
+
+
+class Refuses(BaseHTTPRequestHandler):
+    """Lists one collection, and refuses whatever else it is asked."""
+
+    def do_GET(self):
+        body = b'{"result": {"collections": [{"name": "documents"}]}, "status": "ok", "time": 0}'
+        known = self.path == "/collections" and self.headers["api-key"] == "good for reading"
+        self.send_response(200 if known else 403)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(body if known else b"{}")
+
+    def log_message(self, *args):
+        """Keep out of the test's own output."""
+
+
+@pytest.fixture
+def refusing(socket_enabled, monkeypatch):
+    """The URL of a Qdrant server whose key is wrong."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with HTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+@pytest.mark.parametrize("key", ["wrong", "good for reading"])
+def test_a_key_that_the_server_refuses_is_named(run, refusing, monkeypatch, model_options, key):
+    monkeypatch.setenv("MY_KEY", key)
+    store = ["--store", refusing, "--api-key-env", "MY_KEY"]
+    code, out, err = run("search", "x", *store, *model_options)
+    assert (code, out) == (1, "")
+    assert f"{refusing} answered 403" in err.splitlines()[-1]
+    assert "the key in the environment variable MY_KEY" in err.splitlines()[-1]
+
+
+def test_a_server_that_refuses_in_the_middle_of_the_work_is_named(tmp_path, model):
+    arguments = Namespace(store=str(tmp_path), collection="documents", api_key_env="MY_KEY")
+    refusal = UnexpectedResponse(403, "Forbidden", b"", Headers())
+    with (
+        pytest.raises(CollectionError, match="answered 403"),
+        opened(arguments, model, create=True) as collection,
+    ):
+        raise refusal
+    with pytest.raises(RuntimeError, match="closed"):
+        collection.count()
