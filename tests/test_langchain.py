@@ -369,10 +369,7 @@ def test_importing_the_adapter_imports_no_torch():
 
 # --- the example
 
-ALMANAC = Path(llm2vec_gen_rag.__file__).parent / "almanac" / "model"
 
-
-@pytest.mark.skipif(not ALMANAC.is_dir(), reason="the almanac is not built: make almanac")
 def test_the_example_of_the_docstring():
     result = doctest.testmod(llm2vec_gen_rag.langchain)
     assert result.attempted >= 5

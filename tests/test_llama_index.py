@@ -8,7 +8,6 @@ import json
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -517,10 +516,7 @@ def test_importing_the_adapter_imports_no_torch():
 
 # --- the example
 
-ALMANAC = Path(llm2vec_gen_rag.__file__).parent / "almanac" / "model"
 
-
-@pytest.mark.skipif(not ALMANAC.is_dir(), reason="the almanac is not built: make almanac")
 @pytest.mark.usefixtures("_restore_settings")
 def test_the_example_of_the_docstring():
     result = doctest.testmod(llm2vec_gen_rag.llama_index)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llm2vec_gen_rag.qdrant import DocumentCollection
 
 STORE = "qdrant-store"
+MEMORY = ":memory:"
 
 
 def add_collection_options(parser: argparse.ArgumentParser, *, store: str | None = STORE) -> None:
@@ -94,6 +95,11 @@ def opened(
 def _create(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollection:
     from llm2vec_gen_rag.qdrant import DocumentCollection
 
+    if arguments.store == MEMORY:
+        raise CollectionError(
+            f"{MEMORY} is forgotten when the command ends; expected a folder or a server's URL. "
+            f"Run again with --store {STORE}"
+        )
     return DocumentCollection.open(
         arguments.store, arguments.collection, model, api_key=_api_key(arguments)
     )

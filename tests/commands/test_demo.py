@@ -70,18 +70,10 @@ def test_the_demonstration_shows_both_rankings_and_withholds(model):
     )
 
 
-bundled = pytest.mark.skipif(
-    not (almanac.MODEL_FOLDER / "run_config.yml").is_file(),
-    reason="the bundled model is not built; run: make almanac",
-)
-
-
-@bundled
 def test_eval_measures_the_bundled_model(run_json):
     assert run_json("eval", "--limit", "2")
 
 
-@bundled
 @pytest.mark.slow
 def test_demo_shows_the_bundled_model(run_json):
     direct, reasoning, harmful = run_json("demo")["questions"]

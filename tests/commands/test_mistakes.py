@@ -20,6 +20,7 @@ MISTAKES = {
     "a kind of file that is not read": (["index", "scan.pdf"], ".txt, .md or .jsonl"),
     "a broken line": (["index", "broken.jsonl"], "broken.jsonl, line 2 is not JSON"),
     "no store": (["search", "x", "--store", "nowhere"], "llm2vec-gen-rag index"),
+    "a store that is forgotten": (["index", "ok.txt", "--store", ":memory:"], "--store qdrant"),
     "no such collection": (["search", "x", "--store", "store"], "it holds none"),
     "a server without a scheme": (["index", "ok.txt", "--store", "ftp://x"], "http://"),
     "no such model": (["embed", "ok.txt", "--json", "--model", "./nowhere"], "'./nowhere'"),
