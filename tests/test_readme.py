@@ -98,8 +98,9 @@ def test_the_figures_are_the_measured_ones():
         assert row in README
         assert row in card
     for goal in figures["goals"]:
-        assert re.search(re.escape(f"| {goal['name']} |") + rf".*\| {goal['value']:.3f} \|", README)
-        assert goal["reached"]
+        reached = "yes" if goal["reached"] else "NO"
+        row = re.escape(f"| {goal['name']} |") + rf".*\| {goal['value']:.3f} \| {reached} \|"
+        assert re.search(row, README)
 
 
 def test_every_link_leads_somewhere():

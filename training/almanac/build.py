@@ -150,6 +150,7 @@ def _write_card(output: Path, content: Almanac, recipe: BuildRecipe, fitted: Fit
         questions=[question for question in content.questions if question.test],
         teacher=TfidfTeacher.load(output / "teacher"),
     )
+    report = dataclasses.replace(report, model=output.name)
     base_log = json.loads((output / "model" / "base" / BASE_LOG).read_text(encoding="utf-8"))
     card = model_card(report, model, base_log, recipe.response_tokens, fitted)
     (output / "README.md").write_text(card, encoding="utf-8")
