@@ -77,7 +77,9 @@ def test_what_is_trained_changes_and_what_is_saved_is_it(model, teacher, tmp_pat
 
 
 @pytest.mark.parametrize("parts", [2, 4])
-def test_a_step_cut_into_parts_is_the_same_step(load_kit, teacher, tmp_path, parts):
+def test_a_step_cut_into_parts_is_the_same_step(load_kit, teacher, tmp_path, monkeypatch, parts):
+    """In float32: bfloat16 rounds each part's gradient, and AdamW makes much of small ones."""
+    monkeypatch.setattr("llm2vec_gen_rag.training.trainer.cpu_has_bfloat16", lambda: False)
     trained = []
     for accumulation in (1, parts):
         model = load_kit("qwen3-10")
@@ -85,9 +87,9 @@ def test_a_step_cut_into_parts_is_the_same_step(load_kit, teacher, tmp_path, par
         result = fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
         trained.append((weights_of(model), result.reconstruction))
     (whole, whole_loss), (cut, cut_loss) = trained
-    assert cut_loss == pytest.approx(whole_loss, rel=0.01)
+    assert cut_loss == pytest.approx(whole_loss, rel=1e-4)
     for name, weight in whole.items():
-        torch.testing.assert_close(cut[name], weight, rtol=0, atol=2e-3)
+        torch.testing.assert_close(cut[name], weight, rtol=0, atol=1e-4)
 
 
 def test_the_same_seed_gives_the_same_model(load_kit, teacher, tmp_path):
