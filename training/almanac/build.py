@@ -2,7 +2,7 @@
 
     python -m llm2vec_gen_rag.training.almanac.build --output FOLDER
 
-Some 80 minutes on two CPU cores. A base model that is already in the folder is kept, so a run that
+Over an hour on two CPU cores. A base model that is already in the folder is kept, so a run that
 was stopped later goes on from there; delete the folder to begin from nothing.
 """
 
