@@ -72,10 +72,9 @@ def filled(template: str, subject: str, value: str) -> str:
     return template.format(s=subject, v=value)
 
 
-def fact_id(subject: Subject | tuple[str, str], attribute: str) -> str:
+def fact_id(subject: Subject, attribute: str) -> str:
     """The id of the document that states one attribute of one subject."""
-    table, name = (subject.table, subject.name) if isinstance(subject, Subject) else subject
-    return f"{table}/{name}/{attribute}"
+    return f"{subject.table}/{subject.name}/{attribute}"
 
 
 def _facts(rows: Iterable[Subject]) -> Iterator[tuple[Subject, Relation, str]]:

@@ -15,7 +15,6 @@ from .tables import Subject
 
 DIRECT = "name"
 MAKER = {"invention": "inventor", "book": "author", "painting": "painter", "music": "composer"}
-STANDS = "stands"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.almanac import DOCUMENT_INSTRUCTION, Question
 
-from .corpus import Almanac, fraction
+from .corpus import Almanac, fraction, sentence
 from .language_model import Row
 
 OPENINGS = ("please, ", "tell me, ", "hi, ", "i want to know, ", "write me an answer, ", "hey, ")
@@ -56,7 +56,7 @@ def _other_wordings(question: Question, seed: int) -> Iterator[tuple[str, str]]:
     words = question.text.split()
     lost = int(fraction(seed, "lost word", question.id) * len(words))
     yield " ".join(words[:lost] + words[lost + 1 :]), question.answer
-    yield question.text[:1].upper() + question.text[1:] + "?", question.answer
+    yield sentence(question.text) + "?", question.answer
 
 
 def tuning_prompts_and_answers(almanac: Almanac, seed: int) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ KEY_COLUMN = {
     "works": "work",
     "animals": "animal",
 }
-PLURAL_VALUE_ARTICLE = {"country", "discovery_country", "maker_country"}
+COUNTRY_COLUMNS = {"country", "discovery_country", "maker_country"}
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,7 @@ def subjects(folder: Path = FACTS) -> Iterator[Subject]:
     for table, key in KEY_COLUMN.items():
         for row in read_csv(table, folder):
             values = {
-                column: _country_phrase(value, with_article)
-                if column in PLURAL_VALUE_ARTICLE and table != "countries"
-                else value
+                column: _country_phrase(value, with_article) if column in COUNTRY_COLUMNS else value
                 for column, value in row.items()
                 if column not in (key, "article")
             }
