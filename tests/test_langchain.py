@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hidden_modules import import_without
 from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_qdrant import QdrantVectorStore
 from tiny_kit import load_tiny, tiny_kit
@@ -339,24 +340,7 @@ async def test_qdrant_store(embeddings):
 
 
 def test_without_langchain_the_error_names_the_extra():
-    program = """
-import sys
-
-class Hidden:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "langchain_core":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Hidden())
-import llm2vec_gen_rag
-from llm2vec_gen_rag.errors import MissingExtraError
-try:
-    import llm2vec_gen_rag.langchain
-except MissingExtraError as error:
-    assert isinstance(error, ImportError)
-    print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = import_without("langchain_core", "llm2vec_gen_rag.langchain")
     assert done.stderr == ""
     assert "pip install 'llm2vec-gen-rag[langchain]'" in done.stdout
 

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from hidden_modules import import_without
 from llama_index.core import Document, Settings, VectorStoreIndex
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.ingestion import IngestionCache, IngestionPipeline
@@ -486,24 +487,7 @@ if __name__ == "__main__":
 
 
 def test_without_llama_index_the_error_names_the_extra():
-    program = """
-import sys
-
-class Hidden:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "llama_index":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Hidden())
-import llm2vec_gen_rag
-from llm2vec_gen_rag.errors import MissingExtraError
-try:
-    import llm2vec_gen_rag.llama_index
-except MissingExtraError as error:
-    assert isinstance(error, ImportError)
-    print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = import_without("llama_index", "llm2vec_gen_rag.llama_index")
     assert done.stderr == ""
     assert "pip install 'llm2vec-gen-rag[llama-index]'" in done.stdout
 
