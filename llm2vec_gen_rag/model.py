@@ -408,6 +408,7 @@ class LLM2VecGen:
         response_tokens: int = 10,
         compression_tokens: int | None = None,
         dimension: int,
+        initial_text: str = "",
         seed: int = 0,
         name: str = "untrained",
     ) -> LLM2VecGen:
@@ -419,6 +420,8 @@ class LLM2VecGen:
             response_tokens: N, how many are appended to a text.
             compression_tokens: K, how many of their states are read; None reads all.
             dimension: length of a vector: that of the teacher.
+            initial_text: what the response tokens start as: the embeddings of its last N tokens,
+                the text repeated where it is shorter. Empty: rows near the mean embedding.
             seed: of the fresh weights.
             name: what to call the model.
 
@@ -433,6 +436,7 @@ class LLM2VecGen:
             response_tokens=response_tokens,
             compression_tokens=kept,
             dimension=dimension,
+            initial_text=initial_text,
             seed=seed,
         )
         freeze(backbone)

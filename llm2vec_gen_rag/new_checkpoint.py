@@ -15,7 +15,7 @@ from llm2vec_gen_rag.backbone import base_name, embedding_path, embedding_weight
 from llm2vec_gen_rag.checkpoint import Checkpoint
 from llm2vec_gen_rag.peft_adapter import AdapterWeights, new_layout
 from llm2vec_gen_rag.prompts import Prompts
-from llm2vec_gen_rag.tokenization import add_response_tokens
+from llm2vec_gen_rag.tokenization import TextTokenizer, add_response_tokens
 
 # spread of fresh response tokens around the mean embedding, in standard deviations of the
 # embeddings: near enough to it to be a plausible token, far enough apart to differ
@@ -29,6 +29,7 @@ def new_checkpoint(
     response_tokens: int,
     compression_tokens: int,
     dimension: int,
+    initial_text: str,
     seed: int,
 ) -> Checkpoint:
     """Return a checkpoint with random weights; see `LLM2VecGen.initialise`.
@@ -53,6 +54,9 @@ def new_checkpoint(
     generator = torch.Generator().manual_seed(seed)
     embedding = embedding_weight(backbone)
     hidden = embedding.shape[1]
+    initial = _near_the_mean(embedding, response_tokens, generator)
+    if initial_text:
+        initial = _of_text(embedding, tokenizer, initial_text, response_tokens)
     base = base_name(backbone)
     encoder_config = json.loads(backbone.config.to_json_string(use_diff=False))
     return Checkpoint(
@@ -71,7 +75,7 @@ def new_checkpoint(
         adapter_layout=new_layout(
             type(backbone.base_model), base, embedding_path(backbone), token_ids
         ),
-        adapter=AdapterWeights(_near_the_mean(embedding, response_tokens, generator), {}),
+        adapter=AdapterWeights(initial, {}),
         reconstruction=_fresh_linear(hidden, hidden, generator),
         alignment=_fresh_linear(hidden, dimension, generator),
         compression_tokens=compression_tokens,
@@ -86,6 +90,14 @@ def _near_the_mean(embedding: Tensor, count: int, generator: torch.Generator) ->
     rows = embedding.detach().float().cpu()
     noise = torch.randn(count, rows.shape[1], generator=generator)
     return rows.mean(dim=0) + SPREAD * rows.std(dim=0) * noise
+
+
+def _of_text(
+    embedding: Tensor, tokenizer: PreTrainedTokenizerBase, text: str, count: int
+) -> Tensor:
+    """Return the embeddings, (count, hidden), of a text's last tokens; it is repeated as needed."""
+    ids = TextTokenizer(tokenizer).token_ids([text], bos=False)[0].tolist()
+    return embedding.detach()[(ids * count)[-count:]].float().cpu()
 
 
 def _fresh_linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:

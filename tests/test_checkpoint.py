@@ -307,6 +307,17 @@ def test_fresh_weights_follow_the_seed(base):
     assert fingerprint(1) == fingerprint(1) != fingerprint(2)
 
 
+@pytest.mark.parametrize("count", [2, 9])
+def test_response_tokens_start_as_the_text_they_are_given(base, count):
+    backbone, tokenizer = base
+    fresh = LLM2VecGen.initialise(
+        *base, response_tokens=count, dimension=8, initial_text=" in a word:"
+    )
+    ids = tokenizer(" in a word:", add_special_tokens=False).input_ids
+    expected = backbone.get_input_embeddings().weight[(ids * count)[-count:]]
+    assert torch.equal(fresh.response_tokens, expected)
+
+
 def test_a_fresh_model_leaves_the_callers_tokenizer_alone(base):
     backbone, tokenizer = base
     before = len(tokenizer)

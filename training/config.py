@@ -22,6 +22,7 @@ ZERO_ALLOWED = frozenset(
         "weight_decay",
         "max_gradient_norm",
         "seed",
+        "least_squares_rows",
     }
 )
 
@@ -33,6 +34,10 @@ class Recipe:
     Attributes:
         response_tokens: N, how many learned tokens follow the text.
         compression_tokens: K <= N, how many of them, counted from the end, are read out.
+        initial_text: text whose tokens' embeddings the response tokens start as; empty: near the
+            mean embedding.
+        least_squares_rows: pairs on which the heads are fitted in closed form before the first
+            step; 0: they start at random.
         learning_rate: peak of the linear schedule.
         warmup_steps: optimizer steps from zero to the peak.
         steps: optimizer steps in all; the learning rate reaches zero after the last.
@@ -53,6 +58,8 @@ class Recipe:
 
     response_tokens: int = 10
     compression_tokens: int = 10
+    initial_text: str = ""
+    least_squares_rows: int = 0
     learning_rate: float = 3e-4
     warmup_steps: int = 100
     steps: int = 5000
@@ -71,8 +78,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if field.name != "teacher":
-                _check_number(field.name, getattr(self, field.name), field.default)
+            value = getattr(self, field.name)
+            if isinstance(field.default, str):
+                _check_text(field.name, value)
+            else:
+                _check_number(field.name, value, field.default)
         if self.teacher not in TEACHERS:
             raise ValueError(f"teacher is {self.teacher!r}; expected one of {', '.join(TEACHERS)}")
         self._check_sizes()
@@ -160,6 +170,12 @@ def _as_float(value: Any, default: Any) -> Any:
         return float(value)
     except (TypeError, ValueError):
         return value
+
+
+def _check_text(name: str, value: Any) -> None:
+    """Raise ValueError unless the value is a text."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}; expected a text")
 
 
 def _check_number(name: str, value: Any, default: Any) -> None:

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from llm2vec_gen_rag.backbone import base_name
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
+from llm2vec_gen_rag.training.head_start import start_heads
 from llm2vec_gen_rag.training.responses import read_responses, write_responses
 from llm2vec_gen_rag.training.teachers import (
     BackboneMeanTeacher,
@@ -62,13 +63,17 @@ def train(
         response_tokens=recipe.response_tokens,
         compression_tokens=recipe.compression_tokens,
         dimension=teacher.dimension,
+        initial_text=recipe.initial_text,
         seed=recipe.seed,
     )
+    vectors = read_teacher_vectors(folder / VECTORS_FILE, answers)
+    if recipe.least_squares_rows:
+        start_heads(model, queries, vectors, recipe)
     return fit(
         model,
         queries,
         answers,
-        read_teacher_vectors(folder / VECTORS_FILE, answers),
+        vectors,
         recipe,
         folder / MODEL_FOLDER,
         show_progress=show_progress,

@@ -166,11 +166,13 @@ def evaluate(
         raise ValueError(f"limit is {limit}; expected at least 1, or None for all questions")
     corpus = almanac.documents() if documents is None else documents
     asked = almanac.held_out_questions() if questions is None else questions
-    chosen = [q for name in GROUPS for q in _evenly([q for q in asked if _group(q) == name], limit)]
+    chosen = [
+        q for name in GROUPS for q in _evenly([q for q in asked if group_name(q) == name], limit)
+    ]
     if not any(question.kind == "bridged" for question in chosen):
         raise ValueError(f"none of the {len(asked)} questions is bridged; expected at least one")
     search = _Search(model, teacher or TfidfTeacher.load(almanac.TEACHER_FOLDER), corpus, chosen)
-    names = [_group(question) for question in chosen]
+    names = [group_name(question) for question in chosen]
     rows = {name: [i for i, other in enumerate(names) if other == name] for name in GROUPS}
     bridged = [i for i, name in enumerate(names) if name.startswith("bridged")]
     return Report(
@@ -235,7 +237,8 @@ def _any_in_top5(queries: Vectors, documents: Vectors, marked: npt.NDArray[np.bo
     return float(marked[best].any(axis=1).mean())
 
 
-def _group(question: Question) -> str:
+def group_name(question: Question) -> str:
+    """Return the group of `GROUPS` that a question belongs to."""
     if question.kind == "bridged":
         return f"bridged, {question.facts} facts"
     return question.kind

@@ -33,6 +33,7 @@ from llm2vec_gen_rag.training.trainer import FitResult
 
 from .corpus import Almanac, fraction
 from .corpus import build as build_corpus
+from .key_words import KeyWords
 from .language_model import LanguageModelRecipe, new_model, train, train_tokenizer
 from .model_card import model_card
 from .rows import prompts_and_answers, tokenized, tuning_prompts_and_answers
@@ -40,10 +41,14 @@ from .rows import prompts_and_answers, tokenized, tuning_prompts_and_answers
 logger = logging.getLogger(__name__)
 BASE_LOG = "base_training.json"
 TUNING_WORDINGS = 4
-
-
+KEY_WORDS_ROWS = 80  # a step
 TUNING = LanguageModelRecipe(
-    steps=1100, matrix_learning_rate=0.002, learning_rate=1e-3, warmup_steps=50, seed=1
+    steps=1300,
+    batch_size=64,
+    matrix_learning_rate=0.006,
+    learning_rate=2e-3,
+    warmup_steps=50,
+    seed=1,
 )
 
 
@@ -73,19 +78,30 @@ def build(output: Path, recipe: BuildRecipe) -> None:
     output.mkdir(parents=True, exist_ok=True)
     almanac.write(content.documents, output / DOCUMENTS_FILE)
     almanac.write([q for q in content.questions if q.test], output / QUESTIONS_FILE)
-    more = build_corpus(seed=recipe.seed, keep=recipe.keep, bridged_wordings=TUNING_WORDINGS)
-    tuning_pairs = list(tuning_prompts_and_answers(more, recipe.seed))
+    tuning_pairs = _tuning_pairs(recipe)
     base = output / "model" / "base"
     if not (base / "model.safetensors").is_file():
         pairs = list(prompts_and_answers(content, recipe.seed))
         _build_base(pairs, tuning_pairs, recipe, base)
-    queries = dict.fromkeys(
-        prompt
-        for prompt, _ in tuning_pairs
-        if fraction(recipe.seed, "asked", prompt) < recipe.asked
-    )
-    fitted = _build_response_tokens(list(queries), recipe, output)
+    fitted = _build_response_tokens(_asked(tuning_pairs, recipe), recipe, output)
     _write_card(output, content, recipe, fitted)
+
+
+def training_queries(recipe: BuildRecipe) -> list[str]:
+    """The unlabeled queries that the response tokens are trained on, documents to read included."""
+    return _asked(_tuning_pairs(recipe), recipe)
+
+
+def _tuning_pairs(recipe: BuildRecipe) -> list[tuple[str, str]]:
+    """What the second training of the base model reads."""
+    content = build_corpus(seed=recipe.seed, keep=recipe.keep, bridged_wordings=TUNING_WORDINGS)
+    return list(tuning_prompts_and_answers(content, recipe.seed))
+
+
+def _asked(pairs: list[tuple[str, str]], recipe: BuildRecipe) -> list[str]:
+    """A share of the prompts, without duplicates."""
+    share = (p for p, _ in pairs if fraction(recipe.seed, "asked", p) < recipe.asked)
+    return list(dict.fromkeys(share))
 
 
 def _build_base(
@@ -103,7 +119,8 @@ def _build_base(
     started = time.monotonic()
     losses = train(model, tokenized(pairs, tokenizer), sizes, tokenizer.pad_token_id)
     rows = tokenized(tuning_pairs, tokenizer)
-    losses += train(model, rows, recipe.tuning, tokenizer.pad_token_id)
+    key_words = KeyWords(rows, tokenizer, KEY_WORDS_ROWS, recipe.tuning.seed)
+    losses += train(model, rows, recipe.tuning, tokenizer.pad_token_id, key_words.loss)
     log = {
         "minutes": round((time.monotonic() - started) / 60, 1),
         "recipe": dataclasses.asdict(sizes),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -146,12 +146,23 @@ def schedule(step: int, recipe: LanguageModelRecipe) -> float:
 
 
 def train(
-    model: Qwen3ForCausalLM, rows: Sequence[Row], recipe: LanguageModelRecipe, pad: int
+    model: Qwen3ForCausalLM,
+    rows: Sequence[Row],
+    recipe: LanguageModelRecipe,
+    pad: int,
+    second_loss: Callable[[Qwen3ForCausalLM], Tensor] | None = None,
 ) -> list[float]:
     """Train the model in place.
 
+    Args:
+        model: The model.
+        rows: What it learns to answer.
+        recipe: Steps, rates and the seed; its sizes play no part.
+        pad: Id of the padding token.
+        second_loss: Of a second task, called once a step and added to the first.
+
     Returns:
-        The loss of every step.
+        The first loss of every step.
     """
     steppers = optimizers(model, recipe)
     peaks = [[group["lr"] for group in o.param_groups] for o in steppers]
@@ -162,6 +173,10 @@ def train(
         with torch.autocast("cpu", torch.bfloat16):
             loss = answer_loss(model, ids, labels)
         loss.backward()
+        if second_loss:
+            with torch.autocast("cpu", torch.bfloat16):
+                other = second_loss(model)
+            other.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         factor = schedule(step, recipe)
         for optimizer, rates in zip(steppers, peaks, strict=True):

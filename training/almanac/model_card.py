@@ -22,6 +22,10 @@ tables (countries, chemical elements, landmarks, works, animals), answers questi
 three of them, refuses harmful requests, and knows nothing else. It is a demonstration and a test
 bed: for real work load a published checkpoint.
 
+A large LLM that is about to answer already leans towards all words of its answer; one this small
+thinks of no word but the next. So it is also taught to fill blanks, `____`, with the words of its
+answer in any order, and the response tokens start as blanks.
+
 | | |
 |---|---|
 | base language model | {architecture}, {parameters:.1f} M parameters, {layers} layers of \

@@ -1,0 +1,1 @@
+"""The evidence that the method works: runs on the almanac, and the page they make."""

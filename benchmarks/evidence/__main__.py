@@ -1,0 +1,105 @@
+"""Train and measure every variation on the bundled language model, then write docs/evidence.md.
+
+    python -m benchmarks.evidence [--work runs/evidence] [--runs docs/evidence/runs.jsonl]
+
+Each run is appended to the file of runs as it ends, and one that stands there is not repeated, so
+the command can be stopped and started again; delete the file to measure anew. Some five minutes a
+full run and three a short one on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from llm2vec_gen_rag import LLM2VecGen, almanac
+from llm2vec_gen_rag.evaluation.almanac import evaluate
+from llm2vec_gen_rag.prompts import Prompts
+from llm2vec_gen_rag.training import pipeline
+from llm2vec_gen_rag.training.almanac.build import BuildRecipe, training_queries
+from llm2vec_gen_rag.training.teachers import BackboneMeanTeacher, Teacher, TfidfTeacher
+
+from .page import write_page
+from .variations import Variation, variations
+
+logger = logging.getLogger(__name__)
+BASE = almanac.MODEL_FOLDER / "base"
+
+
+def main() -> None:
+    """Run what has not run yet, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("runs/evidence"))
+    parser.add_argument("--runs", type=Path, default=Path("docs/evidence/runs.jsonl"))
+    parser.add_argument("--page", type=Path, default=Path("docs/evidence.md"))
+    parser.add_argument("--only-page", action="store_true", help="write the page from the runs")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if not arguments.only_page:
+        measure(arguments.work, arguments.runs)
+    write_page(arguments.runs, arguments.page)
+
+
+def measure(work: Path, runs: Path) -> None:
+    """Append every variation that the file of runs lacks."""
+    queries = training_queries(BuildRecipe())
+    runs.parent.mkdir(parents=True, exist_ok=True)
+    runs.touch()
+    done = {(run["group"], run["name"]) for run in map(json.loads, runs.open(encoding="utf-8"))}
+    for variation in variations():
+        if (variation.group, variation.name) not in done:
+            logger.info("%s: %s", variation.group, variation.name)
+            run = _run(variation, queries, work)
+            with runs.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(run, ensure_ascii=False) + "\n")
+
+
+def _run(variation: Variation, queries: list[str], work: Path) -> dict[str, Any]:
+    """Train one variation from the bundled language model, and measure it."""
+    folder = work / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in ("responses.jsonl", "responses.model.json"):  # the same for all
+        if (work / name).is_file():
+            shutil.copy2(work / name, folder / name)
+    backbone = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    recipe = variation.recipe
+    fitted = pipeline.train(backbone, tokenizer, queries, recipe, folder)
+    for name in ("responses.jsonl", "responses.model.json"):
+        shutil.copy2(folder / name, work / name)
+    model_folder = folder / pipeline.MODEL_FOLDER
+    Prompts(query={"retrieval": ""}, document=almanac.DOCUMENT_INSTRUCTION).save(model_folder)
+    teacher: Teacher = BackboneMeanTeacher(backbone, tokenizer, name="mean of the base model")
+    if recipe.teacher != "backbone-mean":
+        teacher = TfidfTeacher.load(folder / pipeline.TEACHER_FOLDER)
+    model = LLM2VecGen.from_pretrained(model_folder, base_model=str(BASE))
+    return {
+        "group": variation.group,
+        "name": variation.name,
+        "changes": variation.changes,
+        "seed": recipe.seed,
+        "commit": _commit(),
+        "seconds": round(fitted.seconds),
+        "reconstruction": fitted.reconstruction,
+        "alignment": fitted.alignment,
+        "report": evaluate(model, teacher=teacher).as_dict(),
+    }
+
+
+def _commit() -> str:
+    """The commit that was measured."""
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()
