@@ -246,7 +246,7 @@ class _Asking:
     def _said(self, reply: httpx.Response) -> str:
         """Return the beginning of a reply, from which the key is taken if it is repeated there."""
         said = reply.text if self._key is None else reply.text.replace(self._key, "***")
-        return repr(said[:300])
+        return " ".join(said.split())[:300]
 
     def _refused(self, asked: int) -> EndpointError:
         """Return what to raise for the queries that were refused."""

@@ -26,7 +26,7 @@ def read_queries(source: str | Path, *, column: str = "query", split: str = "tra
     Args:
         source: a path, or the name of a dataset.
         column: where the query stands in a JSON object, a Parquet file or a dataset.
-        split: which split of a dataset to read.
+        split: which split to read, of a dataset that has splits.
 
     Raises:
         ValueError: if there is no such source or column, or it holds no queries, or one is empty

@@ -40,13 +40,12 @@ def open_responses(path: Path, origin: dict[str, Any]) -> set[str]:
             is damaged.
         OSError: if the file cannot be written.
     """
-    with _named_failure(path):
-        _claim(path, origin)
     files = run_files(path)
     for file in files:
         _require_same_origin(file, origin)
     answered = {response.query for file in files for response in read_responses(file)}
     with _named_failure(path):
+        _claim(path, origin)
         _drop_unfinished_line(path)
     return answered
 
