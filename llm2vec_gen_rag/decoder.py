@@ -6,7 +6,7 @@ settings that a base model's `generation_config.json` can hold.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from llm2vec_gen_rag.encoder import (
     token_budget,
 )
 from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
+
+# next-token logits (rows, vocabulary) and the rows' places among the prompts -> one id a row
+PickTokens = Callable[[Tensor, Sequence[int]], Tensor]
 
 # stands for the text while the chat template is rendered, so that nothing in a text is markup
 _PLACEHOLDER = "\ue000text\ue000"
@@ -126,7 +129,6 @@ def answer_ids(
     return written
 
 
-@torch.no_grad()
 def greedy_ids(
     backbone: PreTrainedModel,
     prompts: Tensor,
@@ -137,8 +139,6 @@ def greedy_ids(
 ) -> list[list[int]]:
     """Return the most likely continuation of each prompt, token by token.
 
-    A row that has written an end token leaves the batch.
-
     Args:
         backbone: the causal LM.
         prompts: (batch, tokens, hidden) input embeddings.
@@ -148,6 +148,41 @@ def greedy_ids(
 
     Returns:
         The ids of each continuation, the end token included.
+
+    Raises:
+        NonFiniteError: if the LLM computes NaN or infinity.
+    """
+    return continued_ids(
+        backbone, prompts, mask, max_new_tokens=max_new_tokens, ends=ends, pick=_most_likely
+    )
+
+
+def _most_likely(logits: Tensor, rows: Sequence[int]) -> Tensor:
+    """Return the most likely token of each row."""
+    return logits.argmax(dim=-1)
+
+
+@torch.no_grad()
+def continued_ids(
+    backbone: PreTrainedModel,
+    prompts: Tensor,
+    mask: Tensor | None,
+    *,
+    max_new_tokens: int,
+    ends: Set[int],
+    pick: PickTokens,
+) -> list[list[int]]:
+    """Return a continuation of each prompt; as `greedy_ids`, but for how a token is chosen.
+
+    A row that has written an end token leaves the batch.
+
+    Args:
+        backbone: the causal LM.
+        prompts: (batch, tokens, hidden) input embeddings.
+        mask: (batch, tokens), 0 where a prompt is padded, on the left; None if none is.
+        max_new_tokens: the most ids to write.
+        ends: the ids that end a continuation.
+        pick: chooses the next token of each row that goes on.
     """
     written: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))
@@ -155,18 +190,18 @@ def greedy_ids(
     mask = mask.to(prompts.device)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     inputs, cache = prompts, None
-    head = backbone.get_output_embeddings()
     for _ in range(max_new_tokens):
-        output = backbone.base_model(
+        output = backbone(
             inputs_embeds=inputs,
             attention_mask=mask,
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
+            logits_to_keep=1,  # a whole prompt's logits would be larger than its states
         )
-        cache = output.past_key_values
-        # logits of the last position alone; scaling or capping them would not change which is most
-        tokens = head(output.last_hidden_state[:, -1]).argmax(dim=-1)
+        cache, logits = output.past_key_values, output.logits[:, -1]
+        require_finite_states(logits.amax(dim=-1))
+        tokens = pick(logits, rows)
         for row, token in zip(rows, tokens.tolist(), strict=True):
             written[row].append(token)
         going_on = [place for place, row in enumerate(rows) if written[row][-1] not in ends]

@@ -6,6 +6,7 @@ LLM2VecGenError
 │   ├── UnsafeFileError        a file would run code when read; nothing of it was run
 │   └── UnsupportedCheckpointError  it is a checkpoint, of a kind this library does not compute
 ├── BaseModelError             the frozen LLM under a checkpoint cannot be loaded
+├── EndpointError              a server that was asked for responses fails or refuses
 ├── NonFiniteError             the LLM computed NaN or infinity
 ├── CollectionError            a Qdrant collection cannot be used as asked
 │   └── CollectionMismatchError  it was written by another model, revision or instruction
@@ -39,6 +40,10 @@ class UnsupportedCheckpointError(CheckpointError):
 
 class BaseModelError(LLM2VecGenError):
     """The frozen LLM under a checkpoint cannot be found or loaded."""
+
+
+class EndpointError(LLM2VecGenError):
+    """A server that was asked for responses fails or refuses; what it gave before is kept."""
 
 
 class NonFiniteError(LLM2VecGenError):

@@ -11,7 +11,7 @@ from llm2vec_gen_rag.backbone import base_name
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.head_start import start_heads
-from llm2vec_gen_rag.training.responses import read_responses, write_responses
+from llm2vec_gen_rag.training.responses import read_answers, write_responses
 from llm2vec_gen_rag.training.teachers import (
     BackboneMeanTeacher,
     Teacher,
@@ -99,8 +99,7 @@ def _answers(
         max_new_tokens=recipe.max_new_tokens,
         show_progress=show_progress,
     )
-    answers = {response.query: response.response for response in read_responses(path)}
-    return [answers[query] for query in queries]
+    return read_answers(path, queries)
 
 
 def _teacher(

@@ -155,7 +155,7 @@ def test_a_file_that_does_not_say_its_model_is_refused(llm, tmp_path):
         (["why", ""], "query 1 is ''"),
         (["why", "  \n"], "query 1 is"),
         (["why", None], "query 1 is None"),
-        (["why", "how", "why"], "queries 0 and 2 are the same: 'why'"),
+        (["why", "how", "why"], "query 2 repeats query 0: 'why'"),
     ],
 )
 def test_unusable_queries_are_refused_before_a_file_exists(llm, tmp_path, queries, message):

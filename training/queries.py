@@ -1,0 +1,168 @@
+"""Unlabeled queries: read from a file or a dataset, and checked before any work is done on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from llm2vec_gen_rag.errors import require_extra
+
+# files that `datasets` leaves in a folder it saved itself
+_SAVED_DATASET = ("dataset_info.json", "dataset_dict.json")
+
+
+def read_queries(source: str | Path, *, column: str = "query", split: str = "train") -> list[str]:
+    """Return the queries of a file or a dataset, as they stand there, in its order.
+
+    What is read, by the kind of the source:
+
+    - a file that ends in `.jsonl`: one JSON object a line;
+    - a file that ends in `.parquet` (extra `datasets`);
+    - a file that ends in `.txt`, or without an ending: UTF-8, one query a line;
+    - a folder, or a name on the hub, that the `datasets` library reads (extra `datasets`).
+
+    Args:
+        source: a path, or the name of a dataset.
+        column: where the query stands in a JSON object, a Parquet file or a dataset.
+        split: which split to read, of a dataset that has splits.
+
+    Raises:
+        ValueError: if there is no such source or column, or it holds no queries, or one is empty
+            or stands there twice; the line, or the row counted from 0, is named.
+        MissingExtraError: if the source needs the `datasets` library and it is not installed.
+    """
+    path = Path(source)
+    unit, first = "line", 1
+    if path.is_dir() or _looks_like_a_name(path):
+        queries, unit, first = _read_dataset(str(source), column, split), "row", 0
+    elif not path.exists():
+        raise ValueError(f"there is no file {path}; check the path")
+    elif path.suffix == ".parquet":
+        queries, unit, first = _read_parquet(path, column), "row", 0
+    elif path.suffix == ".jsonl":
+        queries = [_field(line, column, place) for line, place in _placed_lines(path)]
+    elif path.suffix in {".txt", ""}:
+        queries = _read_lines(path)
+    else:
+        raise ValueError(
+            f"{path} is not of a kind that is read; expected a name that ends in .jsonl, .parquet "
+            "or .txt, a folder, or the name of a dataset"
+        )
+    if not queries:
+        raise ValueError(f"{source} holds no queries; expected at least one")
+    check_queries(queries, lambda row: f"{source}, {unit} {row + first}")
+    return queries
+
+
+def check_queries(
+    queries: Sequence[str], place: Callable[[int], str] = lambda row: f"query {row}"
+) -> None:
+    """Raise ValueError unless there are queries, each a text, none twice.
+
+    Args:
+        queries: the queries.
+        place: says where a query stands, given its row.
+
+    Raises:
+        ValueError: the first query that is wrong is named by its place.
+    """
+    if isinstance(queries, str) or not queries:
+        raise ValueError(f"got {queries!r} for queries; expected a list of at least one query")
+    first_row: dict[str, int] = {}
+    for row, query in enumerate(queries):
+        if not isinstance(query, str) or not query.strip():
+            raise ValueError(f"{place(row)} is {query!r:.80}; expected a text with something in it")
+        if query in first_row:
+            raise ValueError(
+                f"{place(row)} repeats {place(first_row[query])}: {query[:80]!r}; remove one, for "
+                "example with list(dict.fromkeys(queries)), or from a file of one a line with "
+                "awk 'NF && !seen[$0]++'"
+            )
+        first_row[query] = row
+
+
+def _looks_like_a_name(path: Path) -> bool:
+    """Whether a source that is not there can only be a dataset's name: `owner/name`, or `name`."""
+    known = path.suffix in {".jsonl", ".parquet", ".txt", ".json", ".csv", ".tsv", ".gz"}
+    return not path.exists() and not known and not path.is_absolute() and len(path.parts) <= 2
+
+
+def _read_lines(path: Path) -> list[str]:
+    """Return the lines of a UTF-8 file; line ends after the last text are not lines."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 at byte {error.start}; convert it with its own encoding first, "
+            "for example with iconv"
+        ) from error
+    text = text.replace("\r\n", "\n").rstrip("\n")
+    return text.split("\n") if text else []
+
+
+def _placed_lines(path: Path) -> list[tuple[str, str]]:
+    """Return the lines of a file, and where each stands."""
+    lines = enumerate(_read_lines(path), start=1)
+    return [(line, f"{path}, line {number}") for number, line in lines]
+
+
+def _field(line: str, column: str, place: str) -> Any:
+    """Return one field of the JSON object in a line."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(
+            f'{place} is not JSON ({error}); expected an object such as {{"{column}": "..."}}'
+        ) from error
+    if not isinstance(row, dict):
+        raise ValueError(
+            f'{place} is {row!r:.80}; expected an object such as {{"{column}": "..."}}'
+        )
+    _require_column(column, list(row), place)
+    return row[column]
+
+
+def _read_parquet(path: Path, column: str) -> list[Any]:
+    """Return one column of a Parquet file."""
+    require_extra("datasets", "pyarrow")
+    from pyarrow import ArrowException, parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            _require_column(column, file.schema_arrow.names, str(path))
+            rows: list[Any] = file.read(columns=[column]).column(0).to_pylist()
+    except ArrowException as error:
+        raise ValueError(f"{path} cannot be read as Parquet ({error}); write it again") from error
+    return rows
+
+
+def _read_dataset(source: str, column: str, split: str) -> list[Any]:
+    """Return one column of a dataset on the hub, in a folder of data files, or in a saved one."""
+    require_extra("datasets", "datasets")
+    import datasets
+
+    try:
+        if any(Path(source, name).is_file() for name in _SAVED_DATASET):
+            found = datasets.load_from_disk(source)
+            rows = found[split] if isinstance(found, datasets.DatasetDict) else found
+        else:
+            rows = datasets.load_dataset(source, split=split)
+    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{source!r} cannot be read as a dataset with a split {split!r} ({reason}); expected a "
+            "file, a folder of data files, or a name on the hub"
+        ) from error
+    _require_column(column, rows.column_names, source)
+    return list(rows[column])
+
+
+def _require_column(column: str, present: Sequence[str], place: str) -> None:
+    """Raise ValueError unless a column is among those present."""
+    if column not in present:
+        raise ValueError(
+            f"{place} has no {column!r}, but {', '.join(map(repr, present)) or 'nothing'}; pass "
+            "column= with the name of the one that holds the queries"
+        )
