@@ -6,6 +6,7 @@ LLM2VecGenError
 │   ├── UnsafeFileError        a file would run code when read; nothing of it was run
 │   └── UnsupportedCheckpointError  it is a checkpoint, of a kind this library does not compute
 ├── BaseModelError             the frozen LLM under a checkpoint cannot be loaded
+├── TeacherError               an embedding teacher cannot be loaded
 ├── NonFiniteError             the LLM computed NaN or infinity
 ├── CollectionError            a Qdrant collection cannot be used as asked
 │   └── CollectionMismatchError  it was written by another model, revision or instruction
@@ -39,6 +40,10 @@ class UnsupportedCheckpointError(CheckpointError):
 
 class BaseModelError(LLM2VecGenError):
     """The frozen LLM under a checkpoint cannot be found or loaded."""
+
+
+class TeacherError(LLM2VecGenError):
+    """An embedding teacher cannot be found or loaded, or is of a kind that is not computed."""
 
 
 class NonFiniteError(LLM2VecGenError):
