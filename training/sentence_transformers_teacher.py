@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from llm2vec_gen_rag.backbone import first_line, pick_device, weights_digest
 from llm2vec_gen_rag.errors import TeacherError, require_extra
@@ -39,7 +40,7 @@ class SentenceTransformersTeacher:
         picked = pick_device(device)
         try:
             self._model = SentenceTransformer(name, device=str(picked), trust_remote_code=False)
-        except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
             raise TeacherError(
                 f"the sentence-transformers model {name!r} cannot be loaded ({first_line(error)}); "
                 "expected a hub id or a folder of one that needs no code of its own"

@@ -121,8 +121,8 @@ def read_teacher_vectors(path: str | Path, texts: Sequence[str]) -> StoredVector
         finite = np.isfinite(vectors[start : start + WINDOW]).all(axis=1)
         if not finite.all():
             raise ValueError(
-                f"vector {start + int(np.argmin(finite))} in {path} holds NaN or infinity; write "
-                "them again for these answers"
+                f"vector {start + int(np.argmin(finite))} in {path} holds NaN or infinity; delete "
+                "the file and write it again for these answers"
             )
     return vectors
 

@@ -31,6 +31,7 @@ def folder(model, tmp_path):
         for name, path, kind in modules
     ]
     (tmp_path / "modules.json").write_text(json.dumps(described))
+    (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 512}')
     (tmp_path / "1_Pooling").mkdir()
     pooling = {"word_embedding_dimension": 64, "pooling_mode_mean_tokens": True}
     (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
