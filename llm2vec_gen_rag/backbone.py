@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,6 +191,16 @@ def freeze(backbone: nn.Module) -> None:
     """Switch off gradients and dropout."""
     backbone.requires_grad_(requires_grad=False)
     backbone.eval()
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return a hash of some values of every weight: one pass over 8 GB would take a minute."""
+    digest = hashlib.sha256()
+    for name, weight in model.named_parameters():
+        values = weight.detach().flatten()
+        sample = values[:: max(1, values.numel() // 256)].float().cpu()
+        digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def embedding_weight(backbone: PreTrainedModel) -> Tensor:

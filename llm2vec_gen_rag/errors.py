@@ -7,6 +7,7 @@ LLM2VecGenError
 │   └── UnsupportedCheckpointError  it is a checkpoint, of a kind this library does not compute
 ├── BaseModelError             the frozen LLM under a checkpoint cannot be loaded
 ├── EndpointError              a server that was asked for responses fails or refuses
+├── TeacherError               an embedding teacher cannot be loaded
 ├── NonFiniteError             the LLM computed NaN or infinity
 ├── CollectionError            a Qdrant collection cannot be used as asked
 │   └── CollectionMismatchError  it was written by another model, revision or instruction
@@ -44,6 +45,10 @@ class BaseModelError(LLM2VecGenError):
 
 class EndpointError(LLM2VecGenError):
     """A server that was asked for responses fails or refuses; what it gave before is kept."""
+
+
+class TeacherError(LLM2VecGenError):
+    """An embedding teacher cannot be found or loaded, or is of a kind that is not computed."""
 
 
 class NonFiniteError(LLM2VecGenError):

@@ -13,7 +13,9 @@ from typing import Any
 import yaml
 
 RECIPES = Path(__file__).parent / "recipes"
-TEACHERS = ("backbone-mean", "tfidf-projection", "tfidf-svd")
+TEACHERS = ("backbone-mean", "llm2vec", "sentence-transformers", "tfidf-projection", "tfidf-svd")
+LOADED_TEACHERS = frozenset({"llm2vec", "sentence-transformers"})
+TEACHER_DTYPES = ("float16", "float32")
 ZERO_ALLOWED = frozenset(
     {
         "warmup_steps",
@@ -48,8 +50,11 @@ class Recipe:
         weight_decay: AdamW's decoupled weight decay.
         max_gradient_norm: gradients are clipped to this norm; 0 leaves them as they are.
         teacher: what embeds the answers, one of `TEACHERS`.
-        teacher_dimension: length of a vector of the TF-IDF teachers; the vectors of
-            "backbone-mean" are as long as the LLM's hidden states.
+        teacher_model: hub id or folder of the teacher where it is "llm2vec" (the SimCSE adapter) or
+            "sentence-transformers"; empty for the others.
+        teacher_dimension: length of a vector of the TF-IDF teachers; those of the others are as
+            long as their model makes them.
+        teacher_dtype: what the vectors are stored as, one of `TEACHER_DTYPES`.
         max_new_tokens: longest answer the LLM is asked to write.
         max_length: longest question and longest answer, in tokens.
         seed: of the initial response tokens and heads, and of the order of the pairs.
@@ -70,7 +75,9 @@ class Recipe:
     weight_decay: float = 0.0
     max_gradient_norm: float = 1.0
     teacher: str = "tfidf-svd"
+    teacher_model: str = ""
     teacher_dimension: int = 256
+    teacher_dtype: str = "float16"
     max_new_tokens: int = 500
     max_length: int = 512
     seed: int = 42
@@ -83,9 +90,27 @@ class Recipe:
                 _check_text(field.name, value)
             else:
                 _check_number(field.name, value, field.default)
+        self._check_teacher()
+        self._check_sizes()
+
+    def _check_teacher(self) -> None:
+        """Raise ValueError unless the recipe names a teacher, and a model where it needs one."""
         if self.teacher not in TEACHERS:
             raise ValueError(f"teacher is {self.teacher!r}; expected one of {', '.join(TEACHERS)}")
-        self._check_sizes()
+        if self.teacher_dtype not in TEACHER_DTYPES:
+            raise ValueError(
+                f"teacher_dtype is {self.teacher_dtype!r}; expected one of "
+                f"{', '.join(TEACHER_DTYPES)}"
+            )
+        if self.teacher in LOADED_TEACHERS and not self.teacher_model:
+            raise ValueError(
+                f"teacher {self.teacher!r} needs a teacher_model; expected a hub id or a folder"
+            )
+        if self.teacher not in LOADED_TEACHERS and self.teacher_model:
+            raise ValueError(
+                f"teacher_model is {self.teacher_model!r}, which teacher {self.teacher!r} does not "
+                f"read; leave it out, or choose one of {', '.join(sorted(LOADED_TEACHERS))}"
+            )
 
     def _check_sizes(self) -> None:
         """Raise ValueError where two values contradict each other."""

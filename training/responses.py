@@ -19,7 +19,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.arguments import require_positive
-from llm2vec_gen_rag.backbone import base_name, end_token_ids
+from llm2vec_gen_rag.backbone import base_name, end_token_ids, weights_digest
 from llm2vec_gen_rag.batching import plan_batches
 from llm2vec_gen_rag.decoder import (
     answer_prompts,
@@ -95,7 +95,7 @@ def write_responses(
         require_positive(name, number)
     origin = {
         "model": base_name(backbone) or type(backbone).__name__,
-        "weights": _weights_digest(backbone),
+        "weights": weights_digest(backbone),
         "chat_template": _text_digest(tokenizer.chat_template or ""),
         "instruction": instruction,
         "max_new_tokens": max_new_tokens,
@@ -183,13 +183,3 @@ def _plan(
 def _text_digest(text: str) -> str:
     """Return a short hash of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _weights_digest(backbone: PreTrainedModel) -> str:
-    """Return a hash of some values of every weight: one pass over 8 GB would take a minute."""
-    digest = hashlib.sha256()
-    for name, weight in backbone.named_parameters():
-        values = weight.detach().flatten()
-        sample = values[:: max(1, values.numel() // 256)].float().cpu()
-        digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.numpy().tobytes())
-    return digest.hexdigest()

@@ -10,6 +10,7 @@ in a demonstration.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -24,6 +25,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from llm2vec_gen_rag.config_files import replacing
 from llm2vec_gen_rag.errors import require_extra
 
 Vectors = npt.NDArray[np.float32]
@@ -58,6 +60,13 @@ class TfidfTeacher:
     def dimension(self) -> int:
         """Length of a vector."""
         return int(self.components.shape[1])
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the words and what was fitted to them."""
+        digest = hashlib.sha256(json.dumps(self._words()).encode())
+        digest.update(self.idf.tobytes() + self.components.tobytes())
+        return digest.hexdigest()
 
     @classmethod
     def fit(
@@ -119,15 +128,19 @@ class TfidfTeacher:
     def save(self, folder: str | Path) -> None:
         """Write the teacher to a folder as safetensors and JSON."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         tensors = {
             "idf": self.idf.astype(np.float16),
             "components": self.components.astype(np.float16),
         }
-        save_file(tensors, folder / WEIGHTS_FILE)
-        in_order = sorted(self.vocabulary, key=self.vocabulary.__getitem__)
-        text = json.dumps({"kind": self.kind, "words": in_order}, ensure_ascii=False)
-        (folder / VOCABULARY_FILE).write_text(text, encoding="utf-8")
+        with replacing(folder / WEIGHTS_FILE) as partial:
+            save_file(tensors, partial)
+        text = json.dumps({"kind": self.kind, "words": self._words()}, ensure_ascii=False)
+        with replacing(folder / VOCABULARY_FILE) as partial:
+            partial.write_text(text, encoding="utf-8")
+
+    def _words(self) -> list[str]:
+        """Return the words in the order of their rows."""
+        return sorted(self.vocabulary, key=self.vocabulary.__getitem__)
 
     @classmethod
     def load(cls, folder: str | Path) -> TfidfTeacher:

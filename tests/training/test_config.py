@@ -34,6 +34,12 @@ def test_a_path_may_be_text(recipe_file):
     assert load_recipe(str(recipe_file("seed: 7"))).seed == 7
 
 
+@pytest.mark.parametrize("teacher", ["llm2vec", "sentence-transformers"])
+def test_a_teacher_that_is_loaded_is_named_by_its_model(recipe_file, teacher):
+    recipe = load_recipe(recipe_file(f"teacher: {teacher}\nteacher_model: some/model"))
+    assert (recipe.teacher, recipe.teacher_model) == (teacher, "some/model")
+
+
 @pytest.mark.parametrize("text", ["learning_rate: 3e-4", "learning_rate: 0.0003"])
 def test_a_float_may_be_written_as_yaml_1_1_cannot(recipe_file, text):
     assert load_recipe(recipe_file(text)).learning_rate == 3e-4
@@ -57,6 +63,10 @@ def test_a_whole_number_is_a_float_where_one_is_meant(recipe_file):
         ("learning_rate: -1.0e-3", "learning_rate is -0.001"),
         ("teacher: 3", "teacher is 3; expected one of"),
         ("teacher: oracle", "teacher is 'oracle'; expected one of"),
+        ("teacher: llm2vec", "teacher 'llm2vec' needs a teacher_model"),
+        ("teacher_model: some/model", "teacher 'tfidf-svd' does not read; leave it out"),
+        ("teacher: llm2vec\nteacher_model: 3", "teacher_model is 3; expected a hub id or folder"),
+        ("teacher_dtype: bfloat16", "teacher_dtype is 'bfloat16'; expected one of float16"),
         ("warmup_steps: 9000", "warmup_steps is 9000; expected at most steps, 5000"),
         ("response_tokens: 4", "compression_tokens is 10; expected at most"),
         ("max_length: 10", "max_length is 10; expected more than response_tokens"),
