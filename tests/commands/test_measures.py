@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
+from retrieval_folder import write_folder, write_rows
 
 from llm2vec_gen_rag.cli import build_parser
-
-sys.path.append(str(Path(__file__).parents[1] / "evaluation"))
-
-from retrieval_folder import write_folder, write_rows
 
 MEASURES = {
     "mteb": [],
