@@ -96,4 +96,4 @@ def test_a_finished_task_is_not_measured_again(model, tmp_path):
     assert -1 <= first.get_score() <= 1
     (again,) = run_tasks(encoder, [TinySTS()], results_folder=tmp_path)
     assert TinySTS.loaded == 1
-    assert again.get_score() == first.get_score()
+    assert again.get_score() == pytest.approx(first.get_score(), abs=1e-6)  # mteb keeps six digits
