@@ -29,7 +29,7 @@ QUERIES = ("queries_{split}.jsonl", "queries.jsonl")
 QRELS = ("qrels_{split}.tsv", "qrels.tsv", "qrels/{split}.tsv")
 
 
-class FolderTask(AbsTaskRetrieval):
+class FolderTask(AbsTaskRetrieval):  # type: ignore[misc]
     """A retrieval task of the `mteb` library whose data is a folder."""
 
     def __init__(self, folder: Path, split: str = "test") -> None:
@@ -63,7 +63,7 @@ class FolderTask(AbsTaskRetrieval):
             "relevant_docs": relevant,
             "top_ranked": None,
         }
-        self.dataset = {"default": {split: data}}  # type: ignore[dict-item]
+        self.dataset = {"default": {split: data}}
         self.data_loaded = True
         self.documents, self.questions = len(corpus), len(relevant)
 

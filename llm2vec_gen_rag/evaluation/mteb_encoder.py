@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 TEXTS_AT_ONCE = 4096  # enough to batch by length, few enough to hold their ids in memory
 
 
-class MtebEncoder(AbsEncoder):
+class MtebEncoder(AbsEncoder):  # type: ignore[misc]
     """A model with the instruction of each task, in the form that `mteb.evaluate` takes.
 
     Documents of retrieval and reranking tasks have the model's instruction of documents. Queries,

@@ -61,7 +61,7 @@ def provenance(model: LLM2VecGen, command: str, seed: int | None) -> Provenance:
     return Provenance(
         command=command,
         seed=seed,
-        version=__version__,
+        version=str(__version__),
         commit=checkout_commit(PACKAGE),
         model=model.name,
         revision=model.revision,
