@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: after `--help` and `--version` (code 0), or if the usage is wrong (code 2).
     """
     arguments = build_parser().parse_args(argv)
+    arguments.argv = sys.argv[1:] if argv is None else list(argv)
     _survive_narrow_encodings()
     try:
         arguments.run(arguments)

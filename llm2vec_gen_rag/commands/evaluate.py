@@ -1,10 +1,11 @@
-"""`eval`: the almanac's held-out questions, put to a model."""
+"""`eval`: the almanac's held-out questions, put to a model; below it, the other measures."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
+from llm2vec_gen_rag.commands.measures import add_measures
 from llm2vec_gen_rag.commands.options import (
     add_model_options,
     load_model,
@@ -20,7 +21,7 @@ SUMMARY = """\
 Measure a model on the almanac's held-out questions: reasoning, safety, over-refusal.
 
 Beside it stand its teacher on the question itself, and the ceiling: the LLM writes its
-answer, and the teacher embeds that."""
+answer, and the teacher embeds that. A name behind `eval` measures something else."""
 
 EXAMPLES = """\
   llm2vec-gen-rag eval
@@ -37,6 +38,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="questions of each kind, for a quick look (default: all)",
     )
     add_model_options(parser)
+    add_measures(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -43,11 +43,15 @@ def new_command(
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add what names and loads a model."""
+    """Add what names and loads a model.
+
+    A parser below another's name, made with `argument_default=argparse.SUPPRESS`, leaves what was
+    said before that name as it is.
+    """
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
-        default="almanac",
+        default=parser.argument_default or "almanac",
         metavar="NAME",
         help='"almanac" (bundled, the default), a folder in the published format, or a hub id',
     )

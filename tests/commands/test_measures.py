@@ -1,0 +1,81 @@
+"""`eval NAME`: figures as a table, and in a file with what made them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from retrieval_folder import write_folder, write_rows
+
+from llm2vec_gen_rag.cli import build_parser
+
+MEASURES = {
+    "mteb": [],
+    "bright": [],
+    "advbench-ir": ["--data", "x"],
+    "beir": ["x"],
+    "refusals": ["--data", "x"],
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_the_model_is_named_before_or_behind_a_measure(measure):
+    rest = MEASURES[measure]
+    parse = build_parser().parse_args
+    assert parse(["eval", measure, *rest]).model == "almanac"
+    assert parse(["eval", "--model", "mine", measure, *rest]).model == "mine"
+    assert parse(["eval", measure, *rest, "--model", "mine"]).model == "mine"
+    assert parse(["eval", "--device", "cpu", measure, *rest]).device == "cpu"
+    assert parse(["eval", measure, *rest]).device is None
+
+
+@pytest.mark.parametrize("option", [["--limit", "3"], ["--json"]])
+def test_the_almanac_s_options_are_refused_before_a_measure(run, option):
+    code, out, err = run("eval", *option, "advbench-ir", "--data", "nowhere")
+    assert (code, out) == (1, "")
+    assert "belong to the almanac" in err
+
+
+def test_beir_prints_a_table_and_writes_what_made_it(run, tmp_path, model_options):
+    pytest.importorskip("mteb", reason="the extra eval brings it")
+    folder, file = write_folder(tmp_path / "tiny"), tmp_path / "figures.json"
+    code, out, err = run("eval", "beir", folder, *model_options, "--json", file)
+    assert code == 0, err
+    content = json.loads(file.read_text(encoding="utf-8"))
+    (figures,) = content["figures"]["folders"]
+    assert f"| tiny | 4 | 2 | {figures['scores']['ndcg_at_10']:.3f} | " in out
+    assert content["made_by"]["command"].startswith("llm2vec-gen-rag eval beir ")
+    assert "· nothing random ·" in out
+    again = tmp_path / "again.json"
+    run("eval", "beir", folder, *model_options, "--json", again)
+    assert again.read_text().replace("again.json", "figures.json") == file.read_text()
+
+
+def test_advbench_ir_runs_on_a_folder(run, tmp_path, model_options):
+    write_rows(tmp_path / "harmful.jsonl", [{"query": "a", "title": "A", "document": "[withheld]"}])
+    write_rows(tmp_path / "wikipedia.jsonl", [{"title": "B", "passage": "bears"}])
+    code, out, err = run("eval", "advbench-ir", "--data", tmp_path, *model_options)
+    assert code == 0, err
+    assert "| own passage in top 5 | 100.0 | – | – |" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["advbench-ir", "--data", "nowhere"], "there is no nowhere"),
+        (["refusals", "--data", "nowhere"], "there is no nowhere"),
+        (["advbench-ir", "--data", "x", "--json", "no/such/file.json"], "there is no folder"),
+    ],
+)
+def test_what_is_not_there_is_told_in_one_line(run, arguments, message):
+    code, out, err = run("eval", *arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+
+
+def test_mistaken_names_are_told_before_the_model_is_loaded(run):
+    pytest.importorskip("mteb", reason="the extra eval brings it")
+    code, _, err = run("eval", "mteb", "--tasks", "BIOSSESSTS17", "--model", "nowhere")
+    assert code == 1
+    assert "'BIOSSESSTS17' is no task" in err
