@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test check lint almanac test-transformers-4
+.PHONY: help demo test check lint almanac bench test-transformers-4
 
 help:  ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 24
@@ -38,3 +38,18 @@ test-transformers-4: .venv-transformers-4/.installed  ## the model's tests on tr
 almanac: .venv/.installed  ## rebuild the bundled model from nothing (over an hour on two cores)
 	$(BIN)/python -m llm2vec_gen_rag.training.almanac.build --output runs/almanac
 	cp -r $(addprefix runs/almanac/,README.md corpus.jsonl questions.jsonl figures.json model teacher) llm2vec_gen_rag/almanac/
+
+.venv/.bench-installed: .venv/.installed
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[bench]'
+	@touch $@
+
+.venv-reference/.installed: benchmarks/reference_environment.py
+	$(BIN)/python -m benchmarks.reference_environment
+	@touch $@
+
+bench: .venv/.bench-installed .venv-reference/.installed  ## measure beside the reference package (TEXTS=folder for real texts)
+	for shape in 0.6b almanac; do for program in encode decode memory hyde; do \
+	  $(BIN)/python -m benchmarks.$$program --shape $$shape $(addprefix --texts ,$(TEXTS)) || exit 1; done; done
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.plots
+	$(BIN)/python -m benchmarks.report

@@ -25,11 +25,15 @@ from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone import embedding_weight
 from llm2vec_gen_rag.batching import ACCELERATOR_TOKEN_BUDGET, CPU_TOKEN_BUDGET, plan_batches
+from llm2vec_gen_rag.causal_pass import Prefix, read_prefix, read_states, runs_in_parts
 from llm2vec_gen_rag.errors import NonFiniteError
 from llm2vec_gen_rag.lora import LowRankAdapter
 from llm2vec_gen_rag.tokenization import TokenIds
 
 Vectors = npt.NDArray[np.float32]
+
+# tokens that a prefix known in advance has to spare, to be worth a forward of its own
+WORTH_A_FORWARD = 64
 
 
 class ResponseModel(Protocol):
@@ -45,7 +49,9 @@ class ResponseModel(Protocol):
 
 
 def last_hidden_states(
-    model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds]
+    model: ResponseModel,
+    token_ids: Sequence[Sequence[int] | TokenIds],
+    prefix: Prefix | None = None,
 ) -> Tensor:
     """Return the last hidden states of the last K response tokens behind each text.
 
@@ -57,14 +63,47 @@ def last_hidden_states(
     Args:
         model: the model; a LoRA adapter is on during this call.
         token_ids: ids of each text, of any lengths, zero included.
+        prefix: what `shared_prefix` gave for these texts, among others.
 
     Returns:
         (batch, K, hidden) in the dtype of the backbone.
     """
     with lora_active(model):
+        if _runs_in_parts(model):
+            return _in_parts(model, token_ids, prefix)
         if torch.is_grad_enabled() and model.adapter is None and padding_is_inert(model.backbone):
             return _behind_cached_text(model, token_ids)
         return _in_one_pass(model, token_ids)
+
+
+def shared_prefix(model: ResponseModel, token_ids: Sequence[TokenIds]) -> Prefix | None:
+    """Return what the LLM keeps of the tokens that all texts begin with, such as an instruction.
+
+    Returns:
+        None if there are too few of them, or where the LLM cannot run in parts.
+    """
+    tokens = common_length(token_ids)
+    if tokens * (len(token_ids) - 1) < WORTH_A_FORWARD or not _runs_in_parts(model):
+        return None
+    ids = torch.from_numpy(token_ids[0][None, :tokens])
+    with lora_active(model):
+        return read_prefix(model.backbone, ids)
+
+
+def common_length(token_ids: Sequence[TokenIds]) -> int:
+    """Return how many ids all rows begin with."""
+    if not token_ids:
+        return 0
+    first = token_ids[0]
+    for row in token_ids:
+        first = first[: len(row)]
+        first = first[: np.argmin(np.append(first == row[: len(first)], False))]
+    return len(first)
+
+
+def _runs_in_parts(model: ResponseModel) -> bool:
+    backbone = model.backbone
+    return not torch.is_grad_enabled() and padding_is_inert(backbone) and runs_in_parts(backbone)
 
 
 def lora_active(model: ResponseModel) -> AbstractContextManager[None]:
@@ -82,7 +121,27 @@ def padding_is_inert(backbone: PreTrainedModel) -> bool:
 
 
 def _in_one_pass(model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds]) -> Tensor:
-    """Run text and response tokens together."""
+    """Run text and response tokens together, by the LLM's own forward."""
+    inputs, kept = _with_response_tokens(model, token_ids)
+    output = model.backbone.base_model(inputs_embeds=inputs, use_cache=False)
+    states: Tensor = output.last_hidden_state
+    rows = torch.arange(len(inputs), device=states.device)[:, None]
+    return states[rows, kept.to(states.device)]
+
+
+def _in_parts(
+    model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds], prefix: Prefix | None
+) -> Tensor:
+    """Run text and response tokens together, without what is known or what nobody reads."""
+    known = 0 if prefix is None else prefix.tokens
+    inputs, kept = _with_response_tokens(model, [row[known:] for row in token_ids])
+    return read_states(model.backbone, inputs, kept, prefix)
+
+
+def _with_response_tokens(
+    model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds]
+) -> tuple[Tensor, Tensor]:
+    """Return input embeddings (batch, tokens, hidden), and where the last K stand, (batch, K)."""
     response = _response_embeddings(model)
     ids, lengths = _padded(token_ids, response.device)
     text = model.backbone.get_input_embeddings()(ids)
@@ -90,10 +149,7 @@ def _in_one_pass(model: ResponseModel, token_ids: Sequence[Sequence[int] | Token
     rows = torch.arange(len(ids), device=ids.device)[:, None]
     places = lengths[:, None] + torch.arange(len(response), device=ids.device)
     inputs[rows, places] = response.expand(len(ids), -1, -1)
-    output = model.backbone.base_model(inputs_embeds=inputs, use_cache=False)
-    kept = places[:, -model.compression_tokens :]
-    states: Tensor = output.last_hidden_state
-    return states[rows.to(states.device), kept.to(states.device)]
+    return inputs, places[:, -model.compression_tokens :]
 
 
 def _behind_cached_text(
@@ -170,10 +226,12 @@ def embed(
         NonFiniteError: if the LLM computes NaN or infinity.
     """
     vectors = np.empty((len(token_ids), model.alignment.out_features), dtype=np.float32)
+    with model.lock, torch.no_grad():
+        prefix = shared_prefix(model, token_ids)
     with tqdm(total=len(token_ids), desc="Embedding", disable=not show_progress) as progress:
         for rows in batches(model, token_ids, batch_size=batch_size):
             with model.lock, torch.no_grad():
-                states = last_hidden_states(model, [token_ids[row] for row in rows])
+                states = last_hidden_states(model, [token_ids[row] for row in rows], prefix)
                 embeddings = project(model, require_finite_states(states))
                 if normalize:
                     embeddings = F.normalize(embeddings, dim=-1)

@@ -126,7 +126,8 @@ class LLM2VecGen:
             revision: branch, tag or commit of the checkpoint on the hub.
             device_map: which layer of the LLM goes where (needs accelerate); replaces `device`.
             quantization_config: a `transformers` quantization config for the LLM.
-            attn_implementation: how the LLM computes attention, such as "sdpa".
+            attn_implementation: how the LLM computes attention, such as "eager"; the default is
+                "sdpa", in whose place a CPU embeds with what is faster there for the dtype.
             trust_remote_code: whether code from the repositories may run.
             token: for the hub.
             cache_folder: where downloads are kept.

@@ -22,14 +22,15 @@ class Forwards:
 
 @contextmanager
 def watch_forwards(model, seconds=0.0) -> Iterator[Forwards]:
-    """Yield the record of the forwards made meanwhile, each slowed down by `seconds`."""
+    """Yield the record of the forwards made meanwhile, each slowed down by `seconds`.
+
+    Seen is the norm behind the last layer, through which whatever is read of a forward goes.
+    """
     seen = Forwards()
 
-    def entered(module, args, kwargs):
-        given = kwargs.get("input_ids")
-        batch = given if given is not None else kwargs["inputs_embeds"]
+    def entered(module, args):
         with seen.lock:
-            seen.rows.append(batch.shape[0])
+            seen.rows.append(args[0].shape[0])
             seen.threads.add(threading.current_thread().name)
             seen.running += 1
             seen.most_at_once = max(seen.most_at_once, seen.running)
@@ -39,11 +40,8 @@ def watch_forwards(model, seconds=0.0) -> Iterator[Forwards]:
         with seen.lock:
             seen.running -= 1
 
-    transformer = model.backbone.base_model
-    hooks = [
-        transformer.register_forward_pre_hook(entered, with_kwargs=True),
-        transformer.register_forward_hook(left),
-    ]
+    norm = model.backbone.base_model.norm
+    hooks = [norm.register_forward_pre_hook(entered), norm.register_forward_hook(left)]
     try:
         yield seen
     finally:

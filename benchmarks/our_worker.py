@@ -1,0 +1,91 @@
+"""This package as a worker: loads, embeds, decodes, and times the plain matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.serving import peak_mib, seconds_of, serve
+from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.encoder import common_length
+
+
+class OurWorker:
+    """One loaded model and what may be asked of it."""
+
+    def load(self, checkpoint: str) -> float:
+        """Load a checkpoint; return the seconds it took."""
+
+        def load() -> None:
+            self.model = LLM2VecGen.from_pretrained(checkpoint)
+
+        return seconds_of(load)
+
+    def encode(self, texts: list[str], instruction: str) -> float:
+        """Embed texts in one call; return the seconds it took."""
+        return seconds_of(lambda: self.model.encode(texts, instruction=instruction))
+
+    def vectors(self, texts: list[str], instruction: str) -> list[list[float]]:
+        """Return embeddings, normalised."""
+        return self.model.encode(texts, instruction=instruction).tolist()
+
+    def decode(self, text: str, tokens: int) -> float:
+        """Read an embedding as text; return the seconds it took."""
+        return seconds_of(lambda: self.model.decode(text, max_new_tokens=tokens))
+
+    def hyde(self, query: str, tokens: int) -> float:
+        """Let the same LM write an answer with a cache, and embed it; return the seconds."""
+
+        def answer_and_embed() -> None:
+            self.model.encode_document(self.model.answer(query, max_new_tokens=tokens))
+
+        return seconds_of(answer_and_embed)
+
+    def lengths(self, texts: list[str], instruction: str) -> dict[str, Any]:
+        """Return the tokens of each text, response tokens included, and how many all begin with."""
+        response_tokens = len(self.model.response_tokens)
+        ids = self.model.text_tokenizer.token_ids(
+            [instruction + text for text in texts], max_tokens=512 - response_tokens
+        )
+        lengths = [len(row) + response_tokens for row in ids]
+        return {"lengths": lengths, "prefix": common_length(ids)}
+
+    def matrices(self, rows: int, repeats: int) -> float:
+        """Return the best seconds of some rows through every matrix of every layer, and no more."""
+        layers: Any = self.model.backbone.base_model.layers
+        matrices = [m for m in layers.modules() if isinstance(m, torch.nn.Linear)]
+        inputs = {m.in_features: _noise(rows, m) for m in matrices}
+
+        def multiply() -> None:
+            for matrix in matrices:
+                matrix(inputs[matrix.in_features])
+
+        with torch.no_grad():
+            multiply()
+            return min(seconds_of(multiply) for _ in range(repeats))
+
+    def peak(self) -> float:
+        """Return the most memory ever resident, in MiB."""
+        return peak_mib()
+
+
+def _noise(rows: int, matrix: torch.nn.Linear) -> Tensor:
+    return torch.randn(rows, matrix.in_features).to(matrix.weight.dtype)
+
+
+if __name__ == "__main__":
+    worker = OurWorker()
+    serve(
+        {
+            "load": worker.load,
+            "encode": worker.encode,
+            "vectors": worker.vectors,
+            "decode": worker.decode,
+            "hyde": worker.hyde,
+            "lengths": worker.lengths,
+            "matrices": worker.matrices,
+            "peak": worker.peak,
+        }
+    )

@@ -1,0 +1,77 @@
+"""Seconds and peak memory against the size of the corpus, ours and the reference package.
+
+python -m benchmarks.scale [--shape almanac] [--rounds 3]
+
+The almanac's own short documents, over again with a number behind them, on a random-weight LM of
+its shape; every size in a fresh process. The reference embeds in sorted batches, up to a size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.checkpoints import checkpoint_for
+from benchmarks.figures import keep, parse, ratios, spread
+from benchmarks.shapes import SHAPES
+from benchmarks.texts import Texts
+from benchmarks.workers import ours, reference
+from llm2vec_gen_rag import almanac
+from llm2vec_gen_rag.almanac import DOCUMENT_INSTRUCTION
+
+SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
+REFERENCE_MOST = 10_000
+BATCH_SIZE = 64
+
+
+def main() -> None:
+    """Measure, print, and write."""
+    options = parse(__doc__, rounds=3, shape="almanac")
+    documents = [document.text for document in almanac.documents()]
+    source = Texts(documents, [], "almanac")
+    checkpoint = str(checkpoint_for(SHAPES[options.shape], source))
+    measured: dict[str, list[tuple[float, float]]] = {}
+    for _ in range(options.rounds):
+        for size in SIZES:
+            ways = ("ours", "sorted") if size <= REFERENCE_MOST else ("ours",)
+            for way in ways:
+                figures = one_life(way, checkpoint, corpus(documents, size), options.threads)
+                measured.setdefault(f"{way} {size}", []).append(figures)
+    keep("scale", {"documents": SIZES, **sum_up(measured)}, options)
+
+
+def corpus(documents: Sequence[str], size: int) -> list[str]:
+    """Return as many documents as asked for, no two alike."""
+    return [f"{documents[row % len(documents)]} {row}" for row in range(size)]
+
+
+def one_life(way: str, checkpoint: str, texts: list[str], threads: int) -> tuple[float, float]:
+    """Return seconds to embed and peak MiB of a process that loads and embeds."""
+    start, arguments = (ours, {}) if way == "ours" else (reference, {"batch_size": BATCH_SIZE})
+    with start(threads) as worker:
+        worker.ask("load", checkpoint=checkpoint)
+        asked: dict[str, Any] = {"instruction": DOCUMENT_INSTRUCTION, **arguments}
+        worker.ask("encode", texts=texts[:BATCH_SIZE], **asked)
+        return worker.ask("encode", texts=texts, **asked), worker.ask("peak")
+
+
+def sum_up(measured: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
+    """Return seconds and MiB by package and size, and how the largest size compares."""
+    seconds = {name: [first for first, _ in rounds] for name, rounds in measured.items()}
+    peaks = {name: [second for _, second in rounds] for name, rounds in measured.items()}
+    largest, tenth = f"ours {SIZES[-1]}", f"ours {SIZES[-1] // 10}"
+    return {
+        "seconds": {name: spread(rounds) for name, rounds in seconds.items()},
+        "peak_mib": {name: spread(rounds) for name, rounds in peaks.items()},
+        "seconds_of_ten_times_as_many": ratios(seconds[largest], seconds[tenth]),
+        "peak_of_ten_times_as_many": ratios(peaks[largest], peaks[tenth]),
+        "ratio_to_sorted": {
+            str(size): ratios(seconds[f"sorted {size}"], seconds[f"ours {size}"])
+            for size in SIZES
+            if f"sorted {size}" in seconds
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""One forward of a frozen LLM on a CPU that computes no state that nobody reads.
+
+The layers are those of `transformers`, called one by one with the modules they consist of. Against
+the LLM's own forward, three things are left out: padding masks, which a causal LLM padded on the
+right does not need; the tokens that every text begins with, once their keys and values are known;
+and in the last layer all but the states that are read. The vectors are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from llm2vec_gen_rag.causal_attention import causal_attention
+
+# layers of one and the same form: norm, attention, sum, norm, feed-forward, sum
+_LAYERS = {
+    f"transformers.models.{family}.modeling_{family}.{name}DecoderLayer"
+    for family, name in (
+        ("llama", "Llama"),
+        ("mistral", "Mistral"),
+        ("qwen2", "Qwen2"),
+        ("qwen3", "Qwen3"),
+    )
+}
+# rotary frequencies that depend on the length of what is read, so not the same for a part of it
+_ROTARY_BY_LENGTH = {"dynamic", "longrope"}
+
+KeysValues = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What the LLM keeps of the tokens that every text begins with.
+
+    Attributes:
+        tokens: how many there are.
+        layers: keys and values of each layer, (1, key heads, tokens, head).
+    """
+
+    tokens: int
+    layers: Sequence[KeysValues]
+
+
+def runs_in_parts(backbone: PreTrainedModel) -> bool:
+    """Return whether `read_states` computes what the LLM's own forward does.
+
+    True on a CPU, for layers of a known form, where no other way of attention was asked for. That
+    they attend to all before them, and not back a window, is for the caller to see to.
+    """
+    model: Any = backbone.base_model
+    layers = list(getattr(model, "layers", []))
+    return bool(
+        layers
+        and all(_path(layer) in _LAYERS for layer in layers)
+        and backbone.device.type == "cpu"
+        and getattr(backbone, "hf_device_map", None) is None
+        and backbone.config._attn_implementation == "sdpa"
+        and model.rotary_emb.rope_type not in _ROTARY_BY_LENGTH
+    )
+
+
+def _path(module: nn.Module) -> str:
+    return f"{type(module).__module__}.{type(module).__qualname__}"
+
+
+def read_prefix(backbone: PreTrainedModel, ids: Tensor) -> Prefix:
+    """Return what the LLM keeps of some tokens, ids (1, tokens)."""
+    model: Any = backbone.base_model
+    states = model.embed_tokens(ids)
+    positions = torch.arange(ids.shape[1])
+    rotary = model.rotary_emb(states, positions[None])
+    kept = []
+    for layer in model.layers:
+        normed = layer.input_layernorm(states)
+        kept.append(_keys_values(layer.self_attn, normed, rotary))
+        states = _layer_output(layer, states, normed, kept[-1], rotary, positions)
+    return Prefix(ids.shape[1], kept)
+
+
+def read_states(
+    backbone: PreTrainedModel, inputs: Tensor, places: Tensor, prefix: Prefix | None
+) -> Tensor:
+    """Return last hidden states at some places.
+
+    Args:
+        backbone: an LLM that `runs_in_parts`.
+        inputs: (batch, tokens, hidden) input embeddings, padded on the right.
+        places: (batch, K), which tokens to read, ascending.
+        prefix: what stands before every row of the inputs, if anything does.
+
+    Returns:
+        (batch, K, hidden).
+    """
+    model: Any = backbone.base_model
+    start = 0 if prefix is None else prefix.tokens
+    positions = torch.arange(start, start + inputs.shape[1])
+    cos, sin = rotary = model.rotary_emb(inputs, positions[None])
+    rows = torch.arange(len(inputs))[:, None]
+    states = inputs
+    for index, layer in enumerate(model.layers):
+        normed = layer.input_layernorm(states)
+        known = _keys_values(layer.self_attn, normed, rotary)
+        if prefix is not None:
+            known = _behind_prefix(prefix.layers[index], known)
+        if layer is model.layers[-1]:
+            states, normed, positions = states[rows, places], normed[rows, places], start + places
+            rotary = cos[0, places], sin[0, places]
+        states = _layer_output(layer, states, normed, known, rotary, positions)
+    read: Tensor = model.norm(states)
+    return read
+
+
+def _layer_output(
+    layer: Any,
+    states: Tensor,
+    normed: Tensor,
+    known: KeysValues,
+    rotary: tuple[Tensor, Tensor],
+    positions: Tensor,
+) -> Tensor:
+    """Return the states (batch, rows, hidden) behind a layer that come to `positions`."""
+    attention = layer.self_attn
+    queries = _rotated(_heads(attention, "q", normed), rotary) * attention.scaling
+    states = states + attention.o_proj(causal_attention(queries, *known, positions))
+    output: Tensor = states + layer.mlp(layer.post_attention_layernorm(states))
+    return output
+
+
+def _keys_values(attention: Any, normed: Tensor, rotary: tuple[Tensor, Tensor]) -> KeysValues:
+    """Return keys and values of normed states, each (batch, key heads, tokens, head)."""
+    keys = _rotated(_heads(attention, "k", normed), rotary).transpose(1, 2)
+    return keys, _heads(attention, "v", normed).transpose(1, 2)
+
+
+def _heads(attention: Any, kind: str, normed: Tensor) -> Tensor:
+    """Return queries, keys or values by head, (batch, tokens, heads, head)."""
+    projected = getattr(attention, f"{kind}_proj")(normed)
+    heads: Tensor = projected.unflatten(-1, (-1, attention.head_dim))
+    norm = getattr(attention, f"{kind}_norm", None)  # Qwen3 has one for queries and one for keys
+    return heads if norm is None else norm(heads)
+
+
+def _rotated(heads: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """Return heads turned by their positions (arXiv 2104.09864), the halves as pairs."""
+    cos, sin = (part.unsqueeze(-2) for part in rotary)
+    first, second = heads.chunk(2, dim=-1)
+    return heads * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+def _behind_prefix(prefix: KeysValues, known: KeysValues) -> KeysValues:
+    """Return keys and values of the prefix and of what follows, for every row of the batch."""
+    rows = len(known[0])
+    return (
+        torch.cat([prefix[0].expand(rows, -1, -1, -1), known[0]], dim=2),
+        torch.cat([prefix[1].expand(rows, -1, -1, -1), known[1]], dim=2),
+    )

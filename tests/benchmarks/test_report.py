@@ -1,0 +1,53 @@
+"""The page of figures."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks.figures import ratios, spread
+from benchmarks.report import goals, page, read_results
+
+MACHINE = {"processor": "Two cores", "threads": 2, "torch": "2.13.0", "native_bfloat16": True}
+
+
+@pytest.fixture
+def results(tmp_path):
+    figures = {
+        "program": "python -m benchmarks.decode --shape 0.6b",
+        "shape": "0.6b",
+        "rounds": 3,
+        "machine": MACHINE,
+        "seconds": {"ours": spread([1.0, 2.0, 4.0]), "reference": spread([9.0, 9.0, 9.0])},
+        "ratio": ratios([9.0, 9.0, 9.0], [1.0, 2.0, 4.0]),
+    }
+    (tmp_path / "decode.0.6b.json").write_text(json.dumps(figures), encoding="utf-8")
+    return read_results(tmp_path)
+
+
+def test_a_ratio_is_taken_round_by_round():
+    assert ratios([8.0, 9.0, 6.0], [2.0, 3.0, 3.0]) == {
+        "minimum": 2.0,
+        "median": 3.0,
+        "maximum": 4.0,
+    }
+
+
+def test_the_median_decides_whether_a_goal_is_reached(results):
+    (line,) = [line for line in goals(results).splitlines() if "256 tokens" in line]
+    assert "| ≥ 5 | 2.25 | **4.5** | 9 |" in line
+    assert line.endswith("| no |")
+
+
+def test_what_is_not_measured_names_the_command(results):
+    lines = [line for line in goals(results).splitlines() if "HyDE" in line]
+    assert len(lines) == 1
+    assert "not yet measured: `python -m benchmarks.hyde --shape 0.6b`" in lines[0]
+
+
+def test_the_page_says_on_what_and_that_no_gpu_was_measured(results):
+    text = page(results)
+    assert "Measured on Two cores, 2 threads, torch 2.13.0, with native bfloat16." in text
+    assert "| seconds, ours | 1 | 2 | 4 |" in text
+    assert "on a GPU are **not yet measured**" in text

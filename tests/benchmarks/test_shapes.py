@@ -1,0 +1,44 @@
+"""The arithmetic that rates are reckoned by."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.shapes import SHAPES, Shape, needed_flops
+
+ONE = Shape("one", 1, 8, 16, 2, 1, 4, 50, 2, documents=1, queries=1)
+TWO = Shape("two", 2, 8, 16, 2, 1, 4, 50, 2, documents=1, queries=1)
+
+
+def test_weights_of_a_layer():
+    # keys and values 8 x 4 each; queries and output 8 x 8 each; three of 8 x 16
+    assert ONE.key_value_weights == 64
+    assert ONE.layer_weights == 64 + 128 + 384
+
+
+def test_one_layer_reads_the_response_tokens_alone():
+    keys_and_values = 2 * 64 * 5
+    rest = 2 * (128 + 384) * 2
+    attention = 4 * 8 * (4 + 5)
+    assert needed_flops(ONE, [5], prefix=0) == keys_and_values + rest + attention
+
+
+def test_layers_before_the_last_compute_every_token():
+    body = 2 * 576 * 5 + 4 * 8 * (1 + 2 + 3 + 4 + 5)
+    assert needed_flops(TWO, [5], prefix=0) == needed_flops(ONE, [5], prefix=0) + body
+
+
+def test_a_shared_prefix_costs_nothing_but_being_looked_at():
+    body = 2 * 576 * 3 + 4 * 8 * (3 + 4 + 5)
+    last = 2 * 64 * 3 + 2 * 512 * 2 + 4 * 8 * (4 + 5)
+    assert needed_flops(TWO, [5], prefix=2) == body + last
+
+
+def test_texts_add_up():
+    both = needed_flops(TWO, [5, 9], prefix=1)
+    assert both == needed_flops(TWO, [5], prefix=1) + needed_flops(TWO, [9], prefix=1)
+
+
+def test_the_large_shape_has_half_a_billion_weights():
+    shape = SHAPES["0.6b"]
+    assert shape.layers * shape.layer_weights == pytest.approx(440e6, rel=0.01)
