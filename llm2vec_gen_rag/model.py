@@ -409,6 +409,8 @@ class LLM2VecGen:
         compression_tokens: int | None = None,
         dimension: int,
         seed: int = 0,
+        lora_rank: int = 0,
+        lora_alpha: float = 16.0,
         name: str = "untrained",
     ) -> LLM2VecGen:
         """Put fresh response tokens and heads on a loaded LLM, ready to be trained.
@@ -420,11 +422,13 @@ class LLM2VecGen:
             compression_tokens: K, how many of their states are read; None reads all.
             dimension: length of a vector: that of the teacher.
             seed: of the fresh weights.
+            lora_rank: rank of low-rank updates, on while embedding alone; 0 makes none.
+            lora_alpha: the updates are scaled by lora_alpha / lora_rank.
             name: what to call the model.
 
         Raises:
-            ValueError: if a number is not positive, K exceeds N, or the tokenizer has response
-                tokens already.
+            ValueError: if a number is not positive, K exceeds N, the tokenizer has response tokens
+                already, or the LLM has no layer that LoRA updates.
         """
         kept = response_tokens if compression_tokens is None else compression_tokens
         checkpoint = new_checkpoint(
@@ -434,6 +438,8 @@ class LLM2VecGen:
             compression_tokens=kept,
             dimension=dimension,
             seed=seed,
+            lora_rank=lora_rank,
+            lora_alpha=lora_alpha,
         )
         freeze(backbone)
         return cls(checkpoint, backbone, name=name, base_model=base_name(backbone))

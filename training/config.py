@@ -13,10 +13,14 @@ from typing import Any
 import yaml
 
 RECIPES = Path(__file__).parent / "recipes"
-TEACHERS = ("backbone-mean", "tfidf-projection", "tfidf-svd")
+TEACHERS = ("backbone-mean", "llm2vec", "sentence-transformers", "tfidf-projection", "tfidf-svd")
+REPORTS = ("tensorboard", "wandb", "none")
 ZERO_ALLOWED = frozenset(
     {
         "warmup_steps",
+        "schedule_steps",
+        "lora_rank",
+        "lora_dropout",
         "reconstruction_weight",
         "alignment_weight",
         "weight_decay",
@@ -35,20 +39,34 @@ class Recipe:
         compression_tokens: K <= N, how many of them, counted from the end, are read out.
         learning_rate: peak of the linear schedule.
         warmup_steps: optimizer steps from zero to the peak.
-        steps: optimizer steps in all; the learning rate reaches zero after the last.
-        batch_size: question-answer pairs per optimizer step.
-        accumulation: parts a step is cut into to save memory; the result does not depend on it.
+        steps: optimizer steps in all.
+        schedule_steps: optimizer steps after which the learning rate would reach zero; 0 means
+            after the last of `steps`. The published checkpoints stop at 5,000 of 20,000.
+        batch_size: question-answer pairs per optimizer step, over all processes.
+        accumulation: parts a process cuts its share of a step into to save memory; the result does
+            not depend on it.
+        gradient_checkpointing: compute the LLM's layers again on the way back in place of keeping
+            what they computed: less memory, more time, the same gradients.
+        lora_rank: rank of the low-rank updates of the LLM that embeds; 0 trains without. The
+            paper's best variant has rank 8 and alpha 16.
+        lora_alpha: the updates are scaled by lora_alpha / lora_rank.
+        lora_dropout: share of a layer's inputs that its update does not see in training.
         reconstruction_weight: factor of the reconstruction loss.
         alignment_weight: factor of the alignment loss.
         weight_decay: AdamW's decoupled weight decay.
         max_gradient_norm: gradients are clipped to this norm; 0 leaves them as they are.
         teacher: what embeds the answers, one of `TEACHERS`.
-        teacher_dimension: length of a vector of the TF-IDF teachers; the vectors of
-            "backbone-mean" are as long as the LLM's hidden states.
+        teacher_model: hub id or folder of the teacher where it is "llm2vec" (the SimCSE adapter) or
+            "sentence-transformers"; empty for the others.
+        teacher_dimension: length of a vector of the TF-IDF teachers; those of the others are as
+            long as their model makes them.
         max_new_tokens: longest answer the LLM is asked to write.
         max_length: longest question and longest answer, in tokens.
         seed: of the initial response tokens and heads, and of the order of the pairs.
         logging_steps: optimizer steps between two lines of the log.
+        save_steps: optimizer steps between two checkpoints, from which a stopped run goes on.
+        report_to: who else gets the log, one of `REPORTS`.
+        base_model: hub id or folder of the frozen LLM that the recipe is meant for, if of one.
     """
 
     response_tokens: int = 10
@@ -56,25 +74,43 @@ class Recipe:
     learning_rate: float = 3e-4
     warmup_steps: int = 100
     steps: int = 5000
+    schedule_steps: int = 0
     batch_size: int = 32
     accumulation: int = 1
+    gradient_checkpointing: bool = False
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
+    lora_dropout: float = 0.05
     reconstruction_weight: float = 1.0
     alignment_weight: float = 1.0
     weight_decay: float = 0.0
     max_gradient_norm: float = 1.0
     teacher: str = "tfidf-svd"
+    teacher_model: str = ""
     teacher_dimension: int = 256
     max_new_tokens: int = 500
     max_length: int = 512
     seed: int = 42
     logging_steps: int = 50
+    save_steps: int = 100
+    report_to: str = "tensorboard"
+    base_model: str = ""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if field.name != "teacher":
-                _check_number(field.name, getattr(self, field.name), field.default)
+            value = getattr(self, field.name)
+            if isinstance(field.default, bool):
+                _check_flag(field.name, value)
+            elif not isinstance(field.default, str):
+                _check_number(field.name, value, field.default)
         if self.teacher not in TEACHERS:
             raise ValueError(f"teacher is {self.teacher!r}; expected one of {', '.join(TEACHERS)}")
+        if self.report_to not in REPORTS:
+            raise ValueError(
+                f"report_to is {self.report_to!r}; expected one of {', '.join(REPORTS)}"
+            )
+        if not isinstance(self.base_model, str):
+            raise ValueError(f"base_model is {self.base_model!r}; expected a hub id or a folder")
         self._check_sizes()
 
     def _check_sizes(self) -> None:
@@ -88,6 +124,13 @@ class Recipe:
             raise ValueError(
                 f"warmup_steps is {self.warmup_steps}; expected at most steps, {self.steps}"
             )
+        if 0 < self.schedule_steps < self.steps:
+            raise ValueError(
+                f"schedule_steps is {self.schedule_steps}; expected at least steps, {self.steps}, "
+                "or 0 for as many"
+            )
+        if self.lora_dropout >= 1:
+            raise ValueError(f"lora_dropout is {self.lora_dropout}; expected less than 1")
         if self.max_length <= self.response_tokens:
             raise ValueError(
                 f"max_length is {self.max_length}; expected more than response_tokens, "
@@ -160,6 +203,12 @@ def _as_float(value: Any, default: Any) -> Any:
         return float(value)
     except (TypeError, ValueError):
         return value
+
+
+def _check_flag(name: str, value: Any) -> None:
+    """Raise ValueError unless the value is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}; expected true or false")
 
 
 def _check_number(name: str, value: Any, default: Any) -> None:

@@ -63,6 +63,8 @@ def train(
         compression_tokens=recipe.compression_tokens,
         dimension=teacher.dimension,
         seed=recipe.seed,
+        lora_rank=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
     )
     return fit(
         model,
