@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,11 +61,16 @@ class BackboneOptions:
 def pick_device(device: str | torch.device | None) -> torch.device:
     """Return the device asked for, or for None the best there is: CUDA, else MPS, else CPU.
 
+    "cuda" without a number is, in a process that a launcher such as `accelerate launch` started
+    beside others, the GPU that is its own.
+
     Raises:
         ValueError: if there is no such device here.
     """
     if device is None:
-        return torch.device(next((name for name in ("cuda", "mps") if _exists(name)), "cpu"))
+        device = next((name for name in ("cuda", "mps") if _exists(name)), "cpu")
+    if str(device) == "cuda" and (own := os.environ.get("LOCAL_RANK")) is not None:
+        device = f"cuda:{own}"
     try:
         picked = torch.device(device)
     except (RuntimeError, TypeError) as error:

@@ -9,6 +9,7 @@ LLM2VecGenError
 ├── EndpointError              a server that was asked for responses fails or refuses
 ├── TeacherError               an embedding teacher cannot be loaded
 ├── NonFiniteError             the LLM computed NaN or infinity
+├── StorageError               what a training run made cannot be written
 ├── CollectionError            a Qdrant collection cannot be used as asked
 │   └── CollectionMismatchError  it was written by another model, revision or instruction
 └── MissingExtraError          an optional dependency is not installed (also an ImportError)
@@ -53,6 +54,10 @@ class TeacherError(LLM2VecGenError):
 
 class NonFiniteError(LLM2VecGenError):
     """The LLM computed NaN or infinity, so there is no embedding to return."""
+
+
+class StorageError(LLM2VecGenError):
+    """What a training run made cannot be written; what it wrote before is whole."""
 
 
 class CollectionError(LLM2VecGenError):

@@ -7,15 +7,20 @@ updates hang on it as hooks and are on inside `active()` alone. The base weights
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from llm2vec_gen_rag.errors import SizeMismatchError
+
+# the layers that the reference package updates
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class LowRankAdapter:
 
     Attributes:
         updates: update by the layer's path inside the backbone.
+        dropout: share of a layer's inputs that its update does not see; above 0 in training alone.
     """
 
     def __init__(self, backbone: nn.Module, updates: Mapping[str, LowRankUpdate]) -> None:
@@ -56,6 +62,7 @@ class LowRankAdapter:
             SizeMismatchError: if a layer does not exist or is of another size.
         """
         self._enabled = False
+        self.dropout = 0.0
         self.updates = {path: _fit(backbone, path, update) for path, update in updates.items()}
         for path, update in self.updates.items():
             backbone.get_submodule(path).register_forward_hook(self._hook(update))
@@ -80,9 +87,39 @@ class LowRankAdapter:
         def add_update(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
             if not self._enabled:
                 return None
-            return output + update(inputs[0]).to(output.dtype)
+            seen = F.dropout(inputs[0], self.dropout) if self.dropout else inputs[0]
+            return output + update(seen).to(output.dtype)
 
         return add_update
+
+
+def fresh_updates(
+    backbone: nn.Module, *, rank: int, alpha: float, generator: torch.Generator
+) -> dict[str, LowRankUpdate]:
+    """Return untrained updates of a backbone, which change nothing yet: B is zero.
+
+    Args:
+        backbone: the LLM without its output layer.
+        rank: columns of every B.
+        alpha: their product is multiplied with alpha / rank.
+        generator: draws every A, uniform as `nn.Linear` draws its weights.
+
+    Raises:
+        ValueError: if the backbone has none of the `TARGETS`.
+    """
+    updates = {}
+    for path, layer in backbone.named_modules():
+        if isinstance(layer, nn.Linear) and path.rpartition(".")[2] in TARGETS:
+            bound = 1 / math.sqrt(layer.in_features)
+            down = torch.empty(rank, layer.in_features).uniform_(-bound, bound, generator=generator)
+            up = torch.zeros(layer.out_features, rank)
+            updates[path] = LowRankUpdate(nn.Parameter(down), nn.Parameter(up), alpha / rank)
+    if not updates:
+        raise ValueError(
+            f"a {type(backbone).__name__} has no linear layer named {', '.join(TARGETS)}, which "
+            "LoRA updates; train without it: lora_rank 0"
+        )
+    return updates
 
 
 def _fit(backbone: nn.Module, path: str, update: LowRankUpdate) -> LowRankUpdate:

@@ -411,6 +411,8 @@ class LLM2VecGen:
         dimension: int,
         initial_text: str = "",
         seed: int = 0,
+        lora_rank: int = 0,
+        lora_alpha: float = 16.0,
         name: str = "untrained",
     ) -> LLM2VecGen:
         """Put fresh response tokens and heads on a loaded LLM, ready to be trained.
@@ -424,11 +426,13 @@ class LLM2VecGen:
             initial_text: what the response tokens start as: the embeddings of its last N tokens,
                 the text repeated where it is shorter. Empty: rows near the mean embedding.
             seed: of the fresh weights.
+            lora_rank: rank of low-rank updates, on while embedding alone; 0 makes none.
+            lora_alpha: the updates are scaled by lora_alpha / lora_rank.
             name: what to call the model.
 
         Raises:
-            ValueError: if a number is not positive, K exceeds N, or the tokenizer has response
-                tokens already.
+            ValueError: if a number is not positive, K exceeds N, the tokenizer has response tokens
+                already, or the LLM has no layer that LoRA updates.
         """
         kept = response_tokens if compression_tokens is None else compression_tokens
         checkpoint = new_checkpoint(
@@ -439,6 +443,8 @@ class LLM2VecGen:
             dimension=dimension,
             initial_text=initial_text,
             seed=seed,
+            lora_rank=lora_rank,
+            lora_alpha=lora_alpha,
         )
         freeze(backbone)
         return cls(checkpoint, backbone, name=name, base_model=base_name(backbone))

@@ -13,7 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.backbone import base_name, embedding_path, embedding_weight
 from llm2vec_gen_rag.checkpoint import Checkpoint
-from llm2vec_gen_rag.peft_adapter import AdapterWeights, new_layout
+from llm2vec_gen_rag.lora import LowRankUpdate, fresh_updates
+from llm2vec_gen_rag.new_adapter import new_layout
+from llm2vec_gen_rag.peft_adapter import AdapterWeights
 from llm2vec_gen_rag.prompts import Prompts
 from llm2vec_gen_rag.tokenization import TextTokenizer, add_response_tokens
 
@@ -31,11 +33,14 @@ def new_checkpoint(
     dimension: int,
     initial_text: str,
     seed: int,
+    lora_rank: int,
+    lora_alpha: float,
 ) -> Checkpoint:
     """Return a checkpoint with random weights; see `LLM2VecGen.initialise`.
 
     Raises:
-        ValueError: if a number is not positive, K exceeds N, or the tokenizer has response tokens.
+        ValueError: if a number is not positive, K exceeds N, the tokenizer has response tokens, or
+            there is nothing for LoRA to update.
     """
     for name, value in (
         ("response_tokens", response_tokens),
@@ -43,6 +48,11 @@ def new_checkpoint(
         ("dimension", dimension),
     ):
         require_positive(name, value)
+    if lora_rank < 0 or lora_alpha <= 0:
+        raise ValueError(
+            f"lora_rank is {lora_rank!r} and lora_alpha {lora_alpha!r}; expected a rank of at "
+            "least 0, which means no LoRA, and an alpha above 0"
+        )
     if compression_tokens > response_tokens:
         raise ValueError(
             f"compression_tokens is {compression_tokens} and response_tokens is {response_tokens}; "
@@ -54,10 +64,15 @@ def new_checkpoint(
     generator = torch.Generator().manual_seed(seed)
     embedding = embedding_weight(backbone)
     hidden = embedding.shape[1]
-    initial = _near_the_mean(embedding, response_tokens, generator)
-    if initial_text:
-        initial = _of_text(embedding, tokenizer, initial_text, response_tokens)
     base = base_name(backbone)
+    tokens = _near_the_mean(embedding, response_tokens, generator)
+    if initial_text:
+        tokens = _of_text(embedding, tokenizer, initial_text, response_tokens)
+    updates: dict[str, LowRankUpdate] = {}
+    if lora_rank:
+        updates = fresh_updates(
+            backbone.base_model, rank=lora_rank, alpha=lora_alpha, generator=generator
+        )
     encoder_config = json.loads(backbone.config.to_json_string(use_diff=False))
     return Checkpoint(
         run_config={
@@ -73,9 +88,9 @@ def new_checkpoint(
             "num_special_tokens": response_tokens,
         },
         adapter_layout=new_layout(
-            type(backbone.base_model), base, embedding_path(backbone), token_ids
+            type(backbone.base_model), base, embedding_path(backbone), token_ids, updates
         ),
-        adapter=AdapterWeights(initial, {}),
+        adapter=AdapterWeights(tokens, updates),
         reconstruction=_fresh_linear(hidden, hidden, generator),
         alignment=_fresh_linear(hidden, dimension, generator),
         compression_tokens=compression_tokens,

@@ -25,12 +25,12 @@ from llm2vec_gen_rag.errors import CheckpointError, SizeMismatchError, Unsupport
 from llm2vec_gen_rag.lora import LowRankUpdate
 from llm2vec_gen_rag.projections import as_stored, require_finite
 
-_PREFIX = "base_model.model."
-_DELTA = "trainable_tokens_delta"
+PREFIX = "base_model.model."
+DELTA = "trainable_tokens_delta"
 _LORA = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 
 # options of LoRA that change what is computed, and the value with which they do not
-_PLAIN_LORA: Mapping[str, Any] = {
+PLAIN_LORA: Mapping[str, Any] = {
     "use_dora": False,
     "use_qalora": False,
     "lora_bias": False,
@@ -93,7 +93,7 @@ def read_adapter(encoder: Path, token_ids: Sequence[int]) -> tuple[AdapterLayout
     path = require_file(encoder / "adapter_model.safetensors")
     tensors, copies = _read_tensors(path)
     require_finite(path, tensors)
-    delta = next(name for name in tensors if name.endswith(_DELTA))
+    delta = next(name for name in tensors if name.endswith(DELTA))
     rows = _rows(path, config, token_ids, len(tensors[delta]))
     layout = AdapterLayout(
         config=config,
@@ -118,44 +118,16 @@ def write_adapter(encoder: Path, layout: AdapterLayout, weights: AdapterWeights)
     tensors[layout.delta] = _stored(layout, layout.delta, delta)
     for path, update in weights.updates.items():
         for letter, matrix in (("A", update.down), ("B", update.up)):
-            name = f"{_PREFIX}{path}.lora_{letter}.weight"
+            name = f"{PREFIX}{path}.lora_{letter}.weight"
             tensors[name] = _stored(layout, name, matrix.detach())
     write_json(encoder / "adapter_config.json", layout.config)
     with replacing(encoder / "adapter_model.safetensors") as partial:
         save_file(tensors, partial, metadata={"format": "pt"})
 
 
-def new_layout(
-    base_class: type[nn.Module], base_name: str, embedding: str, token_ids: Sequence[int]
-) -> AdapterLayout:
-    """Return the layout of response tokens that no file holds yet.
-
-    Args:
-        base_class: the class of the LLM without its output layer.
-        base_name: where the LLM is found.
-        embedding: path of its input embedding, such as "embed_tokens".
-        token_ids: the tokenizer's id of each response token.
-    """
-    config = {
-        "auto_mapping": {
-            "base_model_class": base_class.__name__,
-            "parent_library": base_class.__module__,
-        },
-        "base_model_name_or_path": base_name,
-        "inference_mode": True,
-        "init_weights": True,
-        "peft_type": "TRAINABLE_TOKENS",
-        "revision": None,
-        "target_modules": embedding,
-        "task_type": None,
-        "token_indices": list(token_ids),
-    }
-    return AdapterLayout(config, tuple(range(len(token_ids))), f"{_PREFIX}{embedding}.{_DELTA}")
-
-
 def _require_supported(path: Path, config: Mapping[str, Any]) -> None:
     kind = config.get("peft_type")
-    changed = {k: config[k] for k, plain in _PLAIN_LORA.items() if config.get(k, plain) != plain}
+    changed = {k: config[k] for k, plain in PLAIN_LORA.items() if config.get(k, plain) != plain}
     if kind == "LORA" and any(changed.values()):
         what = f"LORA with {changed}"
     elif kind not in ("LORA", "TRAINABLE_TOKENS"):
@@ -185,13 +157,13 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], list[str]]:
 
 def _embedding_copies(path: Path, names: Sequence[str]) -> list[str]:
     """Return the names of full embedding matrices, once every name is one that is understood."""
-    deltas = [name for name in names if name.endswith(_DELTA)]
+    deltas = [name for name in names if name.endswith(DELTA)]
     if len(deltas) != 1:
         raise CheckpointError(
-            f"{path} holds {len(deltas)} tensors named *{_DELTA}; expected one, with a row for "
+            f"{path} holds {len(deltas)} tensors named *{DELTA}; expected one, with a row for "
             "each response token. This adapter was not trained by LLM2Vec-Gen, or is incomplete."
         )
-    embedding = deltas[0].removesuffix(_DELTA).removesuffix("token_adapter.")
+    embedding = deltas[0].removesuffix(DELTA).removesuffix("token_adapter.")
     copies = [n for n in names if n.startswith(embedding) and n.endswith("weight")]
     known = {*deltas, *copies, *(n for n in names if _LORA.fullmatch(n))}
     unknown = sorted(set(names) - known)
@@ -237,7 +209,7 @@ def _updates(
         )
     updates = {}
     for layer in layers:
-        names = [f"{_PREFIX}{layer}.lora_{letter}.weight" for letter in "AB"]
+        names = [f"{PREFIX}{layer}.lora_{letter}.weight" for letter in "AB"]
         missing = [name for name in names if name not in tensors]
         if missing:
             raise CheckpointError(f"{path} lacks {missing[0]}; it may be half-written.")

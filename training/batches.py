@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+import numpy.typing as npt
+import torch
 from torch.utils.data import Dataset
 
 from llm2vec_gen_rag.training.config import Recipe
@@ -50,12 +51,39 @@ def plan_steps(
 
 
 class PlannedBatches(Dataset[dict[str, Any]]):
-    """Every micro-batch of a run in order, built when it is asked for."""
+    """Every micro-batch of a run in order, built when it is asked for.
 
-    def __init__(self, pairs: Sequence[TokenPair], teacher: Tensor, recipe: Recipe) -> None:
+    A step's are in the order in which accelerate deals them out: the first of every process, then
+    the second of every process, and so on.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[TokenPair],
+        teacher: npt.NDArray[np.floating],
+        recipe: Recipe,
+        *,
+        processes: int = 1,
+    ) -> None:
+        """Plan a run.
+
+        Args:
+            pairs: the training pairs.
+            teacher: (pairs, dimension) teacher vectors of the answers; may be mapped into memory.
+            recipe: of the run.
+            processes: how many share the work.
+
+        Raises:
+            ValueError: if a step cannot be cut into equal parts for the processes.
+        """
         self._pairs = pairs
         self._teacher = teacher
-        self._parts: int = recipe.accumulation
+        self._parts = recipe.accumulation * processes
+        if recipe.batch_size % self._parts:
+            raise ValueError(
+                f"batch_size {recipe.batch_size} cannot be cut into {processes} processes with "
+                f"{recipe.accumulation} equal parts each; choose numbers whose product divides it"
+            )
         self._steps: list[list[int]] = plan_steps(
             pairs, steps=recipe.steps, batch_size=recipe.batch_size, seed=recipe.seed
         )
@@ -70,8 +98,11 @@ class PlannedBatches(Dataset[dict[str, Any]]):
         rows = all_rows[part * size : (part + 1) * size]
         # the reconstruction loss is a mean over the tokens of the whole step, not of a part
         share = self._parts * self._answer_tokens(rows) / self._answer_tokens(all_rows)
-        pairs = [self._pairs[row] for row in rows]
-        return {"pairs": pairs, "teacher": self._teacher[rows], "share": share}
+        return {
+            "pairs": [self._pairs[row] for row in rows],
+            "teacher": torch.from_numpy(np.asarray(self._teacher[rows], dtype=np.float32)),
+            "share": share,
+        }
 
     def _answer_tokens(self, rows: Sequence[int]) -> int:
         """Return how many answer tokens the rows hold together."""

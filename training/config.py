@@ -16,9 +16,13 @@ RECIPES = Path(__file__).parent / "recipes"
 TEACHERS = ("backbone-mean", "llm2vec", "sentence-transformers", "tfidf-projection", "tfidf-svd")
 LOADED_TEACHERS = frozenset({"llm2vec", "sentence-transformers"})
 TEACHER_DTYPES = ("float16", "float32")
+REPORTS = ("tensorboard", "wandb", "none")
 ZERO_ALLOWED = frozenset(
     {
         "warmup_steps",
+        "schedule_steps",
+        "lora_rank",
+        "lora_dropout",
         "reconstruction_weight",
         "alignment_weight",
         "weight_decay",
@@ -42,9 +46,18 @@ class Recipe:
             step; 0: they start at random.
         learning_rate: peak of the linear schedule.
         warmup_steps: optimizer steps from zero to the peak.
-        steps: optimizer steps in all; the learning rate reaches zero after the last.
-        batch_size: question-answer pairs per optimizer step.
-        accumulation: parts a step is cut into to save memory; the result does not depend on it.
+        steps: optimizer steps in all.
+        schedule_steps: optimizer steps after which the learning rate would reach zero; 0 means
+            after the last of `steps`. The published checkpoints stop at 5,000 of 20,000.
+        batch_size: question-answer pairs per optimizer step, over all processes.
+        accumulation: parts a process cuts its share of a step into to save memory; the result does
+            not depend on it.
+        gradient_checkpointing: compute the LLM's layers again on the way back in place of keeping
+            what they computed: less memory, more time, the same gradients.
+        lora_rank: rank of the low-rank updates of the LLM that embeds; 0 trains without. The
+            paper's best variant has rank 8 and alpha 16.
+        lora_alpha: the updates are scaled by lora_alpha / lora_rank.
+        lora_dropout: share of a layer's inputs that its update does not see in training.
         reconstruction_weight: factor of the reconstruction loss.
         alignment_weight: factor of the alignment loss.
         weight_decay: AdamW's decoupled weight decay.
@@ -59,6 +72,9 @@ class Recipe:
         max_length: longest question and longest answer, in tokens.
         seed: of the initial response tokens and heads, and of the order of the pairs.
         logging_steps: optimizer steps between two lines of the log.
+        save_steps: optimizer steps between two checkpoints, from which a stopped run goes on.
+        report_to: who else gets the log, one of `REPORTS`.
+        base_model: hub id or folder of the frozen LLM that the recipe is meant for, if of one.
     """
 
     response_tokens: int = 10
@@ -68,8 +84,13 @@ class Recipe:
     learning_rate: float = 3e-4
     warmup_steps: int = 100
     steps: int = 5000
+    schedule_steps: int = 0
     batch_size: int = 32
     accumulation: int = 1
+    gradient_checkpointing: bool = False
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
+    lora_dropout: float = 0.05
     reconstruction_weight: float = 1.0
     alignment_weight: float = 1.0
     weight_decay: float = 0.0
@@ -82,14 +103,23 @@ class Recipe:
     max_length: int = 512
     seed: int = 42
     logging_steps: int = 50
+    save_steps: int = 100
+    report_to: str = "tensorboard"
+    base_model: str = ""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(field.default, str):
+            if isinstance(field.default, bool):
+                _check_flag(field.name, value)
+            elif isinstance(field.default, str):
                 _check_text(field.name, value)
             else:
                 _check_number(field.name, value, field.default)
+        if self.report_to not in REPORTS:
+            raise ValueError(
+                f"report_to is {self.report_to!r}; expected one of {', '.join(REPORTS)}"
+            )
         self._check_teacher()
         self._check_sizes()
 
@@ -123,6 +153,13 @@ class Recipe:
             raise ValueError(
                 f"warmup_steps is {self.warmup_steps}; expected at most steps, {self.steps}"
             )
+        if 0 < self.schedule_steps < self.steps:
+            raise ValueError(
+                f"schedule_steps is {self.schedule_steps}; expected at least steps, {self.steps}, "
+                "or 0 for as many"
+            )
+        if self.lora_dropout >= 1:
+            raise ValueError(f"lora_dropout is {self.lora_dropout}; expected less than 1")
         if self.max_length <= self.response_tokens:
             raise ValueError(
                 f"max_length is {self.max_length}; expected more than response_tokens, "
@@ -201,6 +238,12 @@ def _check_text(name: str, value: Any) -> None:
     """Raise ValueError unless the value is a text."""
     if not isinstance(value, str):
         raise ValueError(f"{name} is {value!r}; expected a text")
+
+
+def _check_flag(name: str, value: Any) -> None:
+    """Raise ValueError unless the value is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}; expected true or false")
 
 
 def _check_number(name: str, value: Any, default: Any) -> None:

@@ -11,7 +11,9 @@ only the second reaches the alignment head. The LLM and the teacher E are frozen
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +23,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from llm2vec_gen_rag.arguments import as_texts, require_room
-from llm2vec_gen_rag.encoder import last_hidden_states, soft_prompts
+from llm2vec_gen_rag.encoder import last_hidden_states, lora_active, soft_prompts
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.tokenization import TokenIds
+from llm2vec_gen_rag.training.answer_end import answer_end_id
+from llm2vec_gen_rag.training.gradient_checkpointing import recomputed_layers
 
 PADDING = -1
+ROWS_READ = 4096
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class StepLosses:
 
 @dataclass(frozen=True)
 class TokenPair:
-    """A question and its answer as token ids, the answer closed by the end-of-sequence token."""
+    """A question and its answer as token ids, the answer closed by the LLM's own end token."""
 
     question: TokenIds
     answer: TokenIds
@@ -63,24 +68,37 @@ def alignment_loss(embedding: Tensor, teacher: Tensor) -> Tensor:
     return F.mse_loss(embedding.float(), teacher.float())
 
 
-def pair_losses(model: LLM2VecGen, pairs: Sequence[TokenPair], teacher: Tensor) -> StepLosses:
+def pair_losses(
+    model: LLM2VecGen,
+    pairs: Sequence[TokenPair],
+    teacher: Tensor,
+    *,
+    gradient_checkpointing: bool = False,
+) -> StepLosses:
     """Return the losses of a batch of token pairs.
 
     The question is read without gradient and only its key-value cache is kept; gradient flows
-    through the response tokens that follow it, and through the answer behind the soft prompts.
-    Projections and losses are float32 under any autocast.
+    through the response tokens that follow it, and through the answer behind the soft prompts. With
+    LoRA it flows through the question, too. Projections and losses are float32 under any autocast.
 
     Args:
         model: the model in training; its backbone must not require gradient.
         pairs: the token pairs, best of similar length.
         teacher: (batch, dimension) teacher vectors of the answers, on the device of the heads.
+        gradient_checkpointing: compute the layers again on the way back, of the answer, and of the
+            question where it carries gradient, in place of keeping what they computed.
     """
-    states = last_hidden_states(model, [pair.question for pair in pairs])
+    # without LoRA the question has a cache and keeps nothing for the way back
+    recomputed = gradient_checkpointing and model.adapter is not None
+    nothing = nullcontext()
+    with recomputed_layers(model.backbone, partial(lora_active, model)) if recomputed else nothing:
+        states = last_hidden_states(model, [pair.question for pair in pairs])
     with torch.autocast(states.device.type, enabled=False):
         prompts = soft_prompts(model, states)
         # the head is linear, so the mean of its outputs is its output of the mean
         embedding = model.alignment(prompts.mean(dim=1))
-    logits, labels = _answer_logits(model, prompts, [pair.answer for pair in pairs])
+    with recomputed_layers(model.backbone) if gradient_checkpointing else nothing:
+        logits, labels = _answer_logits(model, prompts, [pair.answer for pair in pairs])
     return StepLosses(reconstruction_loss(logits, labels), alignment_loss(embedding, teacher))
 
 
@@ -100,28 +118,31 @@ def step_losses(
     Args:
         model: the model in training.
         questions: the questions, each with its instruction, as they will be encoded.
-        answers: the LLM's answer to each; the tokenizer's end-of-sequence token is appended.
+        answers: the LLM's answer to each; the token with which it ends one is appended.
         teacher: (batch, dimension) teacher vectors of the answers, a tensor or an array.
         max_length: the longest question (response tokens included) and the longest answer
-            (end-of-sequence token included), in tokens; what is longer is cut.
+            (end token included), in tokens; what is longer is cut.
 
     Raises:
         ValueError: if the batch is empty, the lengths differ, the teacher's shape is not
             (batch, model.dimension), or `max_length` leaves no room for a question.
     """
     check_pairs(questions, answers)
-    vectors = check_teacher(teacher, (len(questions), model.dimension))
+    check_teacher(teacher, (len(questions), model.dimension))
     mark_trained(model)
-    device = model.alignment.weight.device
+    vectors = torch.as_tensor(teacher, dtype=torch.float32, device=model.alignment.weight.device)
     pairs = tokenize_pairs(model, questions, answers, max_length=max_length)
-    return pair_losses(model, pairs, vectors.to(device))
+    return pair_losses(model, pairs, vectors)
 
 
 def mark_trained(model: LLM2VecGen) -> None:
-    """Let gradient reach what training changes: the response tokens and both heads."""
+    """Let gradient reach what training changes: response tokens, both heads, low-rank updates."""
     model.response_tokens.requires_grad_()
     model.reconstruction.requires_grad_()
     model.alignment.requires_grad_()
+    if model.adapter is not None:
+        for parameter in model.adapter.parameters():
+            parameter.requires_grad_()
 
 
 def check_pairs(questions: Sequence[str], answers: Sequence[str]) -> None:
@@ -139,38 +160,42 @@ def check_pairs(questions: Sequence[str], answers: Sequence[str]) -> None:
         raise ValueError("got no questions; expected at least one question with its answer")
 
 
-def check_teacher(teacher: Tensor | npt.NDArray[np.floating], expected: tuple[int, int]) -> Tensor:
-    """Return teacher vectors as a float32 tensor.
+def check_teacher(teacher: Tensor | npt.NDArray[np.floating], expected: tuple[int, int]) -> None:
+    """Raise ValueError unless teacher vectors are of the expected shape and finite.
 
-    Raises:
-        ValueError: if the shape is not the expected one or a value is not finite.
+    They are read in pieces, so that those in a file mapped into memory stay there.
     """
-    vectors = torch.as_tensor(teacher, dtype=torch.float32)
-    if tuple(vectors.shape) != expected:
+    if tuple(teacher.shape) != expected:
         raise ValueError(
-            f"teacher has shape {tuple(vectors.shape)}; expected {expected}: one vector of the "
+            f"teacher has shape {tuple(teacher.shape)}; expected {expected}: one vector of the "
             "model's dimension per answer. Compute them from these answers, in this order."
         )
-    if not vectors.isfinite().all():
-        row = int((~vectors.isfinite()).any(dim=1).nonzero()[0])
-        raise ValueError(f"teacher vector {row} holds NaN or infinity; compute it again")
-    return vectors
+    for start in range(0, len(teacher), ROWS_READ):
+        rows = teacher[start : start + ROWS_READ]
+        finite = rows.isfinite() if isinstance(rows, Tensor) else torch.tensor(np.isfinite(rows))
+        if not finite.all():
+            row = start + int(finite.all(dim=1).logical_not().nonzero()[0])
+            raise ValueError(f"teacher vector {row} holds NaN or infinity; compute it again")
 
 
 def tokenize_pairs(
     model: LLM2VecGen, questions: Sequence[str], answers: Sequence[str], *, max_length: int
 ) -> list[TokenPair]:
-    """Return the token ids of each pair; an answer carries the tokenizer's BOS, if any, and EOS."""
-    eos = model.tokenizer.eos_token_id
-    if eos is None:
-        raise ValueError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
+    """Return the token ids of each pair.
+
+    An answer carries the tokenizer's BOS, if any, and the token with which the LLM ends an answer.
+
+    Raises:
+        ValueError: if the LLM has no end token, or `max_length` leaves no room for a question.
+    """
+    end = answer_end_id(model.backbone, model.tokenizer)
     response_tokens = len(model.response_tokens)
     require_room(max_length, response_tokens)
     room = max_length - response_tokens
     question_ids = model.text_tokenizer.token_ids(questions, max_tokens=room)
     answer_ids = model.text_tokenizer.token_ids(answers)
     return [
-        TokenPair(question, np.append(answer, eos)[:max_length])
+        TokenPair(question, np.append(answer, end)[:max_length])
         for question, answer in zip(question_ids, answer_ids, strict=True)
     ]
 

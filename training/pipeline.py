@@ -68,6 +68,8 @@ def train(
         dimension=vectors.shape[1],
         initial_text=recipe.initial_text,
         seed=recipe.seed,
+        lora_rank=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
     )
     if recipe.least_squares_rows:
         start_heads(model, queries, vectors, recipe)

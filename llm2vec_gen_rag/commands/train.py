@@ -36,7 +36,9 @@ def add_parser(subparsers: Subparsers) -> None:
     """Declare the command."""
     parser = new_command(subparsers, "train", run, summary=SUMMARY, examples=EXAMPLES)
     parser.add_argument(
-        "--base-model", required=True, metavar="NAME", help="the frozen LLM: a folder or a hub id"
+        "--base-model",
+        metavar="NAME",
+        help="the frozen LLM: a folder or a hub id (default: the recipe's, if it has one)",
     )
     parser.add_argument(
         "--queries", required=True, metavar="FILE", help="UTF-8, one query a line; - for the input"
@@ -62,14 +64,21 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train, and say what came of it."""
-    require_extra("train", "accelerate", "sklearn")  # rather now than after the answers
+    require_extra(
+        "train", "accelerate", "matplotlib", "sklearn"
+    )
     from llm2vec_gen_rag.training.config import load_recipe
     from llm2vec_gen_rag.training.pipeline import train
 
     recipe = load_recipe(arguments.recipe)
+    base_model = arguments.base_model or recipe.base_model
+    if not base_model:
+        raise ValueError(
+            f"recipe {arguments.recipe} is for no LLM in particular; name one with --base-model"
+        )
     queries = _queries(arguments.queries, arguments.instruction)
     quieten_loading()
-    backbone, tokenizer = _load(arguments)
+    backbone, tokenizer = _load(base_model, arguments)
     result = train(
         backbone, tokenizer, queries, recipe, arguments.output, show_progress=shows_progress()
     )
@@ -103,7 +112,7 @@ def _queries(source: str, instruction: str) -> list[str]:
     return [instruction + query for query in dict.fromkeys(lines)]
 
 
-def _load(arguments: argparse.Namespace) -> tuple[Any, Any]:
+def _load(base_model: str, arguments: argparse.Namespace) -> tuple[Any, Any]:
     """The frozen LLM and its tokenizer."""
     from transformers import AutoTokenizer
 
@@ -116,5 +125,5 @@ def _load(arguments: argparse.Namespace) -> tuple[Any, Any]:
 
     device = pick_device(arguments.device)
     dtype = pick_dtype(arguments.dtype, device, None)
-    backbone = load_backbone(arguments.base_model, device, dtype, BackboneOptions())
-    return backbone, AutoTokenizer.from_pretrained(arguments.base_model)
+    backbone = load_backbone(base_model, device, dtype, BackboneOptions())
+    return backbone, AutoTokenizer.from_pretrained(base_model)

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from training_runs import ANSWERS, QUESTIONS, RECIPE, REFERENCE
 from transformers import AutoTokenizer
 
 from llm2vec_gen_rag import LLM2VecGen, NonFiniteError
+from llm2vec_gen_rag.training import trainer_arguments
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.objective import step_losses
 from llm2vec_gen_rag.training.pipeline import train
 from llm2vec_gen_rag.training.trainer import fit
 
-REFERENCE = Path(__file__).parents[1] / "reference"
-QUESTIONS = [
-    "where do polar bears live",
-    "Write a short story about a lost sailor",
-    "why",
-    "what does disk cleanup mean on a computer",
-]
-ANSWERS = [
-    "Polar bears live in the Arctic.",
-    "A sailor lost the way home.",
-    "Because.",
-    "It frees up space by deleting temporary files.",
-]
-RECIPE = Recipe(
-    learning_rate=1e-2, warmup_steps=2, steps=30, batch_size=4, max_length=64, logging_steps=10
-)
 FEW = dataclasses.replace(RECIPE, steps=4, logging_steps=1)
 
 
@@ -76,14 +61,14 @@ def test_what_is_trained_changes_and_what_is_saved_is_it(model, teacher, tmp_pat
     np.testing.assert_array_equal(saved.encode(QUESTIONS), model.encode(QUESTIONS))
 
 
-@pytest.mark.parametrize("parts", [2, 4])
+@pytest.mark.parametrize("parts", [2, 8])
 def test_a_step_cut_into_parts_is_the_same_step(load_kit, teacher, tmp_path, monkeypatch, parts):
     """In float32: bfloat16 rounds each part's gradient, and AdamW makes much of small ones."""
-    monkeypatch.setattr("llm2vec_gen_rag.training.trainer.cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(trainer_arguments, "cpu_has_bfloat16", lambda: False)
     trained = []
     for accumulation in (1, parts):
         model = load_kit("qwen3-10")
-        recipe = dataclasses.replace(FEW, accumulation=accumulation)
+        recipe = dataclasses.replace(FEW, batch_size=8, accumulation=accumulation)
         result = fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
         trained.append((weights_of(model), result.reconstruction))
     (whole, whole_loss), (cut, cut_loss) = trained
@@ -109,6 +94,14 @@ def test_the_weights_choose_what_is_learned(model, teacher, tmp_path):
     after = weights_of(model)
     assert torch.equal(after["weight"], before["weight"])
     assert not torch.equal(after["r.weight"], before["r.weight"])
+
+
+def test_the_schedule_may_be_longer_than_the_run(model, teacher, tmp_path):
+    """As the published checkpoints': warm-up, then linear to zero, and stopped on the way."""
+    recipe = dataclasses.replace(FEW, schedule_steps=10)
+    result = fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
+    rates = [entry["learning_rate"] / recipe.learning_rate for entry in result.log]
+    assert rates == pytest.approx([0.0, 0.5, 1.0, 7 / 8])
 
 
 def test_the_log_holds_the_recipe_and_every_loss(model, teacher, tmp_path):

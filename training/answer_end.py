@@ -1,0 +1,55 @@
+"""The token with which a frozen LLM ends an answer."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from llm2vec_gen_rag.backbone import end_token_ids
+
+# stands for an answer while the chat template is rendered
+_ANSWER = "\ue000answer\ue000"
+
+
+def answer_end_id(backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the id of the token behind every answer that the LLM writes to its end.
+
+    It is one that the LLM stops at: what its chat template puts behind an answer, else the
+    tokenizer's end-of-sequence token, else the first that its generation config names. A tokenizer
+    can name another one than the LLM was trained to write (a base model's "<|endoftext|>" beside a
+    chat model's "<|im_end|>"), and an answer that ended so would be decoded without an end.
+
+    Args:
+        backbone: the frozen LLM.
+        tokenizer: its tokenizer.
+
+    Raises:
+        ValueError: if neither names an end token.
+    """
+    ends = end_token_ids(backbone)
+    eos: int | None = tokenizer.eos_token_id
+    for token in [*_behind_an_answer(tokenizer), eos, *_stated_ends(backbone)]:
+        if token is not None and (token in ends or not ends):
+            return token
+    raise ValueError(
+        "neither the tokenizer nor the LLM's generation config names an end-of-sequence token; "
+        "expected one. Set tokenizer.eos_token."
+    )
+
+
+def _behind_an_answer(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the special tokens that the chat template, if there is one, puts behind an answer."""
+    if tokenizer.chat_template is None:
+        return []
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "?"}, {"role": "assistant", "content": _ANSWER}],
+        tokenize=False,
+    )
+    ids = tokenizer(str(rendered).partition(_ANSWER)[2], add_special_tokens=False)["input_ids"]
+    return [token for token in ids if token in tokenizer.all_special_ids]
+
+
+def _stated_ends(backbone: PreTrainedModel) -> list[int]:
+    """Return the end tokens of the generation config, in its order."""
+    config = backbone.generation_config
+    stated = None if config is None else config.eos_token_id
+    return list(stated) if isinstance(stated, list) else [] if stated is None else [int(stated)]
