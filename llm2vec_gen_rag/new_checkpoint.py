@@ -65,6 +65,8 @@ def new_checkpoint(
     hidden = embedding.shape[1]
     base = base_name(backbone)
     tokens = _near_the_mean(embedding, response_tokens, generator)
+    reconstruction = _fresh_linear(hidden, hidden, generator)
+    alignment = _fresh_linear(hidden, dimension, generator)
     updates: dict[str, LowRankUpdate] = {}
     if lora_rank:
         updates = fresh_updates(
@@ -88,8 +90,8 @@ def new_checkpoint(
             type(backbone.base_model), base, embedding_path(backbone), token_ids, updates
         ),
         adapter=AdapterWeights(tokens, updates),
-        reconstruction=_fresh_linear(hidden, hidden, generator),
-        alignment=_fresh_linear(hidden, dimension, generator),
+        reconstruction=reconstruction,
+        alignment=alignment,
         compression_tokens=compression_tokens,
         tokenizer=tokenizer,
         prompts=Prompts(),
