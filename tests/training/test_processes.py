@@ -41,7 +41,9 @@ def test_two_processes_are_one_with_the_double_batch(load_kit, tmp_path, monkeyp
         check=False,
     )
     assert launched.returncode == 0, launched.stderr
-    assert json.loads(launched.stdout.splitlines()[-1])["steps"] == 12  # of 24 parts, in each process
+    assert (
+        json.loads(launched.stdout.splitlines()[-1])["steps"] == 12
+    )  # of 24 parts, in each process
 
     monkeypatch.setattr(trainer_arguments, "cpu_has_bfloat16", lambda: False)
     one = load_kit("qwen3-10")
