@@ -11,7 +11,8 @@ from transformers import AutoTokenizer
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.errors import TeacherError
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.pipeline import VECTORS_FILE, teach, train
+from llm2vec_gen_rag.training.pipeline import RESPONSES_FILE, VECTORS_FILE, teach, train
+from llm2vec_gen_rag.training.response_file import Response, append_responses, open_responses
 from llm2vec_gen_rag.training.teachers import (
     BackboneMeanTeacher,
     LLM2VecTeacher,
@@ -20,8 +21,17 @@ from llm2vec_gen_rag.training.teachers import (
     read_teacher_vectors,
 )
 
-QUERIES = ["what do bears eat?", "where do they live?", "why?"]
+QUERIES = ["what do bears eat?", "where do they live?", "why?"]  # in the order of the stages
 ANSWERS = ["fish and honey, mostly", "in woods near rivers", ""]
+
+
+def write_answers(folder, answers):
+    """Put the responses of another stage into the folder, in place of those that are there."""
+    path = folder / RESPONSES_FILE
+    path.unlink(missing_ok=True)
+    open_responses(path, {"model": "mine", "instruction": ""})
+    pairs = zip(QUERIES, answers, strict=True)
+    append_responses(path, [Response(query, answer, True) for query, answer in pairs])
 
 
 @pytest.fixture
@@ -29,8 +39,14 @@ def run(model, tmp_path):
     """Teach with a recipe; the vectors that come of it."""
 
     def teach_with(answers=ANSWERS, **choices):
-        recipe = Recipe(**choices)
-        teach(model.backbone, model.tokenizer, QUERIES, answers, recipe, tmp_path)
+        write_answers(tmp_path, answers)
+        teach(
+            Recipe(**choices),
+            tmp_path,
+            backbone=model.backbone,
+            tokenizer=model.tokenizer,
+            device="cpu",
+        )
         return read_teacher_vectors(tmp_path / VECTORS_FILE, answers)
 
     return teach_with
