@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -117,7 +117,8 @@ class ResponseTokenTrainer(Trainer):
             NonFiniteError: if there is nothing to go on from.
             StorageError: if it cannot be written.
         """
-        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
+        trained = cast(nn.Module, self.model)
+        if not all(bool(weight.isfinite().all()) for weight in trained.parameters()):
             raise NonFiniteError(
                 f"after step {self.state.global_step} the trained weights hold NaN or infinity; "
                 "lower the learning rate, and check the teacher vectors"

@@ -21,7 +21,7 @@ from llm2vec_gen_rag.training.batches import PlannedBatches
 from llm2vec_gen_rag.training.objective import tokenize_pairs
 from llm2vec_gen_rag.training.trainer import fit
 
-# accelerate starts several processes on CPUs by MPI alone, unless it is told of GPUs: then as torchrun
+# accelerate starts several processes on CPUs by MPI alone, unless told of GPUs: then as torchrun
 LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
 LAUNCH += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
 LAUNCH += ["--main_process_port", "0"]
