@@ -64,9 +64,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train, and say what came of it."""
-    require_extra(
-        "train", "accelerate", "matplotlib", "sklearn"
-    )
+    require_extra("train", "accelerate", "matplotlib", "sklearn")
     from llm2vec_gen_rag.training.config import load_recipe
     from llm2vec_gen_rag.training.pipeline import train
 
