@@ -36,7 +36,6 @@ def draw_curves(log: Sequence[dict[str, float]], path: Path) -> None:
         panel.set_xlabel("step")
         panel.set_title(label)
         panel.grid(visible=True, which="both", alpha=0.25)
-    FigureCanvasAgg(figure)
     figure.savefig(path, format="png")
 
 
