@@ -10,6 +10,7 @@ from llm2vec_gen_rag.errors import require_extra
 
 require_extra("train", "matplotlib")
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.ticker import NullFormatter  # noqa: E402
 
 LOSSES = {
     "reconstruction": "reconstruction loss (nats a token)",
@@ -31,8 +32,10 @@ def draw_curves(log: Sequence[dict[str, float]], path: Path) -> None:
         _draw_rate(panel, log)
         values = [entry[name] for entry in log]
         panel.plot([entry["step"] for entry in log], values, color="tab:blue", marker=".")
-        if min(values) > 0:
+        if 0 < 10 * min(values) < max(values):
             panel.set_yscale("log")
+            panel.yaxis.set_minor_formatter(NullFormatter())
+        panel.yaxis.set_major_formatter("{x:g}")
         panel.set_xlabel("step")
         panel.set_title(label)
         panel.grid(visible=True, which="both", alpha=0.25)
