@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from llm2vec_layout import REFERENCE, write_llm2vec
 from sentence_transformers import SentenceTransformer
+from transformers import AutoTokenizer
 
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.errors import TeacherError
@@ -107,7 +108,8 @@ def test_the_heads_of_the_model_have_the_dimension_of_the_teacher(model, tmp_pat
         steps=2, warmup_steps=0, batch_size=2, max_length=32, max_new_tokens=4,
     )  # fmt: skip
     queries = [f"{query} {number}" for query in QUERIES for number in range(3)]
-    result = train(model.backbone, model.tokenizer, queries, recipe, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(REFERENCE / "qwen3-10" / "base")
+    result = train(model.backbone, tokenizer, queries, recipe, tmp_path)
     taught = LLM2VecGen.from_pretrained(
         str(result.folder), base_model=str(REFERENCE / "qwen3-10" / "base"), device="cpu"
     )
