@@ -101,7 +101,10 @@ def _checkpoint(
         response_tokens=shape.response_tokens,
         compression_tokens=shape.response_tokens,
         dimension=shape.hidden,
+        initial_text="",
         seed=0,
+        lora_rank=0,
+        lora_alpha=1,
     )
     tokens = checkpoint.adapter.response_tokens.to(torch.bfloat16).float()
     return replace(

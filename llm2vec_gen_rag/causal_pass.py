@@ -53,6 +53,11 @@ def runs_in_parts(backbone: PreTrainedModel) -> bool:
     True on a CPU, for layers of a known form, where no other way of attention was asked for. That
     they attend to all before them, and not back a window, is for the caller to see to.
     """
+    return has_known_layers(backbone) and backbone.config._attn_implementation == "sdpa"
+
+
+def has_known_layers(backbone: PreTrainedModel) -> bool:
+    """Return whether the LLM is on a CPU and has layers of a known form."""
     model: Any = backbone.base_model
     layers = list(getattr(model, "layers", []))
     return bool(
@@ -60,7 +65,6 @@ def runs_in_parts(backbone: PreTrainedModel) -> bool:
         and all(_path(layer) in _LAYERS for layer in layers)
         and backbone.device.type == "cpu"
         and getattr(backbone, "hf_device_map", None) is None
-        and backbone.config._attn_implementation == "sdpa"
         and model.rotary_emb.rope_type not in _ROTARY_BY_LENGTH
     )
 
@@ -126,7 +130,7 @@ def _layer_output(
 ) -> Tensor:
     """Return the states (batch, rows, hidden) behind a layer that come to `positions`."""
     attention = layer.self_attn
-    queries = _rotated(_heads(attention, "q", normed), rotary) * attention.scaling
+    queries = rotated(_heads(attention, "q", normed), rotary) * attention.scaling
     states = states + attention.o_proj(causal_attention(queries, *known, positions))
     output: Tensor = states + layer.mlp(layer.post_attention_layernorm(states))
     return output
@@ -134,7 +138,7 @@ def _layer_output(
 
 def _keys_values(attention: Any, normed: Tensor, rotary: tuple[Tensor, Tensor]) -> KeysValues:
     """Return keys and values of normed states, each (batch, key heads, tokens, head)."""
-    keys = _rotated(_heads(attention, "k", normed), rotary).transpose(1, 2)
+    keys = rotated(_heads(attention, "k", normed), rotary).transpose(1, 2)
     return keys, _heads(attention, "v", normed).transpose(1, 2)
 
 
@@ -146,7 +150,7 @@ def _heads(attention: Any, kind: str, normed: Tensor) -> Tensor:
     return heads if norm is None else norm(heads)
 
 
-def _rotated(heads: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+def rotated(heads: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     """Return heads turned by their positions (arXiv 2104.09864), the halves as pairs."""
     cos, sin = (part.unsqueeze(-2) for part in rotary)
     first, second = heads.chunk(2, dim=-1)

@@ -107,6 +107,7 @@ def test_the_figures_are_the_measured_ones():
         reached = "yes" if goal["reached"] else "NO"
         row = re.escape(f"| {goal['name']} |") + rf".*\| {goal['value']:.3f} \| {reached} \|"
         assert re.search(row, README)
+        assert goal["reached"], goal["name"]
 
 
 def test_every_link_leads_somewhere():

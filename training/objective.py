@@ -14,23 +14,32 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.arguments import as_texts, require_room
-from llm2vec_gen_rag.encoder import last_hidden_states, lora_active, soft_prompts
+from llm2vec_gen_rag.encoder import (
+    last_hidden_states,
+    lora_active,
+    padding_is_inert,
+    soft_prompts,
+)
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.tokenization import TokenIds
 from llm2vec_gen_rag.training.answer_end import answer_end_id
 from llm2vec_gen_rag.training.gradient_checkpointing import recomputed_layers
+from llm2vec_gen_rag.training.gradient_pass import last_states, runs_under_gradient
 
 PADDING = -1
 ROWS_READ = 4096
+LOGIT_ROWS = 256  # of logits at a time: enough for the full rate of the output layer
 
 
 @dataclass(frozen=True)
@@ -53,14 +62,43 @@ class TokenPair:
     answer: TokenIds
 
 
-def reconstruction_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def reconstruction_loss(states: Tensor, labels: Tensor, head: nn.Module) -> Tensor:
     """Return the mean cross-entropy over all answer tokens of the batch.
 
     Args:
-        logits: (answer tokens, vocabulary), the LLM's prediction of each answer token.
+        states: (answer tokens, hidden), the LLM's last states in front of each answer token.
         labels: (answer tokens,), the answer tokens themselves.
+        head: the LLM's output layer, frozen: states to logits, (..., vocabulary).
     """
-    return F.cross_entropy(logits.float(), labels)
+    loss: Tensor = _CrossEntropy.apply(states, labels, head)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Cross-entropy whose gradient is computed with it, some rows at a time.
+
+    So the logits of all rows, for a large vocabulary the largest tensor of a step, never exist.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, labels: Tensor, head: nn.Module) -> Tensor:
+        loss = torch.zeros((), device=labels.device)
+        gradient = torch.empty_like(states)
+        for start in range(0, len(states), LOGIT_ROWS):
+            rows = slice(start, start + LOGIT_ROWS)
+            with torch.enable_grad():
+                part = states[rows].detach().requires_grad_()
+                summed = F.cross_entropy(head(part).float(), labels[rows], reduction="sum")
+                share = summed / len(states)
+            (gradient[rows],) = torch.autograd.grad(share, part)
+            loss += share.detach()
+        ctx.save_for_backward(gradient)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * scale.to(gradient.dtype), None, None
 
 
 def alignment_loss(embedding: Tensor, teacher: Tensor) -> Tensor:
@@ -97,9 +135,11 @@ def pair_losses(
         prompts = soft_prompts(model, states)
         # the head is linear, so the mean of its outputs is its output of the mean
         embedding = model.alignment(prompts.mean(dim=1))
-    with recomputed_layers(model.backbone) if gradient_checkpointing else nothing:
-        logits, labels = _answer_logits(model, prompts, [pair.answer for pair in pairs])
-    return StepLosses(reconstruction_loss(logits, labels), alignment_loss(embedding, teacher))
+    before, labels = _before_answer_tokens(
+        model, prompts, [pair.answer for pair in pairs], gradient_checkpointing
+    )
+    reconstruction = reconstruction_loss(before, labels, model.backbone.get_output_embeddings())
+    return StepLosses(reconstruction, alignment_loss(embedding, teacher))
 
 
 def step_losses(
@@ -200,10 +240,10 @@ def tokenize_pairs(
     ]
 
 
-def _answer_logits(
-    model: LLM2VecGen, prompts: Tensor, answers: Sequence[TokenIds]
+def _before_answer_tokens(
+    model: LLM2VecGen, prompts: Tensor, answers: Sequence[TokenIds], recomputed: bool
 ) -> tuple[Tensor, Tensor]:
-    """Return the LLM's logits at the answer tokens alone, and those tokens, both flat.
+    """Return the LLM's last state in front of each answer token, and those tokens, both flat.
 
     Answers are padded on the right: behind a causal model nothing in front of the padding sees it,
     so no attention mask is needed.
@@ -215,7 +255,15 @@ def _answer_logits(
     # position K-1, the last soft prompt, predicts the first token; the last token predicts none
     read = embedding(labels[:, :-1].clamp(min=0))
     inputs = torch.cat([prompts.to(read.dtype), read], dim=1)
-    states = model.backbone.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
-    at_answers = states[:, prompts.shape[1] - 1 :][real]
-    head = model.backbone.get_output_embeddings()
-    return head(at_answers), labels[real]
+    states = _states_of(model.backbone, inputs, recomputed)
+    return states[:, prompts.shape[1] - 1 :][real], labels[real]
+
+
+def _states_of(backbone: PreTrainedModel, inputs: Tensor, recomputed: bool) -> Tensor:
+    """Return last hidden states (batch, tokens, hidden), and keep the less where that is known."""
+    if padding_is_inert(backbone) and runs_under_gradient(backbone):
+        return last_states(backbone, inputs, recomputed=recomputed)
+    with recomputed_layers(backbone) if recomputed else nullcontext():
+        output = backbone.base_model(inputs_embeds=inputs, use_cache=False)
+    states: Tensor = output.last_hidden_state
+    return states

@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
-from llm2vec_gen_rag.training.objective import alignment_loss, reconstruction_loss, step_losses
+from llm2vec_gen_rag.training.objective import (
+    LOGIT_ROWS,
+    alignment_loss,
+    reconstruction_loss,
+    step_losses,
+)
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 QUESTIONS = ["where do polar bears live", "Write a short story about a lost sailor", "why"]
@@ -141,8 +147,23 @@ def test_alignment_loss_is_a_mean_of_squares():
 
 
 def test_reconstruction_loss_of_a_blind_model_is_the_log_of_its_vocabulary():
-    loss = reconstruction_loss(torch.zeros(4, 487), torch.tensor([0, 7, 99, 486]))
+    logits, labels = torch.zeros(4, 487), torch.tensor([0, 7, 99, 486])
+    loss = reconstruction_loss(logits, labels, nn.Identity())
     assert math.isclose(loss.item(), math.log(487), rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, LOGIT_ROWS, LOGIT_ROWS + 1])
+def test_the_loss_in_pieces_is_the_loss_of_the_whole(rows):
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(rows, 8, generator=generator, requires_grad=True)
+    labels = torch.randint(11, (rows,), generator=generator)
+    head = nn.Linear(8, 11).requires_grad_(requires_grad=False)
+    whole = torch.nn.functional.cross_entropy(head(states), labels)
+    pieces = reconstruction_loss(states, labels, head)
+    torch.testing.assert_close(pieces, whole)
+    (expected,) = torch.autograd.grad(3 * whole, states)
+    (found,) = torch.autograd.grad(3 * pieces, states)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize(

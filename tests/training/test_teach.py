@@ -108,10 +108,9 @@ def test_the_heads_of_the_model_have_the_dimension_of_the_teacher(model, tmp_pat
         steps=2, warmup_steps=0, batch_size=2, max_length=32, max_new_tokens=4,
     )  # fmt: skip
     queries = [f"{query} {number}" for query in QUERIES for number in range(3)]
-    tokenizer = AutoTokenizer.from_pretrained(REFERENCE / "qwen3-10" / "base")
+    base = str(REFERENCE / "qwen3-10" / "base")
+    tokenizer = AutoTokenizer.from_pretrained(base)
     result = train(model.backbone, tokenizer, queries, recipe, tmp_path)
-    taught = LLM2VecGen.from_pretrained(
-        str(result.folder), base_model=str(REFERENCE / "qwen3-10" / "base"), device="cpu"
-    )
+    taught = LLM2VecGen.from_pretrained(str(result.folder), base_model=base, device="cpu")
     assert taught.dimension == 5
     assert np.isfinite([result.reconstruction, result.alignment]).all()

@@ -1,0 +1,77 @@
+"""This package's training step as a worker: what the fit stage does with one batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.serving import peak_mib, seconds_of, serve
+from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.training.config import Recipe
+from llm2vec_gen_rag.training.loop import TrainedParts
+from llm2vec_gen_rag.training.objective import TokenPair
+from llm2vec_gen_rag.training.trainer_arguments import training_mode
+
+LEARNING_RATE = 3e-4
+
+
+class OurTrainingWorker:
+    """One model in training and the batch that it trains on."""
+
+    def load(self, checkpoint: str, recomputed: bool) -> None:
+        """Load a checkpoint and make its optimizer.
+
+        Args:
+            checkpoint: a folder in the published format.
+            recomputed: whether layers compute again on the way back (gradient checkpointing).
+        """
+        self.model = LLM2VecGen.from_pretrained(checkpoint)
+        self.recipe = Recipe(gradient_checkpointing=recomputed)
+        self.parts = TrainedParts(self.model, self.recipe)
+        self.optimizer = torch.optim.AdamW(self.parts.parameters(), lr=LEARNING_RATE, fused=True)
+
+    def batch(
+        self, questions: list[list[int]], answers: list[list[int]], teacher: list[list[float]]
+    ) -> None:
+        """Take the batch: token ids of questions and answers, and the teacher's vectors."""
+        self.pairs = [
+            TokenPair(np.array(question), np.array(answer))
+            for question, answer in zip(questions, answers, strict=True)
+        ]
+        self.teacher = torch.tensor(teacher)
+
+    def losses(self) -> dict[str, float]:
+        """Return both losses, and leave the weights as they are."""
+        with torch.no_grad(), training_mode(self.model, self.recipe):
+            found = self.parts(self.pairs, self.teacher, 1.0)
+        return {name: found[name].item() for name in ("reconstruction", "alignment")}
+
+    def steps(self, count: int) -> float:
+        """Make some steps; return the seconds they took."""
+        with training_mode(self.model, self.recipe):
+            return seconds_of(lambda: [self._step() for _ in range(count)])
+
+    def peak(self) -> float:
+        """Return the most memory ever resident, in MiB."""
+        return peak_mib()
+
+    def _step(self) -> Any:
+        self.parts(self.pairs, self.teacher, 1.0)["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(self.parts.parameters(), self.recipe.max_gradient_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+if __name__ == "__main__":
+    worker = OurTrainingWorker()
+    serve(
+        {
+            "load": worker.load,
+            "batch": worker.batch,
+            "losses": worker.losses,
+            "steps": worker.steps,
+            "peak": worker.peak,
+        }
+    )

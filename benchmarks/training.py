@@ -1,0 +1,105 @@
+"""Training steps a second and peak memory, ours against the reference package's own step.
+
+python -m benchmarks.training [--shape 12x512|0.6b] [--rounds 3]
+
+Both train the same random-weight checkpoint on the same batch: forward, both losses, backward,
+gradient clipping, AdamW. The reference has a teacher of the backbone's size beside it and asks it
+in every step; ours is given the vectors that this teacher gives. Each is measured in two ways, with
+layers that keep what they compute and with layers that compute it again on the way back (gradient
+checkpointing, as the reference's published configuration has it), and against the other's same way.
+Rounds alternate between processes that stay; memory is that of processes that are fresh each time.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import Any
+
+from benchmarks.checkpoints import checkpoint_for
+from benchmarks.figures import keep, parse, ratios, spread
+from benchmarks.reference_environment import reference_python
+from benchmarks.shapes import SHAPES
+from benchmarks.texts import read_texts
+from benchmarks.workers import Worker
+
+BATCH = 4
+QUESTION_TOKENS = 64
+ANSWER_TOKENS = 256
+IDS = range(1, 257)  # bytes; what a step costs depends on how many there are alone
+END = 0
+WAYS = {"kept": False, "recomputed": True}
+
+Ids = list[list[int]]
+
+
+def main() -> None:
+    """Measure, print, and write."""
+    options = parse(__doc__, rounds=3, shape="0.6b")
+    checkpoint = str(checkpoint_for(SHAPES[options.shape], read_texts(options.texts)))
+    figures = {
+        way: measure(checkpoint, recomputed, options.rounds, options.threads)
+        for way, recomputed in WAYS.items()
+    }
+    sizes = {"batch": BATCH, "question": QUESTION_TOKENS, "answer": ANSWER_TOKENS}
+    keep("training", {"tokens": sizes, **figures}, options)
+
+
+def measure(checkpoint: str, recomputed: bool, rounds: int, threads: int) -> dict[str, Any]:
+    """Return the figures of one way to train.
+
+    Args:
+        checkpoint: that both train.
+        recomputed: whether layers compute again on the way back.
+        rounds: how many are timed.
+        threads: of each process.
+    """
+    with ours(threads) as our, reference(threads) as other:
+        losses = begin(our, other, checkpoint, recomputed)
+        seconds: dict[str, list[float]] = {"ours": [], "reference": []}
+        for number in range(rounds + 1):
+            mine, theirs = our.ask("steps", count=1), other.ask("steps", count=1)
+            if number:  # the first of all is slower
+                seconds["ours"].append(mine)
+                seconds["reference"].append(theirs)
+        peaks = {"ours": our.ask("peak"), "reference": other.ask("peak")}
+    return {
+        "losses": losses,
+        "steps_per_second": {
+            name: spread([1 / measured for measured in each]) for name, each in seconds.items()
+        },
+        "ratio": ratios(seconds["reference"], seconds["ours"]),
+        "peak_mib": {name: spread([peak]) for name, peak in peaks.items()},
+        "memory_ratio": ratios([peaks["ours"]], [peaks["reference"]]),
+    }
+
+
+def begin(our: Worker, other: Worker, checkpoint: str, recomputed: bool) -> dict[str, Any]:
+    """Give both workers the checkpoint and the batch; return the losses they begin with."""
+    for worker in (our, other):
+        worker.ask("load", checkpoint=checkpoint, recomputed=recomputed)
+    questions, answers = batch()
+    teacher = other.ask("batch", questions=questions, answers=answers)
+    our.ask("batch", questions=questions, answers=answers, teacher=teacher)
+    return {"ours": our.ask("losses"), "reference": other.ask("losses")}
+
+
+def batch() -> tuple[Ids, Ids]:
+    """Return the token ids of questions and of answers, the same at every call."""
+    generator = random.Random(0)
+    questions = [generator.choices(IDS, k=QUESTION_TOKENS) for _ in range(BATCH)]
+    return questions, [[*generator.choices(IDS, k=ANSWER_TOKENS - 1), END] for _ in range(BATCH)]
+
+
+def ours(threads: int) -> Worker:
+    """Return a process with this package's training step."""
+    return Worker(sys.executable, "benchmarks.our_training_worker", threads)
+
+
+def reference(threads: int) -> Worker:
+    """Return a process with the reference package's."""
+    return Worker(reference_python(), "benchmarks.reference_training_worker", threads)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The layers called one by one under gradient, against the LLM's own forward."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from transformers import MistralConfig, MistralForCausalLM
+
+from llm2vec_gen_rag.training.gradient_pass import last_states, runs_under_gradient
+
+KITS = ["qwen3-10", "qwen2-6-4", "llama-20-10"]
+
+
+def inputs_of(model, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(0)
+    size = (2, 9, model.backbone.config.hidden_size)
+    return torch.randn(size, generator=generator).to(dtype).requires_grad_()
+
+
+def gradient_of(states, inputs):
+    direction = torch.randn(states.shape, generator=torch.Generator().manual_seed(1))
+    (gradient,) = torch.autograd.grad((states * direction).sum(), inputs)
+    return gradient
+
+
+def own_forward(model, inputs):
+    return model.backbone.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
+
+
+@pytest.mark.parametrize("recomputed", [False, True])
+@pytest.mark.parametrize("kit", KITS)
+def test_states_and_gradient_are_those_of_the_llm_itself(load_kit, kit, recomputed):
+    model = load_kit(kit)
+    inputs = inputs_of(model)
+    expected = own_forward(model, inputs)
+    found = last_states(model.backbone, inputs, recomputed=recomputed)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        gradient_of(found, inputs), gradient_of(expected, inputs), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("kit", KITS)
+def test_under_autocast_both_round_alike(load_kit, kit):
+    model = load_kit(kit)
+    inputs = inputs_of(model)
+    exact = gradient_of(own_forward(model, inputs), inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        own, found = own_forward(model, inputs), last_states(model.backbone, inputs)
+    errors = [(gradient_of(states, inputs) - exact).norm() for states in (own, found)]
+    assert errors[1] < 2 * errors[0]
+    assert errors[1] < 0.05 * exact.norm()
+
+
+def test_half_as_much_is_kept_for_the_way_back(model):
+    def kept(forward):
+        sizes = {}
+
+        def keep(tensor):
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            states = forward(inputs_of(model))
+        assert states.requires_grad
+        return sum(sizes.values())
+
+    weights = sum(weight.untyped_storage().nbytes() for weight in model.backbone.parameters())
+    ours = kept(lambda inputs: last_states(model.backbone, inputs))
+    theirs = kept(lambda inputs: own_forward(model, inputs))
+    assert ours < theirs
+    assert ours < weights or ours - weights < 0.5 * (theirs - weights)
+
+
+def test_what_it_computes_otherwise_is_left_to_the_llm(model):
+    assert runs_under_gradient(model.backbone)
+    model.backbone.config.hidden_act = "gelu"
+    assert not runs_under_gradient(model.backbone)
+    other = MistralForCausalLM(
+        MistralConfig(
+            vocab_size=8,
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+        )
+    )
+    assert runs_under_gradient(other)
+    other.model.layers[0] = nn.Identity()
+    assert not runs_under_gradient(other)

@@ -1,0 +1,160 @@
+"""The frozen LLM's layers on a CPU, under gradient, with little kept for the way back.
+
+Gradient has to come through the layers, and to none of their weights. So a matrix product has
+nothing to keep, and what stands between two products is kept as what goes in, and computed again:
+a norm keeps its input, the gated feed-forward its two factors, attention queries, keys and values.
+The layers are those of `transformers`, called one by one with the modules they consist of.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from llm2vec_gen_rag.causal_pass import has_known_layers, rotated
+
+
+def runs_under_gradient(backbone: PreTrainedModel) -> bool:
+    """Return whether `last_states` computes what the LLM's own forward does.
+
+    That its layers attend to all before them, and not back a window, is for the caller to see to.
+    """
+    return has_known_layers(backbone) and backbone.config.hidden_act == "silu"
+
+
+def last_states(backbone: PreTrainedModel, inputs: Tensor, *, recomputed: bool = False) -> Tensor:
+    """Return the last hidden states, (batch, tokens, hidden).
+
+    Args:
+        backbone: an LLM that `runs_under_gradient`, none of whose weights requires gradient.
+        inputs: (batch, tokens, hidden) input embeddings, padded on the right.
+        recomputed: whether a layer keeps its input alone, and is computed again on the way back.
+    """
+    model: Any = backbone.base_model
+    positions = torch.arange(inputs.shape[1])
+    cos, sin = model.rotary_emb(inputs, positions[None])
+    behind = positions > positions[:, None]
+    states = inputs
+    for layer in model.layers:
+        output = partial(_layer_output, layer, rotary=(cos, sin), behind=behind)
+        states = checkpoint(output, states, use_reentrant=False) if recomputed else output(states)
+    return _normed(model.norm, states)
+
+
+def _layer_output(
+    layer: Any, states: Tensor, rotary: tuple[Tensor, Tensor], behind: Tensor
+) -> Tensor:
+    """Return the states (batch, tokens, hidden) behind a layer."""
+    attention, feed_forward = layer.self_attn, layer.mlp
+    normed = _normed(layer.input_layernorm, states)
+    values = _heads(attention, "v", normed)
+    queries = rotated(_heads(attention, "q", normed), rotary) * attention.scaling
+    keys = rotated(_heads(attention, "k", normed), rotary)
+    # under autocast a norm and the rotation widen what a product narrowed
+    queries, keys = queries.to(values.dtype), keys.to(values.dtype)
+    states = states + attention.o_proj(_attended(queries, keys, values, behind))
+    normed = _normed(layer.post_attention_layernorm, states)
+    gated = _Gated.apply(feed_forward.gate_proj(normed), feed_forward.up_proj(normed))  # type: ignore[no-untyped-call]
+    output: Tensor = states + feed_forward.down_proj(gated)
+    return output
+
+
+def _heads(attention: Any, kind: str, normed: Tensor) -> Tensor:
+    """Return queries, keys or values by head, (batch, tokens, heads, head)."""
+    projected = getattr(attention, f"{kind}_proj")(normed)
+    heads: Tensor = projected.unflatten(-1, (-1, attention.head_dim))
+    norm = getattr(attention, f"{kind}_norm", None)  # Qwen3 has one for queries and one for keys
+    return heads if norm is None else _normed(norm, heads)
+
+
+def _normed(norm: Any, states: Tensor) -> Tensor:
+    normed: Tensor = _RootMeanSquareNorm.apply(states, norm.weight, norm.variance_epsilon)  # type: ignore[no-untyped-call]
+    return normed
+
+
+def _attended(queries: Tensor, keys: Tensor, values: Tensor, behind: Tensor) -> Tensor:
+    """Return what queries read, (batch, tokens, heads * head), of values that lie not behind them.
+
+    Args:
+        queries: (batch, tokens, heads, head), scaled already.
+        keys: (batch, tokens, key heads, head); a group of heads shares each key head.
+        values: as the keys.
+        behind: (tokens, tokens), whether a key lies behind a query.
+    """
+    batch, tokens, groups, width = keys.shape
+    by_group = queries.transpose(1, 2).reshape(batch * groups, -1, width)
+    keys, values = (part.transpose(1, 2).flatten(0, 1) for part in (keys, values))
+    read: Tensor = _Attention.apply(by_group, keys, values, behind)  # type: ignore[no-untyped-call]
+    return read.view(batch, -1, tokens, width).transpose(1, 2).flatten(2)
+
+
+class _RootMeanSquareNorm(torch.autograd.Function):
+    """y = w x / r with r = sqrt(mean(x^2) + eps) (arXiv 1910.07467), in float32 as the LLM's own.
+
+    dx = (g - n mean(g n)) / r, where n = x / r and g = w dy.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        wide = states.float()
+        scale = wide.square().mean(dim=-1, keepdim=True).add_(epsilon).rsqrt_()
+        ctx.save_for_backward(states, weight, scale)
+        return (wide * scale).to(states.dtype) * weight
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        states, weight, scale = ctx.saved_tensors
+        normed = states * scale
+        weighted = gradient.float() * weight
+        along = (weighted * normed).mean(dim=-1, keepdim=True)
+        return weighted.addcmul_(normed, along, value=-1).mul_(scale).to(states.dtype), None, None
+
+
+class _Gated(torch.autograd.Function):
+    """silu(gate) * up (arXiv 2002.05202)."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        to_gate: Tensor = torch.ops.aten.silu_backward(gradient * up, gate)
+        return to_gate, F.silu(gate).mul_(gradient)
+
+
+class _Attention(torch.autograd.Function):
+    """P V with P = softmax(Q K^T), every group of heads in one product.
+
+    dV = P^T dO, dS = P * (dP - sum(dP P)) with dP = dO V^T, dQ = dS K, dK = dS^T Q.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, behind: Tensor) -> Tensor:
+        ctx.save_for_backward(queries, keys, values, behind)
+        return torch.bmm(_shares(queries, keys, behind), values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        queries, keys, values, behind = ctx.saved_tensors
+        shares = _shares(queries, keys, behind)
+        to_values = torch.bmm(shares.mT, gradient)
+        to_shares = torch.bmm(gradient, values.mT)
+        to_scores = torch.ops.aten._softmax_backward_data(to_shares, shares, -1, shares.dtype)
+        to_queries, to_keys = torch.bmm(to_scores, keys), torch.bmm(to_scores.mT, queries)
+        return to_queries, to_keys, to_values, None
+
+
+def _shares(queries: Tensor, keys: Tensor, behind: Tensor) -> Tensor:
+    """Return how much each query reads of each value, (groups, heads * tokens, tokens)."""
+    scores = torch.bmm(queries, keys.mT)
+    scores.view(len(scores), -1, *behind.shape).masked_fill_(behind, -torch.inf)
+    return scores.softmax(dim=-1)
