@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from benchmarks.serving import peak_mib, seconds_of, serve
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.loop import TrainedParts
-from llm2vec_gen_rag.training.objective import TokenPair
+from llm2vec_gen_rag.training.objective import StepLosses, TokenPair, mark_trained, pair_losses
 from llm2vec_gen_rag.training.trainer_arguments import training_mode
 
 LEARNING_RATE = 3e-4
@@ -20,17 +17,14 @@ LEARNING_RATE = 3e-4
 class OurTrainingWorker:
     """One model in training and the batch that it trains on."""
 
-    def load(self, checkpoint: str, recomputed: bool) -> None:
-        """Load a checkpoint and make its optimizer.
-
-        Args:
-            checkpoint: a folder in the published format.
-            recomputed: whether layers compute again on the way back (gradient checkpointing).
-        """
+    def load(self, checkpoint: str) -> None:
+        """Load a checkpoint and make its optimizer."""
         self.model = LLM2VecGen.from_pretrained(checkpoint)
-        self.recipe = Recipe(gradient_checkpointing=recomputed)
-        self.parts = TrainedParts(self.model, self.recipe)
-        self.optimizer = torch.optim.AdamW(self.parts.parameters(), lr=LEARNING_RATE, fused=True)
+        self.recipe = Recipe()
+        mark_trained(self.model)
+        heads = torch.nn.ModuleList([self.model.reconstruction, self.model.alignment])
+        self.trained = [self.model.response_tokens, *heads.parameters()]
+        self.optimizer = torch.optim.AdamW(self.trained, lr=LEARNING_RATE, fused=True)
 
     def batch(
         self, questions: list[list[int]], answers: list[list[int]], teacher: list[list[float]]
@@ -45,8 +39,11 @@ class OurTrainingWorker:
     def losses(self) -> dict[str, float]:
         """Return both losses, and leave the weights as they are."""
         with torch.no_grad(), training_mode(self.model, self.recipe):
-            found = self.parts(self.pairs, self.teacher, 1.0)
-        return {name: found[name].item() for name in ("reconstruction", "alignment")}
+            found = self._losses()
+        return {
+            "reconstruction": found.reconstruction.item(),
+            "alignment": found.alignment.item(),
+        }
 
     def steps(self, count: int) -> float:
         """Make some steps; return the seconds they took."""
@@ -57,11 +54,14 @@ class OurTrainingWorker:
         """Return the most memory ever resident, in MiB."""
         return peak_mib()
 
-    def _step(self) -> Any:
-        self.parts(self.pairs, self.teacher, 1.0)["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(self.parts.parameters(), self.recipe.max_gradient_norm)
+    def _step(self) -> None:
+        self._losses().total().backward()
+        torch.nn.utils.clip_grad_norm_(self.trained, self.recipe.max_gradient_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
+
+    def _losses(self) -> StepLosses:
+        return pair_losses(self.model, self.pairs, self.teacher)
 
 
 if __name__ == "__main__":

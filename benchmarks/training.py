@@ -4,10 +4,10 @@ python -m benchmarks.training [--shape 12x512|0.6b] [--rounds 3]
 
 Both train the same random-weight checkpoint on the same batch: forward, both losses, backward,
 gradient clipping, AdamW. The reference has a teacher of the backbone's size beside it and asks it
-in every step; ours is given the vectors that this teacher gives. Each is measured in two ways, with
-layers that keep what they compute and with layers that compute it again on the way back (gradient
-checkpointing, as the reference's published configuration has it), and against the other's same way.
-Rounds alternate between processes that stay; memory is that of processes that are fresh each time.
+in every step; ours is given the vectors that this teacher gives. The reference is measured in two
+ways: keeping what its layers compute, which is faster; and computing it again on the way back
+(gradient checkpointing), as its published configuration does, which is smaller. Ours keeps. Rounds
+alternate between two processes, which are fresh for either way; their peaks are the memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ QUESTION_TOKENS = 64
 ANSWER_TOKENS = 256
 IDS = range(1, 257)  # bytes; what a step costs depends on how many there are alone
 END = 0
-WAYS = {"kept": False, "recomputed": True}
+# whether the reference computes layers again on the way back
+WAYS = {"without_checkpointing": False, "as_published": True}
 
 Ids = list[list[int]]
 
@@ -46,11 +47,11 @@ def main() -> None:
 
 
 def measure(checkpoint: str, recomputed: bool, rounds: int, threads: int) -> dict[str, Any]:
-    """Return the figures of one way to train.
+    """Return the figures beside one way of the reference.
 
     Args:
         checkpoint: that both train.
-        recomputed: whether layers compute again on the way back.
+        recomputed: whether the reference computes layers again on the way back.
         rounds: how many are timed.
         threads: of each process.
     """
@@ -76,8 +77,8 @@ def measure(checkpoint: str, recomputed: bool, rounds: int, threads: int) -> dic
 
 def begin(our: Worker, other: Worker, checkpoint: str, recomputed: bool) -> dict[str, Any]:
     """Give both workers the checkpoint and the batch; return the losses they begin with."""
-    for worker in (our, other):
-        worker.ask("load", checkpoint=checkpoint, recomputed=recomputed)
+    our.ask("load", checkpoint=checkpoint)
+    other.ask("load", checkpoint=checkpoint, recomputed=recomputed)
     questions, answers = batch()
     teacher = other.ask("batch", questions=questions, answers=answers)
     our.ask("batch", questions=questions, answers=answers, teacher=teacher)

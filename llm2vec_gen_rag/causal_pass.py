@@ -40,7 +40,8 @@ class Prefix:
 
     Attributes:
         tokens: how many there are.
-        layers: keys and values of each layer, (1, key heads, tokens, head).
+        layers: keys and values of each layer, (batch, key heads, tokens, head); a batch of one
+            stands before every row of what follows.
     """
 
     tokens: int
@@ -74,7 +75,7 @@ def _path(module: nn.Module) -> str:
 
 
 def read_prefix(backbone: PreTrainedModel, ids: Tensor) -> Prefix:
-    """Return what the LLM keeps of some tokens, ids (1, tokens)."""
+    """Return what the LLM keeps of some tokens, ids (batch, tokens)."""
     model: Any = backbone.base_model
     states = model.embed_tokens(ids)
     positions = torch.arange(ids.shape[1])
@@ -83,7 +84,8 @@ def read_prefix(backbone: PreTrainedModel, ids: Tensor) -> Prefix:
     for layer in model.layers:
         normed = layer.input_layernorm(states)
         kept.append(_keys_values(layer.self_attn, normed, rotary))
-        states = _layer_output(layer, states, normed, kept[-1], rotary, positions)
+        if layer is not model.layers[-1]:  # what comes out of the last, nobody reads
+            states = _layer_output(layer, states, normed, kept[-1], rotary, positions)
     return Prefix(ids.shape[1], kept)
 
 

@@ -21,11 +21,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from tqdm import tqdm
-from transformers import PreTrainedModel
+from transformers import Cache, DynamicCache, PreTrainedModel
 
 from llm2vec_gen_rag.backbone import embedding_weight
 from llm2vec_gen_rag.batching import ACCELERATOR_TOKEN_BUDGET, CPU_TOKEN_BUDGET, plan_batches
-from llm2vec_gen_rag.causal_pass import Prefix, read_prefix, read_states, runs_in_parts
+from llm2vec_gen_rag.causal_pass import (
+    Prefix,
+    has_known_layers,
+    read_prefix,
+    read_states,
+    runs_in_parts,
+)
 from llm2vec_gen_rag.errors import NonFiniteError
 from llm2vec_gen_rag.lora import LowRankAdapter
 from llm2vec_gen_rag.tokenization import TokenIds
@@ -161,7 +167,7 @@ def _behind_cached_text(
     cache = None
     if ids.shape[1]:
         with torch.no_grad():
-            cache = model.backbone.base_model(ids, use_cache=True).past_key_values
+            cache = _text_cache(model.backbone, ids)
     steps = torch.arange(len(response), device=ids.device)
     real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
     seen = torch.cat([real, real.new_ones(len(ids), len(response))], dim=1)
@@ -174,6 +180,17 @@ def _behind_cached_text(
     )
     states: Tensor = output.last_hidden_state
     return states[:, -model.compression_tokens :]
+
+
+def _text_cache(backbone: PreTrainedModel, ids: Tensor) -> Cache:
+    """Return keys and values of texts, ids (batch, tokens) padded on the right."""
+    if not has_known_layers(backbone):
+        cache: Cache = backbone.base_model(ids, use_cache=True).past_key_values
+        return cache
+    known = DynamicCache()
+    for index, (keys, values) in enumerate(read_prefix(backbone, ids).layers):
+        known.update(keys, values, index)
+    return known
 
 
 def _response_embeddings(model: ResponseModel) -> Tensor:

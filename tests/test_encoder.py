@@ -231,11 +231,9 @@ def test_a_frozen_text_costs_no_gradient(qwen3):
     model = qwen3.load()
     model.response_tokens.requires_grad_(True)
     sizes = []
-    transformer = model.backbone.base_model
-    transformer.register_forward_hook(
-        lambda module, args, output: sizes.append(
-            (output.last_hidden_state.shape[1], output.last_hidden_state.requires_grad)
-        )
+    keys = model.backbone.base_model.layers[-1].self_attn.k_proj
+    keys.register_forward_hook(
+        lambda module, args, output: sizes.append((output.shape[1], output.requires_grad))
     )
     (ids,) = ids_of(model, [PLAIN])
     last_hidden_states(model, [ids])

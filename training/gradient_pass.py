@@ -19,6 +19,8 @@ from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.causal_pass import has_known_layers, rotated
 
+BLOCK = 128  # queries of attention that go together
+
 
 def runs_under_gradient(backbone: PreTrainedModel) -> bool:
     """Return whether `last_states` computes what the LLM's own forward does.
@@ -37,19 +39,15 @@ def last_states(backbone: PreTrainedModel, inputs: Tensor, *, recomputed: bool =
         recomputed: whether a layer keeps its input alone, and is computed again on the way back.
     """
     model: Any = backbone.base_model
-    positions = torch.arange(inputs.shape[1])
-    cos, sin = model.rotary_emb(inputs, positions[None])
-    behind = positions > positions[:, None]
+    rotary = model.rotary_emb(inputs, torch.arange(inputs.shape[1])[None])
     states = inputs
     for layer in model.layers:
-        output = partial(_layer_output, layer, rotary=(cos, sin), behind=behind)
+        output = partial(_layer_output, layer, rotary=rotary)
         states = checkpoint(output, states, use_reentrant=False) if recomputed else output(states)
     return _normed(model.norm, states)
 
 
-def _layer_output(
-    layer: Any, states: Tensor, rotary: tuple[Tensor, Tensor], behind: Tensor
-) -> Tensor:
+def _layer_output(layer: Any, states: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     """Return the states (batch, tokens, hidden) behind a layer."""
     attention, feed_forward = layer.self_attn, layer.mlp
     normed = _normed(layer.input_layernorm, states)
@@ -58,7 +56,7 @@ def _layer_output(
     keys = rotated(_heads(attention, "k", normed), rotary)
     # under autocast a norm and the rotation widen what a product narrowed
     queries, keys = queries.to(values.dtype), keys.to(values.dtype)
-    states = states + attention.o_proj(_attended(queries, keys, values, behind))
+    states = states + attention.o_proj(_attended(queries, keys, values))
     normed = _normed(layer.post_attention_layernorm, states)
     gated = _Gated.apply(feed_forward.gate_proj(normed), feed_forward.up_proj(normed))  # type: ignore[no-untyped-call]
     output: Tensor = states + feed_forward.down_proj(gated)
@@ -78,19 +76,21 @@ def _normed(norm: Any, states: Tensor) -> Tensor:
     return normed
 
 
-def _attended(queries: Tensor, keys: Tensor, values: Tensor, behind: Tensor) -> Tensor:
-    """Return what queries read, (batch, tokens, heads * head), of values that lie not behind them.
+def _attended(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Return what queries read of values at their own position and before.
 
     Args:
         queries: (batch, tokens, heads, head), scaled already.
         keys: (batch, tokens, key heads, head); a group of heads shares each key head.
         values: as the keys.
-        behind: (tokens, tokens), whether a key lies behind a query.
+
+    Returns:
+        (batch, tokens, heads * head).
     """
     batch, tokens, groups, width = keys.shape
-    by_group = queries.transpose(1, 2).reshape(batch * groups, -1, width)
+    by_group = queries.transpose(1, 2).reshape(batch * groups, -1, tokens, width)
     keys, values = (part.transpose(1, 2).flatten(0, 1) for part in (keys, values))
-    read: Tensor = _Attention.apply(by_group, keys, values, behind)  # type: ignore[no-untyped-call]
+    read: Tensor = _Attention.apply(by_group, keys, values)  # type: ignore[no-untyped-call]
     return read.view(batch, -1, tokens, width).transpose(1, 2).flatten(2)
 
 
@@ -132,29 +132,48 @@ class _Gated(torch.autograd.Function):
 
 
 class _Attention(torch.autograd.Function):
-    """P V with P = softmax(Q K^T), every group of heads in one product.
+    """O = P V with P = softmax(Q K^T), block by block: none sees the keys behind its own end.
 
     dV = P^T dO, dS = P * (dP - sum(dP P)) with dP = dO V^T, dQ = dS K, dK = dS^T Q.
     """
 
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, behind: Tensor) -> Tensor:
-        ctx.save_for_backward(queries, keys, values, behind)
-        return torch.bmm(_shares(queries, keys, behind), values)
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        ctx.save_for_backward(queries, keys, values)
+        read = torch.empty_like(queries)
+        for rows, seen in _blocks(keys.shape[1]):
+            shares = _shares(queries[:, :, rows].flatten(1, 2), keys[:, seen], rows)
+            read[:, :, rows] = torch.bmm(shares, values[:, seen]).view_as(read[:, :, rows])
+        return read
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        queries, keys, values, behind = ctx.saved_tensors
-        shares = _shares(queries, keys, behind)
-        to_values = torch.bmm(shares.mT, gradient)
-        to_shares = torch.bmm(gradient, values.mT)
-        to_scores = torch.ops.aten._softmax_backward_data(to_shares, shares, -1, shares.dtype)
-        to_queries, to_keys = torch.bmm(to_scores, keys), torch.bmm(to_scores.mT, queries)
-        return to_queries, to_keys, to_values, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        queries, keys, values = ctx.saved_tensors
+        to_queries = torch.empty_like(queries)
+        to_keys, to_values = torch.zeros_like(keys), torch.zeros_like(values)
+        for rows, seen in _blocks(keys.shape[1]):
+            asked, given = (part[:, :, rows].flatten(1, 2) for part in (queries, gradient))
+            shares = _shares(asked, keys[:, seen], rows)
+            to_values[:, seen].baddbmm_(shares.mT, given)
+            to_shares = torch.bmm(given, values[:, seen].mT)
+            to_scores = torch.ops.aten._softmax_backward_data(to_shares, shares, -1, shares.dtype)
+            to_keys[:, seen].baddbmm_(to_scores.mT, asked)
+            to_queries[:, :, rows] = torch.bmm(to_scores, keys[:, seen]).view_as(
+                queries[:, :, rows]
+            )
+        return to_queries, to_keys, to_values
 
 
-def _shares(queries: Tensor, keys: Tensor, behind: Tensor) -> Tensor:
-    """Return how much each query reads of each value, (groups, heads * tokens, tokens)."""
+def _blocks(tokens: int) -> list[tuple[slice, slice]]:
+    """Return the queries of each block, and the keys that they look at."""
+    starts = range(0, tokens, BLOCK)
+    ends = [min(start + BLOCK, tokens) for start in starts]
+    return [(slice(start, end), slice(end)) for start, end in zip(starts, ends, strict=True)]
+
+
+def _shares(queries: Tensor, keys: Tensor, rows: slice) -> Tensor:
+    """Return how much each query reads of each value, (groups, heads * rows, keys)."""
     scores = torch.bmm(queries, keys.mT)
+    behind = torch.arange(rows.stop) > torch.arange(rows.start, rows.stop)[:, None]
     scores.view(len(scores), -1, *behind.shape).masked_fill_(behind, -torch.inf)
     return scores.softmax(dim=-1)

@@ -39,7 +39,7 @@ from llm2vec_gen_rag.training.gradient_pass import last_states, runs_under_gradi
 
 PADDING = -1
 ROWS_READ = 4096
-LOGIT_ROWS = 256  # of logits at a time: enough for the full rate of the output layer
+LOGIT_ROWS = 128  # of logits at a time: enough for the full rate of the output layer
 
 
 @dataclass(frozen=True)

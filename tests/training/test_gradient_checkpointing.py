@@ -12,10 +12,10 @@ from llm2vec_gen_rag.training.objective import mark_trained, pair_losses, tokeni
 
 
 def step(model, *, gradient_checkpointing):
-    """Return losses, gradients, and how often a product of the last layer ran."""
+    """Return losses, gradients, and how often a product of the first layer ran."""
     mark_trained(model)
     runs = []
-    product = model.backbone.base_model.layers[-1].mlp.gate_proj
+    product = model.backbone.base_model.layers[0].mlp.gate_proj
     hook = product.register_forward_pre_hook(lambda *_: runs.append(1))
     pairs = tokenize_pairs(model, QUESTIONS, ANSWERS, max_length=512)
     teacher = torch.from_numpy(teacher_of(model))
