@@ -28,7 +28,9 @@ test: .venv/.installed  ## run the tests
 lint: .venv/.installed  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy llm2vec_gen_rag training
+	rm -rf .venv/typed && mkdir -p .venv/typed/llm2vec_gen_rag  # mypy does not follow package-dir mappings
+	ln -s $(CURDIR)/llm2vec_gen_rag/* $(CURDIR)/training .venv/typed/llm2vec_gen_rag/
+	cd .venv/typed && ../bin/mypy --config-file $(CURDIR)/pyproject.toml -p llm2vec_gen_rag
 
 check: lint test-transformers-4 demo test  ## everything that CI proves
 

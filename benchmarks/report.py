@@ -145,7 +145,7 @@ def page(results: dict[str, Figures]) -> str:
     """Return the text of the page."""
     parts = [HEAD, machine_line(results), goals(results)]
     parts += [section(name, figures) for name, figures in results.items()]
-    return "\n".join([*parts, GPU])
+    return "\n".join(part for part in [*parts, GPU] if part)
 
 
 def machine_line(results: dict[str, Figures]) -> str:

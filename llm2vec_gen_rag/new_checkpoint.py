@@ -68,6 +68,8 @@ def new_checkpoint(
     tokens = _near_the_mean(embedding, response_tokens, generator)
     if initial_text:
         tokens = _of_text(embedding, tokenizer, initial_text, response_tokens)
+    reconstruction = _fresh_linear(hidden, hidden, generator)
+    alignment = _fresh_linear(hidden, dimension, generator)
     updates: dict[str, LowRankUpdate] = {}
     if lora_rank:
         updates = fresh_updates(
@@ -91,8 +93,8 @@ def new_checkpoint(
             type(backbone.base_model), base, embedding_path(backbone), token_ids, updates
         ),
         adapter=AdapterWeights(tokens, updates),
-        reconstruction=_fresh_linear(hidden, hidden, generator),
-        alignment=_fresh_linear(hidden, dimension, generator),
+        reconstruction=reconstruction,
+        alignment=alignment,
         compression_tokens=compression_tokens,
         tokenizer=tokenizer,
         prompts=Prompts(),

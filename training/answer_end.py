@@ -28,28 +28,30 @@ def answer_end_id(backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
     ends = end_token_ids(backbone)
     eos: int | None = tokenizer.eos_token_id
     for token in [*_behind_an_answer(tokenizer), eos, *_stated_ends(backbone)]:
-        if token is not None and (token in ends or not ends):
+        if token in ends:
             return token
-    raise ValueError(
-        "neither the tokenizer nor the LLM's generation config names an end-of-sequence token; "
-        "expected one. Set tokenizer.eos_token."
-    )
+    if eos is None:
+        raise ValueError(
+            "neither the tokenizer nor the LLM's generation config names an end-of-sequence "
+            "token; expected one. Set tokenizer.eos_token."
+        )
+    return eos
 
 
 def _behind_an_answer(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the special tokens that the chat template, if there is one, puts behind an answer."""
+    """Return the tokens that the chat template, if there is one, puts behind an answer."""
     if tokenizer.chat_template is None:
         return []
     rendered = tokenizer.apply_chat_template(
         [{"role": "user", "content": "?"}, {"role": "assistant", "content": _ANSWER}],
         tokenize=False,
     )
-    ids = tokenizer(str(rendered).partition(_ANSWER)[2], add_special_tokens=False)["input_ids"]
-    return [token for token in ids if token in tokenizer.all_special_ids]
+    behind = str(rendered).partition(_ANSWER)[2]
+    return list(tokenizer(behind, add_special_tokens=False)["input_ids"])
 
 
 def _stated_ends(backbone: PreTrainedModel) -> list[int]:
-    """Return the end tokens of the generation config, in its order."""
-    config = backbone.generation_config
-    stated = None if config is None else config.eos_token_id
-    return list(stated) if isinstance(stated, list) else [] if stated is None else [int(stated)]
+    """Return the end tokens of the generation config, and then the LLM's others, in order."""
+    stated = getattr(backbone.generation_config, "eos_token_id", None)
+    first = stated if isinstance(stated, list) else [stated]
+    return [*first, *sorted(end_token_ids(backbone))]

@@ -89,7 +89,8 @@ class PlannedBatches(Dataset[dict[str, Any]]):
         )
 
     def __len__(self) -> int:
-        return len(self._steps) * self._parts
+        parts: int = self._parts
+        return len(self._steps) * parts
 
     def __getitem__(self, place: int) -> dict[str, Any]:
         step, part = divmod(place, self._parts)

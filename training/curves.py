@@ -9,7 +9,6 @@ from typing import Any
 from llm2vec_gen_rag.errors import require_extra
 
 require_extra("train", "matplotlib")
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 LOSSES = {
@@ -37,7 +36,7 @@ def draw_curves(log: Sequence[dict[str, float]], path: Path) -> None:
         panel.set_xlabel("step")
         panel.set_title(label)
         panel.grid(visible=True, which="both", alpha=0.25)
-    FigureCanvasAgg(figure).print_png(path)
+    figure.savefig(path, format="png")
 
 
 def _draw_rate(panel: Any, log: Sequence[dict[str, float]]) -> None:

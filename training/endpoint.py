@@ -4,15 +4,17 @@ At scale a serving engine writes faster than a loaded LLM. With vLLM, in one ter
 another:
 
     vllm serve Qwen/Qwen3-8B --port 8000
-    llm2vec-gen-rag train responses --queries queries.jsonl --output runs/mine \
+    llm2vec-gen-rag train responses --recipe qwen3-8b --queries queries.jsonl \
+        --output runs/mine --decoding sampled \
         --endpoint http://localhost:8000/v1 --endpoint-model Qwen/Qwen3-8B
 
 or, from Python:
 
-    write_endpoint_responses(
+    respond_by_endpoint(
         Endpoint("http://localhost:8000/v1", "Qwen/Qwen3-8B"),
         read_queries("queries.jsonl"),
-        "runs/mine/responses.jsonl",
+        load_recipe("qwen3-8b"),
+        "runs/mine",
         decoding="generation-config",
     )
 
@@ -34,14 +36,17 @@ from tqdm import tqdm
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.tokenization import TextTokenizer, utf8_text
 from llm2vec_gen_rag.training.chat_completions import ChatRequest, Endpoint, ask_all
+from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.decoding import Decoding, query_seed, require_decoding
 from llm2vec_gen_rag.training.queries import check_queries
 from llm2vec_gen_rag.training.response_file import Response, append_responses, open_responses
+from llm2vec_gen_rag.training.run_folder import answering, require_one_process
+from llm2vec_gen_rag.training.shards import Shard
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Endpoint", "write_endpoint_responses"]
+__all__ = ["Endpoint", "respond_by_endpoint", "write_endpoint_responses"]
 
 
 def write_endpoint_responses(
@@ -118,6 +123,54 @@ def write_endpoint_responses(
             progress.update(len(responses))
 
         ask_all(endpoint, key, requests, keep)
+
+
+def respond_by_endpoint(
+    endpoint: Endpoint,
+    queries: Sequence[str],
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    instruction: str = "",
+    decoding: Decoding = "greedy",
+    shard: Shard | None = None,
+    show_progress: bool = False,
+) -> Path:
+    """Let a server answer the queries: `pipeline.respond` without a loaded LLM.
+
+    Args:
+        endpoint: the server.
+        queries: all queries of the run, without duplicates.
+        recipe: gives `max_new_tokens` and `seed`.
+        folder: of the run.
+        tokenizer: as `write_endpoint_responses`.
+        instruction: as `pipeline.respond`.
+        decoding: as `write_endpoint_responses`.
+        shard: which part of the queries to answer; None answers all.
+        show_progress: show a progress bar, with the time that is left.
+
+    Returns:
+        The file with the responses.
+
+    Raises:
+        ValueError, EndpointError, OSError: as `write_endpoint_responses`.
+        StorageError: if the folder cannot be written to.
+    """
+    require_one_process("responses", "give each a shard of its own")
+    with answering(Path(folder), shard) as path:
+        write_endpoint_responses(
+            endpoint,
+            queries if shard is None else shard.of(queries),
+            path,
+            instruction=instruction,
+            max_new_tokens=recipe.max_new_tokens,
+            tokenizer=tokenizer,
+            decoding=decoding,
+            seed=recipe.seed,
+            show_progress=show_progress,
+        )
+    return path
 
 
 def _payload(

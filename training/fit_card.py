@@ -40,8 +40,8 @@ print(queries @ documents.T, model.decode("What is the capital of France?"))
 | trained | {trained} |
 | data | {pairs:,} questions with the LLM's own answers, on average {question:.0f} and \
 {answer:.0f} tokens |
-| cut at {max_length} tokens | {cut_questions:.1%} of the questions, {cut_answers:.1%} of the \
-answers |
+| at the limit of {max_length} tokens | {limit_questions:.1%} of the questions, \
+{limit_answers:.1%} of the answers |
 | steps | {steps:,} of {batch_size} pairs |
 | reconstruction loss | {first_reconstruction:.4g} at first, {reconstruction:.4g} at last |
 | alignment loss | {first_alignment:.4g} at first, {alignment:.4g} at last |
@@ -86,8 +86,8 @@ def fit_card(
         question=questions.mean(),
         answer=answers.mean(),
         max_length=recipe.max_length,
-        cut_questions=(questions == recipe.max_length - recipe.response_tokens).mean(),
-        cut_answers=(answers == recipe.max_length).mean(),
+        limit_questions=(questions == recipe.max_length - recipe.response_tokens).mean(),
+        limit_answers=(answers == recipe.max_length).mean(),
         steps=recipe.steps,
         batch_size=recipe.batch_size,
         first_reconstruction=log[0]["reconstruction"],

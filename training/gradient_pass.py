@@ -58,7 +58,7 @@ def _layer_output(layer: Any, states: Tensor, rotary: tuple[Tensor, Tensor]) -> 
     queries, keys = queries.to(values.dtype), keys.to(values.dtype)
     states = states + attention.o_proj(_attended(queries, keys, values))
     normed = _normed(layer.post_attention_layernorm, states)
-    gated = _Gated.apply(feed_forward.gate_proj(normed), feed_forward.up_proj(normed))
+    gated = _Gated.apply(feed_forward.gate_proj(normed), feed_forward.up_proj(normed))  # type: ignore[no-untyped-call]
     output: Tensor = states + feed_forward.down_proj(gated)
     return output
 
@@ -72,7 +72,7 @@ def _heads(attention: Any, kind: str, normed: Tensor) -> Tensor:
 
 
 def _normed(norm: Any, states: Tensor) -> Tensor:
-    normed: Tensor = _RootMeanSquareNorm.apply(states, norm.weight, norm.variance_epsilon)
+    normed: Tensor = _RootMeanSquareNorm.apply(states, norm.weight, norm.variance_epsilon)  # type: ignore[no-untyped-call]
     return normed
 
 
@@ -90,7 +90,7 @@ def _attended(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     batch, tokens, groups, width = keys.shape
     by_group = queries.transpose(1, 2).reshape(batch * groups, -1, tokens, width)
     keys, values = (part.transpose(1, 2).flatten(0, 1) for part in (keys, values))
-    read: Tensor = _Attention.apply(by_group, keys, values)
+    read: Tensor = _Attention.apply(by_group, keys, values)  # type: ignore[no-untyped-call]
     return read.view(batch, -1, tokens, width).transpose(1, 2).flatten(2)
 
 

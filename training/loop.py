@@ -56,11 +56,14 @@ class TrainedParts(nn.Module):
 class ResponseTokenTrainer(Trainer):
     """A `Trainer` that reads the batches as planned, logs both losses and saves whole or not."""
 
-    def __init__(self, *, recipe: Recipe, checkpoints: RunCheckpoints, **arguments: Any) -> None:
-        super().__init__(data_collator=_only, **arguments)
+    def __init__(
+        self, *, model: TrainedParts, recipe: Recipe, checkpoints: RunCheckpoints, **arguments: Any
+    ) -> None:
+        super().__init__(model=model, data_collator=_only, **arguments)
         self.remove_callback(PrinterCallback)
         self._schedule_steps = recipe.schedule_steps or recipe.steps
         self._checkpoints = checkpoints
+        self._trained = list(model.parameters())
         self._since_log: list[Tensor] = []
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
@@ -117,7 +120,7 @@ class ResponseTokenTrainer(Trainer):
             NonFiniteError: if there is nothing to go on from.
             StorageError: if it cannot be written.
         """
-        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
+        if not all(bool(weight.isfinite().all()) for weight in self._trained):
             raise NonFiniteError(
                 f"after step {self.state.global_step} the trained weights hold NaN or infinity; "
                 "lower the learning rate, and check the teacher vectors"

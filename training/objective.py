@@ -70,7 +70,7 @@ def reconstruction_loss(states: Tensor, labels: Tensor, head: nn.Module) -> Tens
         labels: (answer tokens,), the answer tokens themselves.
         head: the LLM's output layer, frozen: states to logits, (..., vocabulary).
     """
-    loss: Tensor = _CrossEntropy.apply(states, labels, head)
+    loss: Tensor = _CrossEntropy.apply(states, labels, head)  # type: ignore[no-untyped-call]
     return loss
 
 

@@ -1,65 +1,193 @@
-"""From unlabeled queries to a trained model: answers, teacher vectors, response tokens."""
+"""From unlabeled queries to a trained model, in three stages on one folder.
+
+    respond              the frozen LLM answers the queries        (train responses)
+    teach                a teacher embeds the answers              (train teach)
+    fit_response_tokens  response tokens and heads learn from both (train fit)
+    train                all three                                 (train)
+
+Each stage reads what the one before it left in the folder (see `run_folder`), and one that was
+stopped goes on where it was when the same call is made again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone import base_name
+from llm2vec_gen_rag.backbone import base_name, weights_digest
 from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS, Prompts
 from llm2vec_gen_rag.training.config import Recipe
+from llm2vec_gen_rag.training.decoding import Decoding
 from llm2vec_gen_rag.training.head_start import start_heads
-from llm2vec_gen_rag.training.responses import read_answers, write_responses
-from llm2vec_gen_rag.training.teachers import (
-    BackboneMeanTeacher,
-    LLM2VecTeacher,
-    SentenceTransformersTeacher,
-    Teacher,
-    TfidfTeacher,
-    read_teacher_vectors,
-    write_teacher_vectors,
+from llm2vec_gen_rag.training.recipe_teacher import read_taught, recipe_teacher
+from llm2vec_gen_rag.training.responses import write_responses
+from llm2vec_gen_rag.training.run_folder import (
+    MODEL_FOLDER,
+    RESPONSES_FILE,
+    TEACHER_FOLDER,
+    VECTORS_FILE,
+    AnsweredQueries,
+    answering,
+    read_answered,
+    require_one_process,
 )
+from llm2vec_gen_rag.training.shards import Shard
+from llm2vec_gen_rag.training.teachers import write_teacher_vectors
 from llm2vec_gen_rag.training.trainer import FitResult, fit
 
-RESPONSES_FILE = "responses.jsonl"
-TEACHER_FOLDER = "teacher"
-VECTORS_FILE = "teacher_vectors.safetensors"
-MODEL_FOLDER = "model"
+__all__ = [
+    "MODEL_FOLDER",
+    "RESPONSES_FILE",
+    "TEACHER_FOLDER",
+    "VECTORS_FILE",
+    "fit_response_tokens",
+    "respond",
+    "teach",
+    "train",
+]
 
 
-def train(
+def respond(
     backbone: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     queries: Sequence[str],
     recipe: Recipe,
     folder: str | Path,
     *,
+    instruction: str = "",
+    decoding: Decoding = "greedy",
+    shard: Shard | None = None,
+    batch_size: int = 64,
     show_progress: bool = False,
-) -> FitResult:
-    """Train response tokens for a frozen LLM from nothing but queries.
+) -> Path:
+    """Let the frozen LLM answer the queries; those already answered in the folder are not asked.
 
-    Answers already in the folder are kept, so a run that was stopped while the LLM was writing goes
-    on where it was.
+    Where a server answers in its place, `endpoint.respond_by_endpoint` does the same.
 
     Args:
         backbone: the frozen causal LLM.
         tokenizer: its tokenizer.
-        queries: the queries, each with its instruction, without duplicates.
-        recipe: every choice of the run.
-        folder: gets the responses, the teacher, its vectors, and the model under `model/`.
-        show_progress: show progress bars.
+        queries: all queries of the run, without duplicates.
+        recipe: gives `max_new_tokens` and `seed`.
+        folder: of the run.
+        instruction: what goes before every query, as it stands; the trained model's own
+            instruction for retrieval.
+        decoding: "greedy", or "generation-config" for sampling as the LLM's own file says.
+        shard: which part of the queries to answer; None answers all.
+        batch_size: queries answered at a time, and at most lost when the stage is stopped.
+        show_progress: show a progress bar, with the time that is left.
+
+    Returns:
+        The file with the responses.
 
     Raises:
-        ValueError: if the queries are unusable, or the folder holds another model's answers.
-        TeacherError: if the recipe's teacher cannot be loaded.
+        ValueError: if the queries are unusable, the folder holds another model's responses, or
+            several processes were launched.
+        NonFiniteError: if the LLM computes NaN or infinity.
+        StorageError: if the folder cannot be written to.
+        OSError: if the disk fills up; the responses so far are kept.
+    """
+    require_one_process("responses", "give each GPU a shard of its own")
+    with answering(Path(folder), shard) as path:
+        write_responses(
+            backbone,
+            tokenizer,
+            queries if shard is None else shard.of(queries),
+            path,
+            instruction=instruction,
+            max_new_tokens=recipe.max_new_tokens,
+            decoding=decoding,
+            seed=recipe.seed,
+            batch_size=batch_size,
+            show_progress=show_progress,
+        )
+    return path
+
+
+def teach(
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    backbone: PreTrainedModel | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    device: str | torch.device | None = None,
+    queries: Sequence[str] | None = None,
+    show_progress: bool = False,
+) -> Path:
+    """Store the vectors that the recipe's teacher gives the folder's responses.
+
+    No teacher outlives this call. Vectors already in the folder are kept, if they are of the same
+    teacher and responses.
+
+    Args:
+        recipe: names the teacher.
+        folder: of the run; gets `teacher_vectors.safetensors`, and a teacher that was fitted under
+            `teacher/`.
+        backbone: the frozen LLM, which is the teacher of "backbone-mean"; no other reads it.
+        tokenizer: its tokenizer.
+        device: where a teacher that is loaded runs; None takes the best there is.
+        queries: those whose responses are read; None reads all of the folder.
+        show_progress: show a progress bar.
+
+    Returns:
+        The file with the vectors.
+
+    Raises:
+        ValueError: if the responses stage has not come to its end, the texts or the vectors are
+            unusable, or several processes were launched.
+        MissingExtraError: if what the teacher runs on is not installed.
+        TeacherError: if it cannot be loaded.
+        OSError: if the vectors cannot be written; those so far are kept.
+    """
+    require_one_process("teach", "it runs once, before the launch")
+    folder = Path(folder)
+    answered = read_answered(folder, queries)
+    teacher = recipe_teacher(
+        recipe, answered, folder, backbone=backbone, tokenizer=tokenizer, device=device
+    )
+    path = folder / VECTORS_FILE
+    write_teacher_vectors(
+        teacher, answered.answers, path, dtype=recipe.teacher_dtype, show_progress=show_progress
+    )
+    return path
+
+
+def fit_response_tokens(
+    backbone: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    queries: Sequence[str] | None = None,
+    show_progress: bool = False,
+) -> FitResult:
+    """Train response tokens and heads on the folder's responses and teacher vectors.
+
+    The model remembers as its own instruction for retrieval what stood before the queries. Started
+    by `accelerate launch`, every process makes this call with its own copy of the LLM.
+
+    Args:
+        backbone: the frozen LLM that wrote the responses.
+        tokenizer: its tokenizer.
+        recipe: every choice of the run.
+        folder: of the run; gets the model under `model/`.
+        queries: as `teach`.
+        show_progress: show a progress bar.
+
+    Raises:
+        ValueError: if an earlier stage has not come to its end, what it left is of another LLM or
+            teacher, or the folder holds the checkpoints of another run.
         NonFiniteError: if a loss is NaN or infinite.
+        StorageError: if the folder cannot be written to, or the disk is full.
     """
     folder = Path(folder)
-    answers = _answers(backbone, tokenizer, queries, recipe, folder, show_progress=show_progress)
-    teach(backbone, tokenizer, queries, answers, recipe, folder, show_progress=show_progress)
-    vectors = read_teacher_vectors(folder / VECTORS_FILE, answers)
+    answered = read_answered(folder, queries)
+    _require_same_llm(answered, backbone)
+    vectors = read_taught(folder, answered, recipe)
     model = LLM2VecGen.initialise(
         backbone,
         tokenizer,
@@ -71,104 +199,78 @@ def train(
         lora_rank=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,
     )
+    model.prompts = Prompts(query={**QUERY_INSTRUCTIONS, "retrieval": answered.instruction})
+    questions = answered.questions
     if recipe.least_squares_rows:
-        start_heads(model, queries, vectors, recipe)
+        start_heads(model, questions, vectors, recipe)
+    output = folder / MODEL_FOLDER
     return fit(
-        model,
-        queries,
-        answers,
-        vectors,
-        recipe,
-        folder / MODEL_FOLDER,
-        show_progress=show_progress,
+        model, questions, answered.answers, vectors, recipe, output, show_progress=show_progress
     )
 
 
-def teach(
+def train(
     backbone: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     queries: Sequence[str],
-    answers: Sequence[str],
     recipe: Recipe,
     folder: str | Path,
     *,
+    instruction: str = "",
+    decoding: Decoding = "greedy",
+    batch_size: int = 64,
     show_progress: bool = False,
-) -> None:
-    """Store the vectors that the recipe's teacher gives the answers; no teacher outlives this call.
+) -> FitResult:
+    """Train response tokens for a frozen LLM from nothing but queries: all three stages.
 
-    Vectors already in the folder are kept, if they are of the same teacher and answers.
+    Responses to other queries that the folder may hold are left out.
 
     Args:
-        backbone: the frozen LLM, which is the teacher of "backbone-mean".
+        backbone: the frozen causal LLM.
         tokenizer: its tokenizer.
-        queries: the queries, whose words a TF-IDF teacher is to know.
-        answers: the LLM's answer to each query.
-        recipe: names the teacher.
-        folder: gets `teacher_vectors.safetensors`, and a teacher that was fitted under `teacher/`.
-        show_progress: show a progress bar.
+        queries: the queries, without duplicates.
+        recipe: every choice of the run.
+        folder: gets the responses, the teacher, its vectors, and the model under `model/`.
+        instruction: as `respond`.
+        decoding: as `respond`.
+        batch_size: as `respond`.
+        show_progress: show progress bars.
 
     Raises:
-        ValueError: if the texts or the vectors are unusable.
-        MissingExtraError: if what the teacher runs on is not installed.
-        TeacherError: if it cannot be loaded.
-        OSError: if the vectors cannot be written.
+        ValueError, MissingExtraError, TeacherError, NonFiniteError, StorageError, OSError: as the
+            stages.
     """
-    folder = Path(folder)
-    write_teacher_vectors(
-        _teacher(backbone, tokenizer, queries, answers, recipe, folder),
-        answers,
-        folder / VECTORS_FILE,
-        dtype=recipe.teacher_dtype,
-        show_progress=show_progress,
-    )
-
-
-def _answers(
-    backbone: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    queries: Sequence[str],
-    recipe: Recipe,
-    folder: Path,
-    *,
-    show_progress: bool,
-) -> list[str]:
-    """Return the LLM's answer to each query, in the order of the queries."""
-    path = folder / RESPONSES_FILE
-    write_responses(
+    respond(
         backbone,
         tokenizer,
         queries,
-        path,
-        max_new_tokens=recipe.max_new_tokens,
+        recipe,
+        folder,
+        instruction=instruction,
+        decoding=decoding,
+        batch_size=batch_size,
         show_progress=show_progress,
     )
-    return read_answers(path, queries)
-
-
-def _teacher(
-    backbone: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    queries: Sequence[str],
-    answers: Sequence[str],
-    recipe: Recipe,
-    folder: Path,
-) -> Teacher:
-    """Return the recipe's teacher; one that was fitted is kept, to be compared with later.
-
-    A fitted one is fitted on answers and queries, so that it knows the words of what it is compared
-    on.
-    """
-    if recipe.teacher == "backbone-mean":
-        return BackboneMeanTeacher(backbone, tokenizer, name=f"mean of {base_name(backbone)}")
-    if recipe.teacher == "llm2vec":
-        return LLM2VecTeacher.load(recipe.teacher_model, device=backbone.device)
-    if recipe.teacher == "sentence-transformers":
-        return SentenceTransformersTeacher(recipe.teacher_model, device=backbone.device)
-    teacher = TfidfTeacher.fit(
-        recipe.teacher.removeprefix("tfidf-"),
-        [*dict.fromkeys(answers), *queries],
-        dimension=recipe.teacher_dimension,
-        seed=recipe.seed,
+    teach(
+        recipe,
+        folder,
+        backbone=backbone,
+        tokenizer=tokenizer,
+        device=backbone.device,
+        queries=queries,
+        show_progress=show_progress,
     )
-    teacher.save(folder / TEACHER_FOLDER)
-    return teacher
+    return fit_response_tokens(
+        backbone, tokenizer, recipe, folder, queries=queries, show_progress=show_progress
+    )
+
+
+def _require_same_llm(answered: AnsweredQueries, backbone: PreTrainedModel) -> None:
+    """Raise ValueError if another LLM wrote the answers; of a server, the weights are unknown."""
+    weights = answered.origin.get("weights")
+    if weights is not None and weights != weights_digest(backbone):
+        raise ValueError(
+            f"the responses were written by {answered.origin['model']}, and {base_name(backbone)} "
+            f"in {backbone.dtype} has other weights; expected the same LLM in the same dtype. Load "
+            "that one, or let this one write its own responses into another folder."
+        )

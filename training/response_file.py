@@ -100,7 +100,7 @@ def read_run(path: str | Path) -> list[Response]:
             "write_responses"
         )
     if len(files) > 1:
-        origin = _read_origin(files[0])
+        origin = read_origin(files[0])
         for file in files[1:]:
             _require_same_origin(file, origin)
     found: dict[str, Response] = {}
@@ -130,23 +130,12 @@ def read_answers(path: str | Path, queries: Sequence[str]) -> list[str]:
     return [found[query] for query in queries]
 
 
-def _claim(path: Path, origin: dict[str, Any]) -> None:
-    """Create the file, and beside it the record of where its responses come from."""
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _record(path).open("wb", buffering=0) as file:
-        _write_all(file.fileno(), (json.dumps(origin, indent=2) + "\n").encode("ascii"))
-    path.touch()
+def read_origin(path: Path) -> dict[str, Any]:
+    """Return what decided the responses of a file: the model, and how it was asked.
 
-
-def _record(path: Path) -> Path:
-    """Return the file that says where the responses of a file come from."""
-    return path.with_name(path.name.removesuffix(".jsonl") + ".model.json")
-
-
-def _read_origin(path: Path) -> dict[str, Any]:
-    """Return where the responses of a file come from."""
+    Raises:
+        ValueError: if the record beside the file is missing or damaged.
+    """
     record = _record(path)
     if not record.is_file():
         raise ValueError(
@@ -163,9 +152,24 @@ def _read_origin(path: Path) -> dict[str, Any]:
     return dict(origin)
 
 
+def _claim(path: Path, origin: dict[str, Any]) -> None:
+    """Create the file, and beside it the record of where its responses come from."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _record(path).open("wb", buffering=0) as file:
+        _write_all(file.fileno(), (json.dumps(origin, indent=2) + "\n").encode("ascii"))
+    path.touch()
+
+
+def _record(path: Path) -> Path:
+    """Return the file that says where the responses of a file come from."""
+    return path.with_name(path.name.removesuffix(".jsonl") + ".model.json")
+
+
 def _require_same_origin(path: Path, origin: dict[str, Any]) -> None:
     """Raise ValueError if the responses of a file come from elsewhere."""
-    found = _read_origin(path)
+    found = read_origin(path)
     # a folder may have been moved: where the weights are known, they say which model it is
     names = {"model"} if "weights" in origin else set()
     for key in sorted((origin.keys() | found.keys()) - names):

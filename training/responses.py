@@ -165,7 +165,8 @@ def _sampling(backbone: PreTrainedModel, decoding: Decoding) -> dict[str, Any] |
         return None
     if backbone.generation_config is None:
         raise ValueError("the model has no generation config to decode by; pass decoding='greedy'")
-    return sampling_settings(backbone.generation_config)
+    settings: dict[str, Any] = sampling_settings(backbone.generation_config)
+    return settings
 
 
 def _plan(

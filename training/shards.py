@@ -40,6 +40,12 @@ class Shard:
             raise ValueError(f"{text!r} is not a shard; expected i/n, such as 2/4")
         return cls(int(match[1]), int(match[2]))
 
+    @classmethod
+    def of_file(cls, path: Path) -> Shard | None:
+        """Return the shard whose file this is; None if it is the file of a whole run."""
+        match = _SHARD_NAME.fullmatch(path.name)
+        return None if match is None else cls(int(match[2]), int(match[3]))
+
     def of(self, queries: Sequence[str]) -> list[str]:
         """Return this shard's queries: every n-th, from the i-th on.
 

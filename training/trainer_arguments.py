@@ -94,8 +94,9 @@ def training_mode(model: LLM2VecGen, recipe: Recipe) -> Iterator[None]:
 
 def _reports(recipe: Recipe) -> str:
     """Return who gets the log, once that is installed; TensorBoard is not worth a stop."""
-    if recipe.report_to == "none" or find_spec(recipe.report_to) is not None:
-        return recipe.report_to
+    name: str = recipe.report_to
+    if name == "none" or find_spec(name) is not None:
+        return name
     if recipe.report_to == "tensorboard":
         logger.warning(
             "TensorBoard is not installed, so the losses go to training_log.json and "

@@ -53,13 +53,25 @@ def measure(work: Path, runs: Path) -> None:
     queries = training_queries(BuildRecipe())
     runs.parent.mkdir(parents=True, exist_ok=True)
     runs.touch()
-    done = {(run["group"], run["name"]) for run in map(json.loads, runs.open(encoding="utf-8"))}
+    done: list[dict[str, Any]] = [json.loads(line) for line in runs.open(encoding="utf-8")]
     for variation in variations():
-        if (variation.group, variation.name) not in done:
-            logger.info("%s: %s", variation.group, variation.name)
-            run = _run(variation, queries, work)
-            with runs.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(run, ensure_ascii=False) + "\n")
+        if any((run["group"], run["name"]) == (variation.group, variation.name) for run in done):
+            continue
+        logger.info("%s: %s", variation.group, variation.name)
+        same = [run for run in done if run["changes"] == variation.changes]
+        run = {
+            "group": variation.group,
+            "name": variation.name,
+            **(_without_place(same[0]) if same else _run(variation, queries, work)),
+        }
+        done.append(run)
+        with runs.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(run, ensure_ascii=False) + "\n")
+
+
+def _without_place(run: dict[str, Any]) -> dict[str, Any]:
+    """What a run came to, for a row of another table that asks for the same."""
+    return {key: value for key, value in run.items() if key not in {"group", "name"}}
 
 
 def _run(variation: Variation, queries: list[str], work: Path) -> dict[str, Any]:
@@ -83,8 +95,6 @@ def _run(variation: Variation, queries: list[str], work: Path) -> dict[str, Any]
         teacher = TfidfTeacher.load(folder / pipeline.TEACHER_FOLDER)
     model = LLM2VecGen.from_pretrained(model_folder, base_model=str(BASE))
     return {
-        "group": variation.group,
-        "name": variation.name,
         "changes": variation.changes,
         "seed": recipe.seed,
         "commit": _commit(),

@@ -9,6 +9,7 @@ from typing import Any
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
 
 ABLATION_STEPS = 300
+RECIPE_TOKENS = load_recipe("almanac").response_tokens
 SEEDS = (42, 43, 44)
 
 
@@ -34,7 +35,7 @@ class Variation:
 def variations() -> list[Variation]:
     """Every run, the most telling first."""
     seeds = [Variation("seeds", f"seed {seed}", {"seed": seed}) for seed in SEEDS]
-    return [*seeds, *_losses(), *_tokens(), *_starts(), *_teachers()]
+    return [*seeds, *_losses(), *_tokens(), *_starts(), *_teachers(), *_adapters()]
 
 
 def _short(group: str, name: str, **changes: Any) -> Variation:
@@ -52,11 +53,15 @@ def _losses() -> list[Variation]:
 
 def _tokens() -> list[Variation]:
     counts = [
-        _short("tokens", f"{n}", response_tokens=n, compression_tokens=n)
+        _short("tokens", f"{n}", **({} if n == RECIPE_TOKENS else _of(n)))
         for n in (1, 2, 4, 8, 16, 32)
     ]
     thought = _short("tokens", "16, the last 8 read", response_tokens=16, compression_tokens=8)
     return [*counts, thought]
+
+
+def _of(count: int) -> dict[str, int]:
+    return {"response_tokens": count, "compression_tokens": count}
 
 
 def _starts() -> list[Variation]:
@@ -73,4 +78,11 @@ def _teachers() -> list[Variation]:
         _short("teacher", "TF-IDF, random projection to 256 (the recipe)"),
         _short("teacher", "TF-IDF, SVD to 256", teacher="tfidf-svd"),
         _short("teacher", "mean states of the same frozen LLM", teacher="backbone-mean"),
+    ]
+
+
+def _adapters() -> list[Variation]:
+    return [
+        _short("adapter", "none (the recipe)"),
+        _short("adapter", "LoRA, rank 8, alpha 16", lora_rank=8, lora_alpha=16.0),
     ]

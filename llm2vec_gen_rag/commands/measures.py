@@ -165,11 +165,12 @@ def _run(arguments: argparse.Namespace) -> None:
     target = arguments.json_file
     if target is not None and not target.absolute().parent.is_dir():
         raise ValueError(f"there is no folder {target.absolute().parent}; make it before --json.")
-    outcome = arguments.measured_by(arguments)
-    from llm2vec_gen_rag.evaluation.provenance import provenance
+    from llm2vec_gen_rag.evaluation.provenance import checkout_commit, provenance
 
+    commit = checkout_commit()
+    outcome = arguments.measured_by(arguments)
     command = shlex.join(["llm2vec-gen-rag", *arguments.argv])
-    made_by = provenance(outcome.model, command, outcome.seed)
+    made_by = provenance(outcome.model, command, outcome.seed, commit)
     print(f"{outcome.model.name}\n\n{outcome.text}\n\n{made_by.as_text()}")
     if target is not None:
         content = {"made_by": asdict(made_by), "figures": outcome.figures}

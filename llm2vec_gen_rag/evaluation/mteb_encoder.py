@@ -16,6 +16,7 @@ from llm2vec_gen_rag.model import LLM2VecGen
 
 require_extra("eval", "mteb")
 
+import datasets  # noqa: E402
 import mteb  # noqa: E402
 from mteb.models.abs_encoder import AbsEncoder  # noqa: E402
 from mteb.models.model_meta import ModelMeta  # noqa: E402
@@ -125,6 +126,8 @@ def run_tasks(
     Raises:
         OSError: if a task's data cannot be had.
     """
+    if not show_progress:
+        datasets.disable_progress_bars()  # mteb does not pass it on
     measured = mteb.evaluate(
         encoder,
         tasks,

@@ -50,19 +50,20 @@ class Provenance:
         return f"made by: {self.command} · {seed} · {made} · {self.dtype} on {self.device}"
 
 
-def provenance(model: LLM2VecGen, command: str, seed: int | None) -> Provenance:
+def provenance(model: LLM2VecGen, command: str, seed: int | None, commit: str | None) -> Provenance:
     """Describe a run.
 
     Args:
         model: what is measured.
         command: as it was typed.
         seed: see `Provenance`.
+        commit: `checkout_commit` before the run, which may be long: the code that ran.
     """
     return Provenance(
         command=command,
         seed=seed,
         version=str(__version__),
-        commit=checkout_commit(PACKAGE),
+        commit=commit,
         model=model.name,
         revision=model.revision,
         fingerprint=model.fingerprint,
@@ -72,7 +73,7 @@ def provenance(model: LLM2VecGen, command: str, seed: int | None) -> Provenance:
     )
 
 
-def checkout_commit(folder: Path) -> str | None:
+def checkout_commit(folder: Path = PACKAGE) -> str | None:
     """The commit of the git checkout that tracks a package's folder; None if none does.
 
     A package installed into an environment inside somebody's repository is not tracked by it.

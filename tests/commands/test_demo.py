@@ -104,7 +104,6 @@ def test_demo_reads_the_answer_out_of_the_embedding(shown):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="the bundled model's reasoning nDCG@10 is below its goal")
 def test_demo_finds_the_answer_that_takes_a_thought(shown):
     _, reasoning, _ = shown
     assert reasoning["document"] in [hit["id"] for hit in reasoning["hits"]]

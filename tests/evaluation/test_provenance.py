@@ -44,12 +44,13 @@ def test_a_package_that_a_repository_does_not_track_has_no_commit(checkout, tmp_
 
 
 def test_it_names_the_run_and_no_date(model):
-    made_by = provenance(model, "llm2vec-gen-rag eval beir scifact", 7)
-    assert made_by == provenance(model, "llm2vec-gen-rag eval beir scifact", 7)
+    made_by = provenance(model, "llm2vec-gen-rag eval beir scifact", 7, "abc")
+    assert made_by == provenance(model, "llm2vec-gen-rag eval beir scifact", 7, "abc")
     assert (made_by.version, made_by.model) == (__version__, model.name)
     assert made_by.fingerprint == model.fingerprint
     assert made_by.dtype == "float32"
     assert "torch" in json.loads(json.dumps(asdict(made_by)))["libraries"]
     text = made_by.as_text()
-    assert text.startswith("made by: llm2vec-gen-rag eval beir scifact · seed 7 · ")
-    assert "nothing random" in provenance(model, "x", None).as_text()
+    assert text.startswith("made by: llm2vec-gen-rag eval beir scifact · seed 7 · abc · ")
+    installed = provenance(model, "x", None, None).as_text()
+    assert f"x · nothing random · version {__version__} · float32 on cpu" in installed

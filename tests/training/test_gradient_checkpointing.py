@@ -16,7 +16,7 @@ def step(model, *, gradient_checkpointing):
     mark_trained(model)
     runs = []
     product = model.backbone.base_model.layers[0].mlp.gate_proj
-    hook = product.register_forward_hook(lambda *_: runs.append(1))
+    hook = product.register_forward_pre_hook(lambda *_: runs.append(1))
     pairs = tokenize_pairs(model, QUESTIONS, ANSWERS, max_length=512)
     teacher = torch.from_numpy(teacher_of(model))
     losses = pair_losses(model, pairs, teacher, gradient_checkpointing=gradient_checkpointing)

@@ -18,7 +18,9 @@ from llm2vec_gen_rag.training.objective import pair_losses, step_losses, tokeniz
 from llm2vec_gen_rag.training.trainer import fit
 
 REFERENCE = Path(__file__).parents[1] / "reference"
-LORA = dataclasses.replace(RECIPE, steps=6, logging_steps=1, lora_rank=4, lora_alpha=8.0)
+LORA = dataclasses.replace(
+    RECIPE, steps=20, learning_rate=3e-3, logging_steps=5, lora_rank=4, lora_alpha=8.0
+)
 
 
 @pytest.fixture
@@ -105,7 +107,8 @@ def test_what_is_trained_reloads_to_the_same_vectors(new_model, tmp_path, kit):
     before = {name: weight.clone() for name, weight in model.backbone.state_dict().items()}
     untrained = model.encode(QUESTIONS)
     result = fit(model, QUESTIONS, ANSWERS, teacher_of(model), LORA, tmp_path)
-    assert result.log[-1]["reconstruction"] < result.log[0]["reconstruction"]
+    for loss in ("reconstruction", "alignment"):
+        assert result.log[-1][loss] < 0.9 * result.log[0][loss]
     for name, weight in model.backbone.state_dict().items():
         assert torch.equal(weight, before[name]), name
     assert all(update.up.abs().sum() > 0 for update in model.adapter.updates.values())

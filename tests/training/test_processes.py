@@ -21,8 +21,10 @@ from llm2vec_gen_rag.training.batches import PlannedBatches
 from llm2vec_gen_rag.training.objective import tokenize_pairs
 from llm2vec_gen_rag.training.trainer import fit
 
-LAUNCH = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines"]
-LAUNCH += ["1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+# on CPUs accelerate starts several processes by MPI; told of GPUs it does so as torchrun does
+LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+LAUNCH += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+LAUNCH += ["--main_process_port", "0"]
 
 
 @pytest.mark.slow
@@ -39,7 +41,8 @@ def test_two_processes_are_one_with_the_double_batch(load_kit, tmp_path, monkeyp
         check=False,
     )
     assert launched.returncode == 0, launched.stderr
-    assert json.loads(launched.stdout)["steps"] == 12  # of 24 parts, in each process
+    report = json.loads(launched.stdout.splitlines()[-1])
+    assert report["steps"] == 12  # of 24 parts, in each of the two
 
     monkeypatch.setattr(trainer_arguments, "cpu_has_bfloat16", lambda: False)
     one = load_kit("qwen3-10")

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from llm2vec_layout import REFERENCE, write_llm2vec
 from sentence_transformers import SentenceTransformer
+from transformers import AutoTokenizer
 
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.errors import TeacherError
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.pipeline import VECTORS_FILE, teach, train
+from llm2vec_gen_rag.training.pipeline import RESPONSES_FILE, VECTORS_FILE, teach, train
+from llm2vec_gen_rag.training.response_file import Response, append_responses, open_responses
 from llm2vec_gen_rag.training.teachers import (
     BackboneMeanTeacher,
     LLM2VecTeacher,
@@ -19,8 +21,17 @@ from llm2vec_gen_rag.training.teachers import (
     read_teacher_vectors,
 )
 
-QUERIES = ["what do bears eat?", "where do they live?", "why?"]
+QUERIES = ["what do bears eat?", "where do they live?", "why?"]  # in the order of the stages
 ANSWERS = ["fish and honey, mostly", "in woods near rivers", ""]
+
+
+def write_answers(folder, answers):
+    """Put the responses of another stage into the folder, in place of those that are there."""
+    path = folder / RESPONSES_FILE
+    path.unlink(missing_ok=True)
+    open_responses(path, {"model": "mine", "instruction": ""})
+    pairs = zip(QUERIES, answers, strict=True)
+    append_responses(path, [Response(query, answer, True) for query, answer in pairs])
 
 
 @pytest.fixture
@@ -28,8 +39,14 @@ def run(model, tmp_path):
     """Teach with a recipe; the vectors that come of it."""
 
     def teach_with(answers=ANSWERS, **choices):
-        recipe = Recipe(**choices)
-        teach(model.backbone, model.tokenizer, QUERIES, answers, recipe, tmp_path)
+        write_answers(tmp_path, answers)
+        teach(
+            Recipe(**choices),
+            tmp_path,
+            backbone=model.backbone,
+            tokenizer=model.tokenizer,
+            device="cpu",
+        )
         return read_teacher_vectors(tmp_path / VECTORS_FILE, answers)
 
     return teach_with
@@ -91,9 +108,9 @@ def test_the_heads_of_the_model_have_the_dimension_of_the_teacher(model, tmp_pat
         steps=2, warmup_steps=0, batch_size=2, max_length=32, max_new_tokens=4,
     )  # fmt: skip
     queries = [f"{query} {number}" for query in QUERIES for number in range(3)]
-    result = train(model.backbone, model.tokenizer, queries, recipe, tmp_path)
-    taught = LLM2VecGen.from_pretrained(
-        str(result.folder), base_model=str(REFERENCE / "qwen3-10" / "base"), device="cpu"
-    )
+    base = str(REFERENCE / "qwen3-10" / "base")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    result = train(model.backbone, tokenizer, queries, recipe, tmp_path)
+    taught = LLM2VecGen.from_pretrained(str(result.folder), base_model=base, device="cpu")
     assert taught.dimension == 5
     assert np.isfinite([result.reconstruction, result.alignment]).all()

@@ -29,7 +29,7 @@ from llm2vec_gen_rag.tokenization import save_tokenizer
 from llm2vec_gen_rag.training import pipeline
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
 from llm2vec_gen_rag.training.tfidf import TfidfTeacher
-from llm2vec_gen_rag.training.trainer import FitResult
+from llm2vec_gen_rag.training.trainer import CARD_FILE, CURVES_FILE, FitResult
 
 from .corpus import Almanac, fraction
 from .corpus import build as build_corpus
@@ -141,6 +141,8 @@ def _build_response_tokens(queries: list[str], recipe: BuildRecipe, output: Path
     tokenizer = AutoTokenizer.from_pretrained(base)
     fitted = pipeline.train(backbone, tokenizer, queries, recipe.response_tokens, work)
     for file in (work / pipeline.MODEL_FOLDER).iterdir():
+        if file.name in {CARD_FILE, CURVES_FILE}:  # the almanac's own card says more
+            continue
         if file.is_dir():
             shutil.copytree(file, model_folder / file.name, dirs_exist_ok=True)
         else:

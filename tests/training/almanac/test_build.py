@@ -43,7 +43,8 @@ def test_both_trainings_learn(built):
     tokens = json.loads((built / "model" / "training_log.json").read_text())["log"]
     assert base[-1] < 0.9 * base[0]
     assert tokens[-1]["reconstruction"] < tokens[0]["reconstruction"]
-    assert tokens[-1]["alignment"] < tokens[0]["alignment"]
+    # it starts where least squares puts it; a vector of zeros would be 1 of 64 away
+    assert tokens[-1]["alignment"] < 0.8 / 64
 
 
 @pytest.mark.slow

@@ -1,0 +1,211 @@
+"""What the stages of `train` share: their options, their queries, their LLM, their report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm2vec_gen_rag.commands.lines import read_lines
+from llm2vec_gen_rag.commands.options import add_device_options, positive_int, quieten_loading
+from llm2vec_gen_rag.commands.output import print_json
+from llm2vec_gen_rag.errors import require_extra
+from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from llm2vec_gen_rag.training.config import Recipe
+    from llm2vec_gen_rag.training.decoding import Decoding
+    from llm2vec_gen_rag.training.run_folder import AnsweredQueries
+    from llm2vec_gen_rag.training.trainer import FitResult
+
+DECODINGS: dict[str, Decoding] = {"greedy": "greedy", "sampled": "generation-config"}
+BATCH_SIZE = 64
+
+
+def add_run_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add the folder of the run, and its recipe."""
+    parser.add_argument(
+        "--output",
+        required=required,
+        type=Path,
+        metavar="FOLDER",
+        help="the folder of the run, the same for every stage: gets all that is made",
+    )
+    parser.add_argument(
+        "--recipe",
+        default="almanac",
+        metavar="NAME_OR_FILE",
+        help="every choice of the run: a bundled recipe, or a .yaml file (default: almanac)",
+    )
+
+
+def add_llm_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add what names and loads the frozen LLM.
+
+    Args:
+        parser: of the command.
+        default: which LLM is taken where none is named.
+    """
+    group = parser.add_argument_group("frozen LLM")
+    group.add_argument(
+        "--base-model", metavar="NAME", help=f"a folder or a hub id (default: {default})"
+    )
+    add_device_options(group)
+
+
+def add_query_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add what names the queries, and how the LLM is asked."""
+    group = parser.add_argument_group("queries")
+    group.add_argument(
+        "--queries",
+        required=required,
+        metavar="SOURCE",
+        help="text of one query a line (- for the input), .jsonl, .parquet, or a dataset's folder "
+        "or name",
+    )
+    group.add_argument(
+        "--column",
+        default="query",
+        metavar="NAME",
+        help="where the query stands in JSON, Parquet and datasets (default: query)",
+    )
+    group.add_argument(
+        "--split", default="train", help="which split of a dataset to read (default: train)"
+    )
+    group.add_argument(
+        "--instruction",
+        default=QUERY_INSTRUCTIONS["retrieval"],
+        metavar="TEXT",
+        help="put before every query, and remembered for searching "
+        f'(default: "{QUERY_INSTRUCTIONS["retrieval"]}")',
+    )
+    group.add_argument(
+        "--decoding",
+        choices=tuple(DECODINGS),
+        default="greedy",
+        help="greedy (the default), or sampled as the LLM's own generation config says",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=positive_int,
+        metavar="N",
+        help=f"queries answered at a time, and at most lost by a stop (default: {BATCH_SIZE})",
+    )
+
+
+def queries_of(arguments: argparse.Namespace) -> list[str]:
+    """Return the queries of the source.
+
+    In a text, empty lines and repetitions are left out, and counted on standard error; in any
+    other source they are a mistake.
+
+    Raises:
+        ValueError: if they cannot be read, or there are none.
+    """
+    source = arguments.queries
+    if source != "-" and not (Path(source).is_file() and Path(source).suffix in {".txt", ""}):
+        from llm2vec_gen_rag.training.queries import read_queries
+
+        return read_queries(source, column=arguments.column, split=arguments.split)
+    lines = read_lines(source)
+    queries = list(dict.fromkeys(line for line in lines if line.strip()))
+    if not queries:
+        raise ValueError(f"{source} holds no query; expected one a line.")
+    if len(queries) < len(lines):
+        sys.stderr.write(
+            f"{source}: {len(queries)} queries; {len(lines) - len(queries)} lines are empty or "
+            "repeat an earlier one, and are left out\n"
+        )
+    return queries
+
+
+def base_model_of(arguments: argparse.Namespace, recipe: Recipe) -> str:
+    """Return the frozen LLM that the options or the recipe name.
+
+    Raises:
+        ValueError: if neither names one.
+    """
+    base_model: str = arguments.base_model or recipe.base_model
+    if not base_model:
+        raise ValueError(
+            f"recipe {arguments.recipe} is for no LLM in particular; name one with --base-model"
+        )
+    return base_model
+
+
+def answering_model_of(
+    arguments: argparse.Namespace, recipe: Recipe, answered: AnsweredQueries
+) -> str:
+    """Return the frozen LLM of a later stage: unless it is named, the one that wrote the responses.
+
+    Raises:
+        ValueError: if a server wrote them and nothing names the LLM.
+    """
+    if arguments.base_model is None and "weights" in answered.origin:
+        return str(answered.origin["model"])
+    return base_model_of(arguments, recipe)
+
+
+def require_training_extra() -> None:
+    """Raise `MissingExtraError` if what trains is not installed, before any work is done."""
+    require_extra("train", "accelerate", "matplotlib", "sklearn")
+
+
+def refuse_unread(arguments: argparse.Namespace, names: Sequence[str], reason: str) -> None:
+    """Raise ValueError if an option is given that nothing would read."""
+    for name in names:
+        if getattr(arguments, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} {reason}; leave it out")
+
+
+def require_behind_the_stage(arguments: argparse.Namespace) -> None:
+    """Raise ValueError if options stand before the stage, where those of `train` alone do."""
+    if arguments.argv.index(arguments.stage) != arguments.argv.index("train") + 1:
+        raise ValueError(
+            f"got options between train and {arguments.stage}; expected them behind: "
+            f"llm2vec-gen-rag train {arguments.stage} --output FOLDER ..."
+        )
+
+
+def load_llm(
+    base_model: str, arguments: argparse.Namespace
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a frozen LLM and its tokenizer."""
+    from transformers import AutoTokenizer
+
+    from llm2vec_gen_rag.backbone import BackboneOptions, load_backbone, pick_device, pick_dtype
+
+    quieten_loading()
+    device = pick_device(arguments.device)
+    dtype = pick_dtype(arguments.dtype, device, None)
+    backbone = load_backbone(base_model, device, dtype, BackboneOptions())
+    tokenizer: Any = AutoTokenizer
+    return backbone, tokenizer.from_pretrained(base_model)
+
+
+def report_fit(
+    arguments: argparse.Namespace, queries: int, recipe: Recipe, result: FitResult
+) -> None:
+    """Say what came of a training."""
+    if arguments.json:
+        print_json(
+            {
+                "model": str(result.folder),
+                "queries": queries,
+                "steps": recipe.steps,
+                "seconds": result.seconds,
+                "reconstruction": result.reconstruction,
+                "alignment": result.alignment,
+            }
+        )
+    else:
+        print(
+            f"{queries} queries, {recipe.steps} steps in {result.seconds:.0f} s: "
+            f"reconstruction loss {result.reconstruction:.4f}, alignment loss "
+            f"{result.alignment:.6f}\n"
+            f'load it with: LLM2VecGen.from_pretrained("{result.folder}")'
+        )

@@ -1,0 +1,182 @@
+"""`train responses`: the frozen LLM's own answers, from the LLM itself or from a server."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm2vec_gen_rag.commands.options import new_command, positive_int, shows_progress
+from llm2vec_gen_rag.commands.output import print_json
+from llm2vec_gen_rag.commands.train_options import (
+    BATCH_SIZE,
+    DECODINGS,
+    add_llm_options,
+    add_query_options,
+    add_run_options,
+    base_model_of,
+    load_llm,
+    queries_of,
+    refuse_unread,
+    require_behind_the_stage,
+    require_training_extra,
+)
+
+if TYPE_CHECKING:
+    from llm2vec_gen_rag.commands.options import Subparsers
+    from llm2vec_gen_rag.training.config import Recipe
+    from llm2vec_gen_rag.training.endpoint import Endpoint
+
+SUMMARY = """\
+First stage: the frozen LLM answers the queries, appended to OUTPUT as they come.
+
+Run it again after an interruption: what is answered is not asked again. With --shard, each
+of n machines or GPUs answers its part; all write into one folder, or their files are
+brought together in one. With --endpoint, a server that speaks OpenAI's chat completions
+answers in place of a loaded LLM."""
+
+EXAMPLES = """\
+  llm2vec-gen-rag train responses --base-model Qwen/Qwen3-0.6B --queries q.jsonl --output mine
+  llm2vec-gen-rag train responses --base-model Qwen/Qwen3-0.6B --queries q.jsonl --output mine \\
+    --shard 1/2
+with a vLLM server, in one terminal and in another:
+  vllm serve Qwen/Qwen3-8B --port 8000
+  llm2vec-gen-rag train responses --recipe qwen3-8b --queries q.jsonl --output mine \\
+    --decoding sampled --endpoint http://localhost:8000/v1 --endpoint-model Qwen/Qwen3-8B"""
+
+LOADED_LLM_OPTIONS = ("device", "dtype", "batch_size")
+SERVER_OPTIONS = ("endpoint_model", "api_key_variable", "concurrency", "thinking")
+
+
+def add_responses(subparsers: Subparsers) -> None:
+    """Declare the first stage."""
+    parser = new_command(subparsers, "responses", _respond, summary=SUMMARY, examples=EXAMPLES)
+    add_run_options(parser)
+    add_query_options(parser)
+    parser.add_argument("--shard", metavar="I/N", help="answer the i-th of n parts, from 1")
+    add_llm_options(
+        parser, default="the recipe's; with --endpoint, only its tokenizer is read, if named here"
+    )
+    group = parser.add_argument_group("server in place of a loaded LLM")
+    group.add_argument("--endpoint", metavar="URL", help="such as http://localhost:8000/v1")
+    group.add_argument(
+        "--endpoint-model", metavar="NAME", help="the LLM, as the server names it; required"
+    )
+    group.add_argument(
+        "--api-key-variable",
+        metavar="VARIABLE",
+        help="the environment variable that holds the API key (default: no key is sent)",
+    )
+    group.add_argument(
+        "--concurrency",
+        type=positive_int,
+        metavar="N",
+        help="requests under way at a time (default: 64)",
+    )
+    group.add_argument(
+        "--thinking",
+        choices=("off", "as-served"),
+        help="off (the default): ask for a chat template with thinking off; as-served: send no "
+        "such field, to servers that refuse it",
+    )
+
+
+def _respond(arguments: argparse.Namespace) -> None:
+    """Let the LLM, or a server, answer the queries."""
+    require_behind_the_stage(arguments)
+    endpoint = _endpoint(arguments)
+    from llm2vec_gen_rag.training.config import load_recipe
+    from llm2vec_gen_rag.training.shards import Shard
+
+    recipe = load_recipe(arguments.recipe)
+    shard = None if arguments.shard is None else Shard.parse(arguments.shard)
+    queries = queries_of(arguments)
+    how = {
+        "instruction": arguments.instruction,
+        "decoding": DECODINGS[arguments.decoding],
+        "shard": shard,
+        "show_progress": shows_progress(),
+    }
+    if endpoint is None:
+        path = _respond_by_llm(arguments, recipe, queries, how)
+    else:
+        path = _respond_by_endpoint(endpoint, arguments, recipe, queries, how)
+    _report_responses(arguments, path, len(queries if shard is None else shard.of(queries)))
+
+
+def _respond_by_llm(
+    arguments: argparse.Namespace, recipe: Recipe, queries: Sequence[str], how: dict[str, Any]
+) -> Path:
+    """Load the frozen LLM and let it answer."""
+    require_training_extra()
+    from llm2vec_gen_rag.training.pipeline import respond
+
+    backbone, tokenizer = load_llm(base_model_of(arguments, recipe), arguments)
+    batch_size = arguments.batch_size or BATCH_SIZE
+    return respond(
+        backbone, tokenizer, queries, recipe, arguments.output, batch_size=batch_size, **how
+    )
+
+
+def _respond_by_endpoint(
+    endpoint: Endpoint,
+    arguments: argparse.Namespace,
+    recipe: Recipe,
+    queries: Sequence[str],
+    how: dict[str, Any],
+) -> Path:
+    """Let a server answer."""
+    from transformers import AutoTokenizer
+
+    from llm2vec_gen_rag.training.endpoint import respond_by_endpoint
+
+    tokenizer: Any = None
+    if arguments.base_model:
+        tokenizer = AutoTokenizer.from_pretrained(arguments.base_model)
+    return respond_by_endpoint(
+        endpoint, queries, recipe, arguments.output, tokenizer=tokenizer, **how
+    )
+
+
+def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
+    """Return the server, if one is to answer.
+
+    Raises:
+        ValueError: if options of one way of answering are given for the other.
+    """
+    if arguments.endpoint is None:
+        refuse_unread(arguments, SERVER_OPTIONS, "belongs to --endpoint, and a loaded LLM answers")
+        return None
+    refuse_unread(arguments, LOADED_LLM_OPTIONS, "belongs to a loaded LLM, and a server answers")
+    if arguments.endpoint_model is None:
+        raise ValueError(
+            "--endpoint needs --endpoint-model, the LLM as the server names it: of vLLM, the name "
+            "behind `vllm serve`"
+        )
+    from llm2vec_gen_rag.training.endpoint import Endpoint
+
+    how = {} if arguments.concurrency is None else {"concurrency": arguments.concurrency}
+    return Endpoint(
+        arguments.endpoint,
+        arguments.endpoint_model,
+        api_key_variable=arguments.api_key_variable,
+        thinking_off=arguments.thinking != "as-served",
+        **how,
+    )
+
+
+def _report_responses(arguments: argparse.Namespace, path: Path, asked: int) -> None:
+    """Say how many queries are answered, and how many answers were cut."""
+    from llm2vec_gen_rag.training.response_file import read_responses
+
+    cut = sum(not response.finished for response in read_responses(path))
+    if arguments.json:
+        print_json({"responses": str(path), "queries": asked, "unfinished": cut})
+        return
+    print(f"{asked} queries are answered, in {path}; {cut} of its answers are cut at the limit")
+    if arguments.shard is None:
+        print(
+            f"next: llm2vec-gen-rag train teach --output {arguments.output} "
+            f"--recipe {arguments.recipe}"
+        )

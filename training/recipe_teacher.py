@@ -1,0 +1,101 @@
+"""The teacher that a recipe names, and whether stored vectors are of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from llm2vec_gen_rag.backbone import base_name
+from llm2vec_gen_rag.training.config import Recipe
+from llm2vec_gen_rag.training.run_folder import TEACHER_FOLDER, VECTORS_FILE, AnsweredQueries
+from llm2vec_gen_rag.training.teacher_vectors import StoredVectors
+from llm2vec_gen_rag.training.teachers import (
+    BackboneMeanTeacher,
+    LLM2VecTeacher,
+    SentenceTransformersTeacher,
+    Teacher,
+    TfidfTeacher,
+    read_teacher_vectors,
+)
+
+_MEAN_OF = "mean of "
+
+
+def recipe_teacher(
+    recipe: Recipe,
+    answered: AnsweredQueries,
+    folder: Path,
+    *,
+    backbone: PreTrainedModel | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+    device: str | torch.device | None,
+) -> Teacher:
+    """Return the recipe's teacher, loaded or fitted.
+
+    A fitted one is fitted on answers and queries, so that it knows the words of what it is compared
+    on, and is kept in the folder, to be compared with later.
+
+    Raises:
+        ValueError: if the teacher is the frozen LLM and that is not given, or the texts give a
+            TF-IDF teacher nothing to fit on.
+        MissingExtraError: if what the teacher runs on is not installed.
+        TeacherError: if it cannot be loaded.
+    """
+    if recipe.teacher == "backbone-mean":
+        if backbone is None or tokenizer is None:
+            raise ValueError(
+                "the recipe's teacher is 'backbone-mean', the frozen LLM itself; pass backbone= "
+                "and tokenizer="
+            )
+        return BackboneMeanTeacher(backbone, tokenizer, name=_MEAN_OF + base_name(backbone))
+    if recipe.teacher == "llm2vec":
+        return LLM2VecTeacher.load(recipe.teacher_model, device=device)
+    if recipe.teacher == "sentence-transformers":
+        return SentenceTransformersTeacher(recipe.teacher_model, device=device)
+    teacher = TfidfTeacher.fit(
+        recipe.teacher.removeprefix("tfidf-"),
+        [*dict.fromkeys(answered.answers), *answered.queries],
+        dimension=recipe.teacher_dimension,
+        seed=recipe.seed,
+    )
+    teacher.save(folder / TEACHER_FOLDER)
+    return teacher
+
+
+def read_taught(folder: Path, answered: AnsweredQueries, recipe: Recipe) -> StoredVectors:
+    """Return the vectors that the recipe's teacher gave these answers, as a memory map.
+
+    Raises:
+        ValueError: if there are none, or those there are of another teacher or other answers.
+    """
+    path = folder / VECTORS_FILE
+    again = f"run: llm2vec-gen-rag train teach --output {folder}, with the same recipe"
+    if not path.is_file():
+        begun = path.with_name(path.name + ".unfinished").is_file()
+        found = "the teacher vectors are unfinished" if begun else "there are no teacher vectors"
+        raise ValueError(f"{found} in {folder}; {again}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            found = (file.metadata() or {}).get("teacher", "")
+        vectors = read_teacher_vectors(path, answered.answers)
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{error}. For that, {again}") from error
+    if not _is_of(recipe, found):
+        raise ValueError(
+            f"{path} holds the vectors of {found!r}; the recipe's teacher is {recipe.teacher!r} "
+            f"{recipe.teacher_model or recipe.teacher_dimension}. Choose the recipe that the "
+            f"vectors were made with, or {again}"
+        )
+    return vectors
+
+
+def _is_of(recipe: Recipe, name: str) -> bool:
+    """Whether the teacher of that name is the recipe's."""
+    if recipe.teacher == "backbone-mean":
+        return name.startswith(_MEAN_OF)
+    if recipe.teacher_model:
+        return name.rstrip("/") == recipe.teacher_model.rstrip("/")
+    return name == f"{recipe.teacher}-{recipe.teacher_dimension}"
