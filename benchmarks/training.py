@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.checkpoints import checkpoint_for
 from benchmarks.figures import keep, parse, ratios, spread
 from benchmarks.reference_environment import reference_python
-from benchmarks.shapes import SHAPES
+from benchmarks.shapes import SHAPES, Shape
 from benchmarks.texts import read_texts
 from benchmarks.workers import Worker
 
@@ -37,9 +37,15 @@ Ids = list[list[int]]
 def main() -> None:
     """Measure, print, and write."""
     options = parse(__doc__, rounds=3, shape="0.6b")
-    checkpoint = str(checkpoint_for(SHAPES[options.shape], read_texts(options.texts)))
+    shape = SHAPES[options.shape]
+    checkpoint = str(checkpoint_for(shape, read_texts(options.texts)))
     figures = {
-        way: measure(checkpoint, recomputed, options.rounds, options.threads)
+        way: {
+            "ratio_at_one_rate": round(
+                reference_weights(shape, recomputed) / our_weights(shape), 2
+            ),
+            **measure(checkpoint, recomputed, options.rounds, options.threads),
+        }
         for way, recomputed in WAYS.items()
     }
     sizes = {"batch": BATCH, "question": QUESTION_TOKENS, "answer": ANSWER_TOKENS}
@@ -90,6 +96,28 @@ def batch() -> tuple[Ids, Ids]:
     generator = random.Random(0)
     questions = [generator.choices(IDS, k=QUESTION_TOKENS) for _ in range(BATCH)]
     return questions, [[*generator.choices(IDS, k=ANSWER_TOKENS - 1), END] for _ in range(BATCH)]
+
+
+def reference_weights(shape: Shape, recomputed: bool) -> int:
+    """Return how many weights a step of the reference multiplies by, those of attention left out.
+
+    A question and an answer go forward and back, with gradient checkpointing forward twice, and the
+    teacher's answer forward. Gradient goes through every token, and to no frozen weight.
+    """
+    question = BATCH * (QUESTION_TOKENS + shape.response_tokens)
+    answer = BATCH * (ANSWER_TOKENS + shape.response_tokens)
+    passes = 3 if recomputed else 2
+    body = passes * (question + answer) + BATCH * ANSWER_TOKENS
+    return shape.layers * shape.layer_weights * body + 2 * answer * shape.vocabulary * shape.hidden
+
+
+def our_weights(shape: Shape) -> int:
+    """Return how many weights a step of ours multiplies by: the question's text forward alone."""
+    response = BATCH * shape.response_tokens
+    answer = BATCH * ANSWER_TOKENS
+    # the last token of an answer predicts none
+    body = BATCH * QUESTION_TOKENS + 2 * response + 2 * (response + answer - BATCH)
+    return shape.layers * shape.layer_weights * body + 2 * answer * shape.vocabulary * shape.hidden
 
 
 def ours(threads: int) -> Worker:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from transformers import MistralConfig, MistralForCausalLM
 
+from llm2vec_gen_rag.training import gradient_pass
 from llm2vec_gen_rag.training.gradient_pass import last_states, runs_under_gradient
 
 KITS = ["qwen3-10", "qwen2-6-4", "llama-20-10"]
@@ -28,9 +29,12 @@ def own_forward(model, inputs):
     return model.backbone.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
 
 
-@pytest.mark.parametrize("recomputed", [False, True])
+@pytest.mark.parametrize(("recomputed", "block"), [(False, 128), (True, 128), (False, 4)])
 @pytest.mark.parametrize("kit", KITS)
-def test_states_and_gradient_are_those_of_the_llm_itself(load_kit, kit, recomputed):
+def test_states_and_gradient_are_those_of_the_llm_itself(
+    load_kit, monkeypatch, kit, recomputed, block
+):
+    monkeypatch.setattr(gradient_pass, "BLOCK", block)
     model = load_kit(kit)
     inputs = inputs_of(model)
     expected = own_forward(model, inputs)
@@ -53,24 +57,26 @@ def test_under_autocast_both_round_alike(load_kit, kit):
     assert errors[1] < 0.05 * exact.norm()
 
 
-def test_half_as_much_is_kept_for_the_way_back(model):
+def test_a_third_less_is_kept_for_the_way_back(model):
+    model.backbone.to(torch.bfloat16)
+    weights = {weight.untyped_storage().data_ptr() for weight in model.backbone.parameters()}
+
     def kept(forward):
         sizes = {}
 
         def keep(tensor):
-            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            storage = tensor.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            states = forward(inputs_of(model))
+            states = forward(inputs_of(model, torch.bfloat16))
         assert states.requires_grad
-        return sum(sizes.values())
+        return sum(size for place, size in sizes.items() if place not in weights)
 
-    weights = sum(weight.untyped_storage().nbytes() for weight in model.backbone.parameters())
     ours = kept(lambda inputs: last_states(model.backbone, inputs))
     theirs = kept(lambda inputs: own_forward(model, inputs))
-    assert ours < theirs
-    assert ours < weights or ours - weights < 0.5 * (theirs - weights)
+    assert 0 < ours < 0.67 * theirs
 
 
 def test_what_it_computes_otherwise_is_left_to_the_llm(model):
