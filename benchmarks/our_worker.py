@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.serving import peak_mib, seconds_of, serve
 from llm2vec_gen_rag import LLM2VecGen
-from llm2vec_gen_rag.encoder import common_length
+from llm2vec_gen_rag.shared_prefix import common_length
 
 
 class OurWorker:

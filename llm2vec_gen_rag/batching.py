@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 # padded tokens in one forward: enough to keep the matrix units busy, few enough that a long list
-# peaks no higher than a short one
-CPU_TOKEN_BUDGET = 4_096
+# peaks no higher than a short one, and that on a CPU what one layer computes stays in the cache
+CPU_TOKEN_BUDGET = 768
+# each new token reads every weight once, whatever the rows
+CPU_WRITING_TOKEN_BUDGET = 4_096
 ACCELERATOR_TOKEN_BUDGET = 32_768
 
 

@@ -47,6 +47,11 @@ class Prefix:
     tokens: int
     layers: Sequence[KeysValues]
 
+    def first(self, tokens: int) -> Prefix:
+        """Return what it keeps of its first tokens."""
+        layers = [(keys[:, :, :tokens], values[:, :, :tokens]) for keys, values in self.layers]
+        return Prefix(tokens, layers)
+
 
 def runs_in_parts(backbone: PreTrainedModel) -> bool:
     """Return whether `read_states` computes what the LLM's own forward does.
@@ -82,7 +87,7 @@ def read_prefix(backbone: PreTrainedModel, ids: Tensor) -> Prefix:
     rotary = model.rotary_emb(states, positions[None])
     kept = []
     for layer in model.layers:
-        normed = layer.input_layernorm(states)
+        normed = root_mean_square_norm(layer.input_layernorm, states)
         kept.append(_keys_values(layer.self_attn, normed, rotary))
         if layer is not model.layers[-1]:  # what comes out of the last, nobody reads
             states = _layer_output(layer, states, normed, kept[-1], rotary, positions)
@@ -110,7 +115,7 @@ def read_states(
     rows = torch.arange(len(inputs))[:, None]
     states = inputs
     for index, layer in enumerate(model.layers):
-        normed = layer.input_layernorm(states)
+        normed = root_mean_square_norm(layer.input_layernorm, states)
         known = _keys_values(layer.self_attn, normed, rotary)
         if prefix is not None:
             known = _behind_prefix(prefix.layers[index], known)
@@ -132,9 +137,10 @@ def _layer_output(
 ) -> Tensor:
     """Return the states (batch, rows, hidden) behind a layer that come to `positions`."""
     attention = layer.self_attn
-    queries = rotated(_heads(attention, "q", normed), rotary) * attention.scaling
-    states = states + attention.o_proj(causal_attention(queries, *known, positions))
-    output: Tensor = states + layer.mlp(layer.post_attention_layernorm(states))
+    queries = rotated(_heads(attention, "q", normed), rotary).mul_(attention.scaling)
+    states = attention.o_proj(causal_attention(queries, *known, positions)).add_(states)
+    normed = root_mean_square_norm(layer.post_attention_layernorm, states)
+    output: Tensor = layer.mlp(normed).add_(states)
     return output
 
 
@@ -149,14 +155,30 @@ def _heads(attention: Any, kind: str, normed: Tensor) -> Tensor:
     projected = getattr(attention, f"{kind}_proj")(normed)
     heads: Tensor = projected.unflatten(-1, (-1, attention.head_dim))
     norm = getattr(attention, f"{kind}_norm", None)  # Qwen3 has one for queries and one for keys
-    return heads if norm is None else norm(heads)
+    return heads if norm is None else root_mean_square_norm(norm, heads)
+
+
+def root_mean_square_norm(norm: Any, states: Tensor) -> Tensor:
+    """Return w x / r with r = sqrt(mean(x^2) + eps) (arXiv 1910.07467), as the LLM's own module.
+
+    Lengths and scaling are computed in float32, and no state is written down in it.
+    """
+    scale = inverse_root_mean_square(states, norm.variance_epsilon)
+    normed = torch.empty_like(states)
+    return torch.mul(states, scale, out=normed).mul_(norm.weight)
+
+
+def inverse_root_mean_square(states: Tensor, epsilon: float) -> Tensor:
+    """Return 1 / r of `root_mean_square_norm`, (..., 1) in float32."""
+    length = torch.linalg.vector_norm(states, dim=-1, keepdim=True, dtype=torch.float32)
+    return length.square_().div_(states.shape[-1]).add_(epsilon).rsqrt_()
 
 
 def rotated(heads: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     """Return heads turned by their positions (arXiv 2104.09864), the halves as pairs."""
     cos, sin = (part.unsqueeze(-2) for part in rotary)
     first, second = heads.chunk(2, dim=-1)
-    return heads * cos + torch.cat([-second, first], dim=-1) * sin
+    return torch.cat([-second, first], dim=-1).mul_(sin).addcmul_(heads, cos)
 
 
 def _behind_prefix(prefix: KeysValues, known: KeysValues) -> KeysValues:

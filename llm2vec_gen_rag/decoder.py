@@ -25,6 +25,7 @@ from llm2vec_gen_rag.encoder import (
     soft_prompts,
     token_budget,
 )
+from llm2vec_gen_rag.single_row import logits_without_copies, quick_single_rows
 from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
 
 # next-token logits (rows, vocabulary) and the rows' places among the prompts -> one id a row
@@ -114,7 +115,7 @@ def answer_ids(
     asked = [row for row, ids in enumerate(prompts) if len(ids)]
     plan = plan_batches(
         [len(prompts[row]) + max_new_tokens for row in asked],
-        token_budget=token_budget(model),
+        token_budget=token_budget(model, writes=True),
         pad=padding_is_inert(model.backbone),
     )
     for batch in plan:
@@ -191,14 +192,15 @@ def continued_ids(
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     inputs, cache = prompts, None
     for _ in range(max_new_tokens):
-        output = backbone(
-            inputs_embeds=inputs,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,  # a whole prompt's logits would be larger than its states
-        )
+        with quick_single_rows(inputs), logits_without_copies(backbone):
+            output = backbone(
+                inputs_embeds=inputs,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,  # a whole prompt's logits would be larger than its states
+            )
         cache, logits = output.past_key_values, output.logits[:, -1]
         require_finite_states(logits.amax(dim=-1))
         tokens = pick(logits, rows)

@@ -24,7 +24,12 @@ from tqdm import tqdm
 from transformers import Cache, DynamicCache, PreTrainedModel
 
 from llm2vec_gen_rag.backbone import embedding_weight
-from llm2vec_gen_rag.batching import ACCELERATOR_TOKEN_BUDGET, CPU_TOKEN_BUDGET, plan_batches
+from llm2vec_gen_rag.batching import (
+    ACCELERATOR_TOKEN_BUDGET,
+    CPU_TOKEN_BUDGET,
+    CPU_WRITING_TOKEN_BUDGET,
+    plan_batches,
+)
 from llm2vec_gen_rag.causal_pass import (
     Prefix,
     has_known_layers,
@@ -34,12 +39,10 @@ from llm2vec_gen_rag.causal_pass import (
 )
 from llm2vec_gen_rag.errors import NonFiniteError
 from llm2vec_gen_rag.lora import LowRankAdapter
+from llm2vec_gen_rag.shared_prefix import KnownPrefixes, shared_prefix
 from llm2vec_gen_rag.tokenization import TokenIds
 
 Vectors = npt.NDArray[np.float32]
-
-# tokens that a prefix known in advance has to spare, to be worth a forward of its own
-WORTH_A_FORWARD = 64
 
 
 class ResponseModel(Protocol):
@@ -51,6 +54,7 @@ class ResponseModel(Protocol):
     reconstruction: nn.Linear
     alignment: nn.Linear
     adapter: LowRankAdapter | None
+    known_prefixes: KnownPrefixes
     lock: threading.RLock
 
 
@@ -69,7 +73,7 @@ def last_hidden_states(
     Args:
         model: the model; a LoRA adapter is on during this call.
         token_ids: ids of each text, of any lengths, zero included.
-        prefix: what `shared_prefix` gave for these texts, among others.
+        prefix: what `known_prefix` gave for these texts, among others.
 
     Returns:
         (batch, K, hidden) in the dtype of the backbone.
@@ -82,29 +86,18 @@ def last_hidden_states(
         return _in_one_pass(model, token_ids)
 
 
-def shared_prefix(model: ResponseModel, token_ids: Sequence[TokenIds]) -> Prefix | None:
-    """Return what the LLM keeps of the tokens that all texts begin with, such as an instruction.
+def known_prefix(
+    model: ResponseModel, token_ids: Sequence[TokenIds], instruction: TokenIds
+) -> Prefix | None:
+    """Return what the LLM keeps of the tokens that all texts begin with, if it can run in parts.
 
-    Returns:
-        None if there are too few of them, or where the LLM cannot run in parts.
+    From one call to the next it stays for a frozen LLM alone: low-rank updates can be trained.
     """
-    tokens = common_length(token_ids)
-    if tokens * (len(token_ids) - 1) < WORTH_A_FORWARD or not _runs_in_parts(model):
+    if not _runs_in_parts(model):
         return None
-    ids = torch.from_numpy(token_ids[0][None, :tokens])
+    known = model.known_prefixes if model.adapter is None else None
     with lora_active(model):
-        return read_prefix(model.backbone, ids)
-
-
-def common_length(token_ids: Sequence[TokenIds]) -> int:
-    """Return how many ids all rows begin with."""
-    if not token_ids:
-        return 0
-    first = token_ids[0]
-    for row in token_ids:
-        first = first[: len(row)]
-        first = first[: np.argmin(np.append(first == row[: len(first)], False))]
-    return len(first)
+        return shared_prefix(model.backbone, token_ids, instruction, known)
 
 
 def _runs_in_parts(model: ResponseModel) -> bool:
@@ -232,6 +225,7 @@ def soft_prompts(model: ResponseModel, states: Tensor) -> Tensor:
 def embed(
     model: ResponseModel,
     token_ids: Sequence[TokenIds],
+    instruction: TokenIds,
     *,
     normalize: bool,
     batch_size: int | None,
@@ -239,12 +233,20 @@ def embed(
 ) -> Vectors:
     """Return the embedding of each text, (texts, dimension), in the order of the texts.
 
+    Args:
+        model: the model.
+        token_ids: of each text, behind its instruction.
+        instruction: ids of the instruction alone.
+        normalize: whether to scale each vector to length 1.
+        batch_size: texts in one forward; None plans the batches by their tokens.
+        show_progress: whether to show a progress bar on standard error.
+
     Raises:
         NonFiniteError: if the LLM computes NaN or infinity.
     """
     vectors = np.empty((len(token_ids), model.alignment.out_features), dtype=np.float32)
     with model.lock, torch.no_grad():
-        prefix = shared_prefix(model, token_ids)
+        prefix = known_prefix(model, token_ids, instruction)
     with tqdm(total=len(token_ids), desc="Embedding", disable=not show_progress) as progress:
         for rows in batches(model, token_ids, batch_size=batch_size):
             with model.lock, torch.no_grad():
@@ -268,15 +270,21 @@ def batches(
     extra = len(model.response_tokens) + new_tokens
     return plan_batches(
         [len(ids) + extra for ids in token_ids],
-        token_budget=token_budget(model),
+        token_budget=token_budget(model, writes=new_tokens > 0),
         batch_size=batch_size,
     )
 
 
-def token_budget(model: ResponseModel) -> int:
-    """Return how many padded tokens to put in one forward where the model runs."""
-    on_cpu = model.response_tokens.device.type == "cpu"
-    return CPU_TOKEN_BUDGET if on_cpu else ACCELERATOR_TOKEN_BUDGET
+def token_budget(model: ResponseModel, *, writes: bool) -> int:
+    """Return how many padded tokens to put in one forward where the model runs.
+
+    Args:
+        model: the model.
+        writes: whether more tokens are written behind them, one by one.
+    """
+    if model.response_tokens.device.type != "cpu":
+        return ACCELERATOR_TOKEN_BUDGET
+    return CPU_WRITING_TOKEN_BUDGET if writes else CPU_TOKEN_BUDGET
 
 
 def require_finite_states(states: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from llm2vec_gen_rag.hub import find_base_model, find_checkpoint
 from llm2vec_gen_rag.lora import LowRankAdapter
 from llm2vec_gen_rag.new_checkpoint import new_checkpoint
 from llm2vec_gen_rag.peft_adapter import AdapterWeights
+from llm2vec_gen_rag.shared_prefix import KnownPrefixes
 from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
 
 Texts = str | Sequence[str]
@@ -92,6 +93,7 @@ class LLM2VecGen:
         updates = checkpoint.adapter.updates
         self.adapter = LowRankAdapter(backbone.base_model, updates) if updates else None
         self.prompts = checkpoint.prompts
+        self.known_prefixes = KnownPrefixes()
         self.lock = threading.RLock()
         self._checkpoint = checkpoint
         self._base_model = base_model
@@ -227,6 +229,7 @@ class LLM2VecGen:
         vectors = encoder.embed(
             self,
             self._text_ids(texts, instruction, max_length),
+            self.text_tokenizer.token_ids([instruction])[0],
             normalize=normalize,
             batch_size=batch_size,
             show_progress=show_progress,

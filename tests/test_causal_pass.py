@@ -10,7 +10,8 @@ from reference_kits import ReferenceKit
 from llm2vec_gen_rag import encoder
 from llm2vec_gen_rag.causal_attention import BLOCK, causal_attention
 from llm2vec_gen_rag.causal_pass import runs_in_parts
-from llm2vec_gen_rag.encoder import common_length, last_hidden_states, shared_prefix
+from llm2vec_gen_rag.encoder import known_prefix, last_hidden_states
+from llm2vec_gen_rag.shared_prefix import MOST_KEPT, common_length
 
 INSTRUCTION = "Generate a passage that best answers this question: "
 TEXTS = [
@@ -82,12 +83,13 @@ def test_common_length_is_what_all_rows_begin_with(rows, length):
     assert common_length([np.array(row, dtype=np.int64) for row in rows]) == length
 
 
-def test_an_instruction_is_computed_once(model):
+def test_an_instruction_is_computed_once(qwen3):
+    model = qwen3.load()
     ids = ids_of(model, [INSTRUCTION + text for text in TEXTS])
     tokens = common_length(ids)
     assert tokens > 5
     widths = []
-    first = model.backbone.base_model.layers[0].input_layernorm
+    first = model.backbone.base_model.layers[0].self_attn.q_proj
     hook = first.register_forward_pre_hook(lambda _, inputs: widths.append(inputs[0].shape[:2]))
     try:
         model.encode(TEXTS, instruction=INSTRUCTION)
@@ -95,14 +97,55 @@ def test_an_instruction_is_computed_once(model):
         hook.remove()
     response_tokens = len(model.response_tokens)
     longest = max(len(row) for row in ids) + response_tokens
-    assert widths[0] == (1, tokens)
+    assert widths[0] == (1, len(ids_of(model, [INSTRUCTION])[0]))
     assert max(width for _, width in widths[1:]) == longest - tokens
 
 
 def test_a_prefix_that_spares_little_is_not_computed_apart(model):
+    nothing = ids_of(model, [""])[0]
     with torch.no_grad():
-        assert shared_prefix(model, ids_of(model, TEXTS[:1])) is None
-        assert shared_prefix(model, ids_of(model, TEXTS[:8])) is None
+        assert known_prefix(model, ids_of(model, TEXTS[:1]), nothing) is None
+        assert known_prefix(model, ids_of(model, TEXTS[:8]), nothing) is None
+
+
+def test_an_instruction_is_kept_for_the_next_query(qwen3):
+    model = qwen3.load()
+    rows = []
+    first = model.backbone.base_model.layers[0].self_attn.q_proj
+    first.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[1]))
+    texts = ["where do seals live", "how deep is an ocean"]
+    for text in texts:
+        model.encode(text, instruction=INSTRUCTION)
+    (alone,) = ids_of(model, [INSTRUCTION])
+    behind = [
+        len(ids) - common_length([alone, ids]) + len(model.response_tokens)
+        for ids in ids_of(model, [INSTRUCTION + text for text in texts])
+    ]
+    assert rows == [len(alone), *behind]
+
+
+def test_a_query_alone_behind_a_kept_instruction_has_the_same_vector(each_kit, monkeypatch):
+    model = each_kit.load()
+    options = {"instruction": INSTRUCTION, "normalize": False}
+    for text in TEXTS[:4]:
+        expected = whole(model, text, monkeypatch, **options)
+        for _ in range(2):
+            np.testing.assert_allclose(model.encode(text, **options), expected, atol=1e-5)
+
+
+def test_no_more_than_a_few_instructions_are_kept(qwen3):
+    model = qwen3.load()
+    for number in range(MOST_KEPT + 3):
+        model.encode("seals", instruction=f"{number} is the number of this instruction: ")
+    assert len(model.known_prefixes) == MOST_KEPT
+
+
+def test_what_depends_on_low_rank_updates_is_not_kept():
+    model = ReferenceKit("qwen3-10-lora").load()
+    before = model.encode("seals", instruction=INSTRUCTION)
+    for update in model.adapter.updates.values():
+        update.up.data.mul_(3)
+    assert np.abs(model.encode("seals", instruction=INSTRUCTION) - before).max() > 1e-4
 
 
 # --- the last layer

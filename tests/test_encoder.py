@@ -23,7 +23,7 @@ PLAIN = "where do polar bears live"
 def recorded_shapes(model):
     """Yield the (rows, tokens) of each forward of the backbone."""
     shapes = []
-    first = model.backbone.base_model.layers[0].input_layernorm
+    first = model.backbone.base_model.layers[0].self_attn.q_proj
     hook = first.register_forward_pre_hook(
         lambda module, args: shapes.append(tuple(args[0].shape[:2]))
     )

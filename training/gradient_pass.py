@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from llm2vec_gen_rag.causal_pass import has_known_layers, rotated
+from llm2vec_gen_rag.causal_pass import has_known_layers, inverse_root_mean_square, rotated
 
 BLOCK = 128  # queries of attention that go together
 
@@ -102,10 +102,9 @@ class _RootMeanSquareNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        wide = states.float()
-        scale = wide.square().mean(dim=-1, keepdim=True).add_(epsilon).rsqrt_()
+        scale = inverse_root_mean_square(states, epsilon)
         ctx.save_for_backward(states, weight, scale)
-        return (wide * scale).to(states.dtype) * weight
+        return (states * scale).to(states.dtype) * weight
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
