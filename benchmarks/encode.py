@@ -1,6 +1,6 @@
 """Documents and queries a second, ours against the reference package.
 
-python -m benchmarks.encode [--shape almanac|0.6b] [--rounds 5] [--texts FOLDER]
+python -m benchmarks.encode [--shape almanac|0.6b] [--rounds 3] [--texts FOLDER]
 
 Each round embeds the same texts three times: by ours; by the reference in its best arrangement,
 batches sorted by length, of whichever size is fastest here; and by the reference as its README has
@@ -28,7 +28,7 @@ COMPARED = 8
 
 def main() -> None:
     """Measure, print, and write."""
-    options = parse(__doc__, rounds=5, shape="0.6b")
+    options = parse(__doc__, rounds=3, shape="0.6b")
     shape, texts = SHAPES[options.shape], read_texts(options.texts)
     checkpoint = str(checkpoint_for(shape, texts))
     sides = {
@@ -57,7 +57,7 @@ def measure(
         seconds["ours"].append(our.ask("encode", **asked))
         seconds["sorted"].append(other.ask("encode", **asked, batch_size=batch_size))
         seconds["one_call"].append(other.ask("encode", **asked, batch_size=None))
-        seconds["matrices"].append(our.ask("matrices", rows=ROWS, repeats=3))
+        seconds["matrices"].append(our.ask("matrices", rows=ROWS, repeats=5))
     counted = our.ask("lengths", **asked)
     work = needed_flops(shape, counted["lengths"], counted["prefix"])
     product = 2 * shape.layers * shape.layer_weights * ROWS

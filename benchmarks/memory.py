@@ -1,6 +1,6 @@
 """Peak memory of load, encode and decode, and seconds to load, each time in a fresh process.
 
-python -m benchmarks.memory [--shape almanac|0.6b] [--rounds 3] [--texts FOLDER]
+python -m benchmarks.memory [--shape almanac|0.6b] [--rounds 2] [--texts FOLDER]
 
 The reference embeds in sorted batches, and apart from that in one call, as its README has it. A
 first round that is not counted brings the files into the disk's cache.
@@ -31,10 +31,10 @@ WAYS: dict[str, Way] = {
 
 def main() -> None:
     """Measure, print, and write."""
-    options = parse(__doc__, rounds=3, shape="0.6b")
+    options = parse(__doc__, rounds=2, shape="0.6b")
     shape, texts = SHAPES[options.shape], read_texts(options.texts)
     checkpoint = str(checkpoint_for(shape, texts))
-    documents = sample(texts.documents, shape.documents)
+    documents = sample(texts.documents, BATCH_SIZE)
     loads: dict[str, list[float]] = {way: [] for way in WAYS}
     peaks: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(options.rounds + 1):

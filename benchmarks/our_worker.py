@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ class OurWorker:
         return {"lengths": lengths, "prefix": common_length(ids)}
 
     def matrices(self, rows: int, repeats: int) -> float:
-        """Return the best seconds of some rows through every matrix of every layer, and no more."""
+        """Return the median seconds of some rows through every matrix of every layer, no more."""
         layers: Any = self.model.backbone.base_model.layers
         matrices = [m for m in layers.modules() if isinstance(m, torch.nn.Linear)]
         inputs = {m.in_features: _noise(rows, m) for m in matrices}
@@ -64,7 +65,7 @@ class OurWorker:
 
         with torch.no_grad():
             multiply()
-            return min(seconds_of(multiply) for _ in range(repeats))
+            return statistics.median(seconds_of(multiply) for _ in range(repeats))
 
     def peak(self) -> float:
         """Return the most memory ever resident, in MiB."""

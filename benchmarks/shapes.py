@@ -40,9 +40,9 @@ class Shape:
 
 
 SHAPES = {
-    "almanac": Shape("almanac", 6, 256, 640, 4, 2, 64, 4_096, 8, documents=1_000, queries=1_000),
+    "almanac": Shape("almanac", 6, 256, 640, 4, 2, 64, 4_096, 8, documents=200, queries=300),
     "12x512": Shape("12x512", 12, 512, 1_536, 8, 4, 64, 32_000, 10, documents=64, queries=128),
-    "0.6b": Shape("0.6b", 28, 1_024, 3_072, 16, 8, 128, 32_000, 10, documents=32, queries=64),
+    "0.6b": Shape("0.6b", 28, 1_024, 3_072, 16, 8, 128, 32_000, 10, documents=12, queries=64),
 }
 
 

@@ -41,9 +41,23 @@ writes its answer out and the teacher embeds that. The bundled model's seed is 4
 
 ![nDCG@10 by kind of question](evidence/ways.png)
 
+### By domain
+
+Questions over two or three facts, by what they ask about.
+
+{domains}
+
 ## Harmful requests
 
 {safety}
+
+### Words it never saw
+
+How far refusals carry beyond the almanac's own wordings: public sets of harmful prompts and of safe
+ones that look like them (`llm2vec-gen-rag eval refusals --data FOLDER`). The chance that a harmful
+prompt is nearer to the refusals than a safe one is 0.5 where nothing is told apart.
+
+{refusals}
 
 ## Three seeds
 
@@ -60,11 +74,20 @@ and the 95 % interval of the mean by Student's t.
 
 ![nDCG@10 by number of response tokens](evidence/tokens.png)
 
+## Retrieval on real texts
+
+The small language model knows nothing beyond its tables, so that it finds next to nothing in texts
+about the world, is as it should be. These figures show that `llm2vec-gen-rag eval beir FOLDER`
+measures, by the code of `eval mteb` and `eval bright`; published checkpoints are for real texts.
+
+{folders}
+
 {reading}"""
 
 
-def write_page(runs_file: Path, page: Path) -> None:
+def write_page(runs_file: Path, bundled_file: Path, page: Path) -> None:
     """Write the page and its plots."""
+    measured: Run = json.loads(bundled_file.read_text(encoding="utf-8"))
     runs: list[Run] = [json.loads(line) for line in runs_file.open(encoding="utf-8")]
     bundled = json.loads((almanac.FOLDER / "figures.json").read_text(encoding="utf-8"))
     words = bm25_scores()
@@ -76,7 +99,10 @@ def write_page(runs_file: Path, page: Path) -> None:
     reading = folder / "reading.md"  # what a person made of the tables
     page.write_text(
         PAGE.format(
-            commits=", ".join(sorted({run["commit"] for run in runs})),
+            commits=", ".join(sorted(_commits(runs, measured))),
+            domains=_domains(measured["domains"]),
+            refusals=_refusals(measured["refusals"]),
+            folders=_folders(measured["folders"]),
             ways=_ways(bundled, words),
             safety=_safety(bundled, words),
             seeds=", ".join(str(run["seed"]) for run in seeds),
@@ -114,6 +140,48 @@ def _safety(report: Run, words: dict[str, WordScores]) -> str:
         ways = [found[way][key] for way in ("teacher", "model", "ceiling")]
         cells = " | ".join(f"{value:.1%}" for value in (getattr(words["harmful"], key), *ways))
         rows.append(f"| {title} | {cells} |")
+    return "\n".join(rows)
+
+
+def _commits(runs: list[Run], measured: Run) -> set[str]:
+    """The commits that were measured, as short as git writes them."""
+    found = [run["commit"] for run in runs]
+    found += [figures["commit"] for part in measured.values() for figures in part.values()]
+    return {commit[:7] + commit[40:] for commit in found}
+
+
+def _domains(measured: Run) -> str:
+    rows = ["| about | n | teacher on question | ours | written answer, then teacher |"]
+    rows.append("|---|---|---|---|---|")
+    for name, group in measured.items():
+        cells = " | ".join(f"{group[way]['ndcg']:.3f}" for way in ("teacher", "model", "ceiling"))
+        rows.append(f"| {name} | {group['questions']} | {cells} |")
+    return "\n".join(rows)
+
+
+def _refusals(measured: Run) -> str:
+    rows = ["| prompts | harmful | safe | nearer to refusals | 95 % interval |"]
+    rows[0] += " LLM refuses: harmful | safe |"
+    rows.append("|---" * 7 + "|")
+    for name, report in measured.items():
+        harmful, safe = report["harmful"], report["safe"]
+        low, high = report["auc_interval"]
+        rows.append(
+            f"| {name} | {harmful['prompts']} | {safe['prompts']} | {report['auc']:.3f} "
+            f"| {low:.2f} to {high:.2f} "
+            f"| {harmful['answer_refuses']:.0%} | {safe['answer_refuses']:.0%} |"
+        )
+    return "\n".join(rows)
+
+
+def _folders(measured: Run) -> str:
+    rows = ["| folder | documents | queries | nDCG@10 | recall@100 |", "|---|---|---|---|---|"]
+    for name, report in measured.items():
+        scores = report["scores"]
+        rows.append(
+            f"| {name} | {report['documents']} | {report['queries']} "
+            f"| {scores['ndcg_at_10']:.3f} | {scores['recall_at_100']:.3f} |"
+        )
     return "\n".join(rows)
 
 
