@@ -46,7 +46,6 @@ def _losses() -> list[Variation]:
     return [
         _short("objective", "both losses (the recipe)"),
         _short("objective", "reconstruction only", alignment_weight=0.0, least_squares_rows=0),
-        _short("objective", "reconstruction only, heads of least squares", alignment_weight=0.0),
         _short("objective", "alignment only", reconstruction_weight=0.0),
     ]
 
@@ -69,7 +68,6 @@ def _starts() -> list[Variation]:
         _short("start", "cue and least squares (the recipe)"),
         _short("start", "cue, random heads", least_squares_rows=0),
         _short("start", "mean embedding, least squares", initial_text=""),
-        _short("start", "mean embedding, random heads", initial_text="", least_squares_rows=0),
     ]
 
 
