@@ -47,6 +47,10 @@ def draw_bars(program: str, figures: Figures) -> Any:
         "decode": [("seconds for 256 tokens", ("seconds",))],
         "memory": [("peak memory, MiB", ("peak_mib",)), ("seconds to load", ("load_seconds",))],
         "hyde": [("seconds for one query", ("seconds",))],
+        "training": [
+            ("steps per second, reference as published", ("as_published", "steps_per_second")),
+            ("peak memory, MiB", ("as_published", "peak_mib")),
+        ],
     }[program]
     figure, axes = plt.subplots(
         1, len(panels), figsize=(4.2 * len(panels), 3.0), squeeze=False, layout="constrained"

@@ -179,6 +179,9 @@ def page(results: dict[str, Figures]) -> str:
     parts += [section(name, results[name]) for name in results if name not in training]
     parts += [TRAINING, goals("a training step, CPU", TRAINING_ROWS, results)]
     parts += [section(name, figures) for name, figures in training.items()]
+    reading = RESULTS / "reading.md"  # what a person made of the figures
+    if reading.is_file():
+        parts.insert(3, reading.read_text(encoding="utf-8"))
     return "\n".join(part for part in [*parts, GPU] if part)
 
 
