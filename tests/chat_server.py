@@ -19,9 +19,8 @@ class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request, client_address):
-        if not isinstance(
-            sys.exception(), ConnectionError
-        ):  # a client may hang up, as one in haste
+        # a client may hang up before it is answered
+        if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
