@@ -22,9 +22,10 @@ def storing(what: str, kept: str, *others: type[Exception]) -> Iterator[None]:
     Raises:
         StorageError: in place of what the block raises.
     """
+    failures: tuple[type[Exception], ...] = (OSError, SafetensorError, *others)
     try:
         yield
-    except (OSError, SafetensorError, *others) as error:
+    except failures as error:
         reason = getattr(error, "strerror", None) or error
         raise StorageError(
             f"{what} cannot be written ({reason}); {kept}. Make room, mend the folder's "
