@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +11,18 @@ from typing import Any
 
 import yaml
 
+from llm2vec_gen_rag.training.recipe_values import (
+    as_float,
+    check_flag,
+    check_number,
+    check_text,
+)
+
 RECIPES = Path(__file__).parent / "recipes"
 TEACHERS = ("backbone-mean", "llm2vec", "sentence-transformers", "tfidf-projection", "tfidf-svd")
 LOADED_TEACHERS = frozenset({"llm2vec", "sentence-transformers"})
 TEACHER_DTYPES = ("float16", "float32")
 REPORTS = ("tensorboard", "wandb", "none")
-ZERO_ALLOWED = frozenset(
-    {
-        "warmup_steps",
-        "schedule_steps",
-        "lora_rank",
-        "lora_dropout",
-        "reconstruction_weight",
-        "alignment_weight",
-        "weight_decay",
-        "max_gradient_norm",
-        "seed",
-        "least_squares_rows",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -65,6 +57,8 @@ class Recipe:
         teacher: what embeds the answers, one of `TEACHERS`.
         teacher_model: hub id or folder of the teacher where it is "llm2vec" (the SimCSE adapter) or
             "sentence-transformers"; empty for the others.
+        teacher_base_model: hub id or folder of the LLM under an "llm2vec" teacher, if it is not
+            where the adapter says, as without a network.
         teacher_dimension: length of a vector of the TF-IDF teachers; those of the others are as
             long as their model makes them.
         teacher_dtype: what the vectors are stored as, one of `TEACHER_DTYPES`.
@@ -97,6 +91,7 @@ class Recipe:
     max_gradient_norm: float = 1.0
     teacher: str = "tfidf-svd"
     teacher_model: str = ""
+    teacher_base_model: str = ""
     teacher_dimension: int = 256
     teacher_dtype: str = "float16"
     max_new_tokens: int = 500
@@ -111,11 +106,11 @@ class Recipe:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(field.default, bool):
-                _check_flag(field.name, value)
+                check_flag(field.name, value)
             elif isinstance(field.default, str):
-                _check_text(field.name, value)
+                check_text(field.name, value)
             else:
-                _check_number(field.name, value, field.default)
+                check_number(field.name, value, field.default)
         if self.report_to not in REPORTS:
             raise ValueError(
                 f"report_to is {self.report_to!r}; expected one of {', '.join(REPORTS)}"
@@ -140,6 +135,11 @@ class Recipe:
             raise ValueError(
                 f"teacher_model is {self.teacher_model!r}, which teacher {self.teacher!r} does not "
                 f"read; leave it out, or choose one of {', '.join(sorted(LOADED_TEACHERS))}"
+            )
+        if self.teacher_base_model and self.teacher != "llm2vec":
+            raise ValueError(
+                f"teacher_base_model is {self.teacher_base_model!r}, which teacher "
+                f"{self.teacher!r} does not read; leave it out, or choose llm2vec"
             )
 
     def _check_sizes(self) -> None:
@@ -205,7 +205,7 @@ def parse_recipe(values: Any) -> Recipe:
             raise ValueError(
                 f"unknown key {key!r}; did you mean {nearest[0]!r}? Known: {', '.join(defaults)}"
             )
-    return Recipe(**{key: _as_float(value, defaults[key]) for key, value in values.items()})
+    return Recipe(**{key: as_float(value, defaults[key]) for key, value in values.items()})
 
 
 def _find(source: str | Path) -> Path:
@@ -222,36 +222,3 @@ def _find(source: str | Path) -> Path:
             "that ends in .yaml"
         )
     return RECIPES / f"{source}.yaml"
-
-
-def _as_float(value: Any, default: Any) -> Any:
-    """Read what YAML 1.1 takes for text or an integer where a float is meant: `3e-4`, `1`."""
-    if not isinstance(default, float) or isinstance(value, bool):
-        return value
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return value
-
-
-def _check_text(name: str, value: Any) -> None:
-    """Raise ValueError unless the value is a text."""
-    if not isinstance(value, str):
-        raise ValueError(f"{name} is {value!r}; expected a text")
-
-
-def _check_flag(name: str, value: Any) -> None:
-    """Raise ValueError unless the value is true or false."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}; expected true or false")
-
-
-def _check_number(name: str, value: Any, default: Any) -> None:
-    """Raise ValueError unless the value is a number of the default's kind and in range."""
-    whole = isinstance(default, int)
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        kind = "a whole number" if whole else "a number"
-        raise ValueError(f"{name} is {value!r}; expected {kind}, such as {default}")
-    if not math.isfinite(value) or value < 0 or (value == 0 and name not in ZERO_ALLOWED):
-        bound = "at least 0" if name in ZERO_ALLOWED else "above 0"
-        raise ValueError(f"{name} is {value}; expected a finite number {bound}")

@@ -35,7 +35,8 @@ from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.tokenization import TextTokenizer, utf8_text
-from llm2vec_gen_rag.training.chat_completions import ChatRequest, Endpoint, ask_all
+from llm2vec_gen_rag.training.chat_completions import ChatRequest, ask_all
+from llm2vec_gen_rag.training.chat_server import Endpoint
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.decoding import Decoding, query_seed, require_decoding
 from llm2vec_gen_rag.training.queries import check_queries
@@ -85,7 +86,8 @@ def write_endpoint_responses(
         ValueError: as `write_responses`, and if the API key's variable is not set.
         EndpointError: if the server cannot be reached or fails again and again, if it refuses
             the key or the model, or, after all others are answered, if it refused some queries.
-        OSError: if the file cannot be written, as on a full disk; what stands there is kept.
+        StorageError: if the file cannot be written, as on a full disk; what stands there is
+            kept.
     """
     check_queries(queries)
     require_positive("max_new_tokens", max_new_tokens)
@@ -154,8 +156,7 @@ def respond_by_endpoint(
         The file with the responses.
 
     Raises:
-        ValueError, EndpointError, OSError: as `write_endpoint_responses`.
-        StorageError: if the folder cannot be written to.
+        ValueError, EndpointError, StorageError: as `write_endpoint_responses`.
     """
     require_one_process("responses", "give each a shard of its own")
     with answering(Path(folder), shard) as path:

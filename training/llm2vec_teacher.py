@@ -41,6 +41,10 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 POOLING_FILE = "llm2vec_config.json"
 MNTP, SIMCSE = "-mntp", "-unsup-simcse"
 
+_NAME_IT = (
+    "Name the LLM that the adapter was trained on: teacher_base_model in a recipe, base_model= of "
+    "LLM2VecTeacher.load"
+)
 _FILES = ["*.json", "*.jinja", "*.txt", "*.model", WEIGHTS_FILE]
 
 
@@ -158,7 +162,7 @@ def _stated_base(mntp: Path) -> str:
     if not isinstance(stated, str) or not stated:
         raise TeacherError(
             f"base_model_name_or_path in {mntp / CONFIG_FILE} is {stated!r}; expected the LLM "
-            "under the adapter. Pass base_model= to LLM2VecTeacher.load."
+            f"under the adapter. {_NAME_IT}."
         )
     return stated
 
@@ -172,8 +176,8 @@ def _load_llm(
         llm = load_backbone(name, picked, pick_dtype(dtype, picked, None), BackboneOptions())
     except BaseModelError as error:
         raise BaseModelError(
-            f"the LLM under the LLM2Vec adapters, {name!r}, cannot be loaded; pass base_model= to "
-            f"LLM2VecTeacher.load with a hub id or a folder that has it. {error}"
+            f"the LLM under the LLM2Vec adapters, {name!r}, cannot be loaded. {_NAME_IT}, as a hub "
+            f"id or a folder that has it. {error}"
         ) from error
     return llm.base_model
 
@@ -191,14 +195,12 @@ def _with_adapter(llm: nn.Module, folder: Path) -> PeftModel:
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise TeacherError(
             f"the adapter in {folder} cannot be put on the LLM ({first_line(error)}); it may be "
-            "half-written, or of another LLM. Download it again, or pass the LLM it was trained on "
-            "as base_model=."
+            f"half-written, or of another LLM. Download it again, or: {_NAME_IT}."
         ) from error
     astray = [*report.missing_keys, *report.unexpected_keys]
     if astray:
         raise TeacherError(
             f"the adapter in {folder} and the LLM do not match: {len(astray)} tensors, such as "
-            f"{astray[0]!r}, are in one and not in the other. Pass the LLM it was trained on as "
-            "base_model=."
+            f"{astray[0]!r}, are in one and not in the other. {_NAME_IT}."
         )
     return adapted

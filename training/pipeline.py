@@ -22,7 +22,6 @@ from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS, Prompts
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.decoding import Decoding
-from llm2vec_gen_rag.training.head_start import start_heads
 from llm2vec_gen_rag.training.recipe_teacher import read_taught, recipe_teacher
 from llm2vec_gen_rag.training.responses import write_responses
 from llm2vec_gen_rag.training.run_folder import (
@@ -88,8 +87,8 @@ def respond(
         ValueError: if the queries are unusable, the folder holds another model's responses, or
             several processes were launched.
         NonFiniteError: if the LLM computes NaN or infinity.
-        StorageError: if the folder cannot be written to.
-        OSError: if the disk fills up; the responses so far are kept.
+        StorageError: if the folder cannot be written to, or the disk is full; the responses so far
+            are kept.
     """
     require_one_process("responses", "give each GPU a shard of its own")
     with answering(Path(folder), shard) as path:
@@ -141,7 +140,7 @@ def teach(
             unusable, or several processes were launched.
         MissingExtraError: if what the teacher runs on is not installed.
         TeacherError: if it cannot be loaded.
-        OSError: if the vectors cannot be written; those so far are kept.
+        StorageError: if the vectors cannot be written; those so far are kept.
     """
     require_one_process("teach", "it runs once, before the launch")
     folder = Path(folder)
@@ -167,8 +166,9 @@ def fit_response_tokens(
 ) -> FitResult:
     """Train response tokens and heads on the folder's responses and teacher vectors.
 
-    The model remembers as its own instruction for retrieval what stood before the queries. Started
-    by `accelerate launch`, every process makes this call with its own copy of the LLM.
+    Where the folder holds the finished model of this very run, nothing is done. The model remembers
+    as its own instruction for retrieval what stood before the queries. Started by `accelerate
+    launch`, every process makes this call with its own copy of the LLM.
 
     Args:
         backbone: the frozen LLM that wrote the responses.
@@ -180,7 +180,8 @@ def fit_response_tokens(
 
     Raises:
         ValueError: if an earlier stage has not come to its end, what it left is of another LLM or
-            teacher, or the folder holds the checkpoints of another run.
+            teacher, or the folder holds the checkpoints or the finished model of another run.
+        CheckpointError: if the folder holds the finished model of this run, damaged.
         NonFiniteError: if a loss is NaN or infinite.
         StorageError: if the folder cannot be written to, or the disk is full.
     """
@@ -188,6 +189,7 @@ def fit_response_tokens(
     answered = read_answered(folder, queries)
     _require_same_llm(answered, backbone)
     vectors = read_taught(folder, answered, recipe)
+    untrained = weights_digest(backbone)
     model = LLM2VecGen.initialise(
         backbone,
         tokenizer,
@@ -200,12 +202,15 @@ def fit_response_tokens(
         lora_alpha=recipe.lora_alpha,
     )
     model.prompts = Prompts(query={**QUERY_INSTRUCTIONS, "retrieval": answered.instruction})
-    questions = answered.questions
-    if recipe.least_squares_rows:
-        start_heads(model, questions, vectors, recipe)
-    output = folder / MODEL_FOLDER
     return fit(
-        model, questions, answered.answers, vectors, recipe, output, show_progress=show_progress
+        model,
+        answered.questions,
+        answered.answers,
+        vectors,
+        recipe,
+        folder / MODEL_FOLDER,
+        untrained=untrained,
+        show_progress=show_progress,
     )
 
 
@@ -237,8 +242,7 @@ def train(
         show_progress: show progress bars.
 
     Raises:
-        ValueError, MissingExtraError, TeacherError, NonFiniteError, StorageError, OSError: as the
-            stages.
+        ValueError, MissingExtraError, TeacherError, NonFiniteError, StorageError: as the stages.
     """
     respond(
         backbone,

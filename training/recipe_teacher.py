@@ -9,9 +9,11 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.backbone import base_name
+from llm2vec_gen_rag.config_files import read_json, write_json
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.run_folder import TEACHER_FOLDER, VECTORS_FILE, AnsweredQueries
-from llm2vec_gen_rag.training.teacher_vectors import StoredVectors
+from llm2vec_gen_rag.training.storage import storing
+from llm2vec_gen_rag.training.teacher_vectors import StoredVectors, texts_digest
 from llm2vec_gen_rag.training.teachers import (
     BackboneMeanTeacher,
     LLM2VecTeacher,
@@ -21,6 +23,7 @@ from llm2vec_gen_rag.training.teachers import (
     read_teacher_vectors,
 )
 
+FITTED_ON = "fitted_on.json"
 _MEAN_OF = "mean of "
 
 
@@ -43,6 +46,7 @@ def recipe_teacher(
             TF-IDF teacher nothing to fit on.
         MissingExtraError: if what the teacher runs on is not installed.
         TeacherError: if it cannot be loaded.
+        StorageError: if one that was fitted cannot be kept.
     """
     if recipe.teacher == "backbone-mean":
         if backbone is None or tokenizer is None:
@@ -52,16 +56,31 @@ def recipe_teacher(
             )
         return BackboneMeanTeacher(backbone, tokenizer, name=_MEAN_OF + base_name(backbone))
     if recipe.teacher == "llm2vec":
-        return LLM2VecTeacher.load(recipe.teacher_model, device=device)
+        base_model = recipe.teacher_base_model or None
+        return LLM2VecTeacher.load(recipe.teacher_model, base_model=base_model, device=device)
     if recipe.teacher == "sentence-transformers":
         return SentenceTransformersTeacher(recipe.teacher_model, device=device)
-    teacher = TfidfTeacher.fit(
-        recipe.teacher.removeprefix("tfidf-"),
-        [*dict.fromkeys(answered.answers), *answered.queries],
-        dimension=recipe.teacher_dimension,
-        seed=recipe.seed,
-    )
-    teacher.save(folder / TEACHER_FOLDER)
+    return _tfidf_teacher(recipe, answered, folder / TEACHER_FOLDER)
+
+
+def _tfidf_teacher(recipe: Recipe, answered: AnsweredQueries, folder: Path) -> TfidfTeacher:
+    """Return the teacher that was fitted on these texts before, or fit and keep one.
+
+    Fitted again under another number of threads, it would differ in its last bits: stored vectors
+    would be another teacher's, and a stopped run could not go on.
+    """
+    kind = recipe.teacher.removeprefix("tfidf-")
+    texts = [*dict.fromkeys(answered.answers), *answered.queries]
+    choices = {"dimension": recipe.teacher_dimension, "seed": recipe.seed}
+    fitted_on = {"kind": kind, **choices, "texts_sha256": texts_digest(texts)}
+    record = folder / FITTED_ON
+    if record.is_file() and read_json(record) == fitted_on:
+        return TfidfTeacher.load(folder)
+    teacher = TfidfTeacher.fit(kind, texts, **choices)
+    with storing(f"the teacher in {folder}", "the responses are kept"):
+        record.unlink(missing_ok=True)
+        teacher.save(folder)
+        write_json(record, fitted_on)
     return teacher
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from llm2vec_gen_rag.training.shards import run_files
+from llm2vec_gen_rag.training.storage import storing
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ def open_responses(path: Path, origin: dict[str, Any]) -> set[str]:
     Raises:
         ValueError: if a file of the run was written by another model or with other settings, or
             is damaged.
-        OSError: if the file cannot be written.
+        StorageError: if the file cannot be written.
     """
     files = run_files(path)
     for file in files:
         _require_same_origin(file, origin)
     answered = {response.query for file in files for response in read_responses(file)}
-    with _named_failure(path):
+    with _storing(path):
         _claim(path, origin)
         _drop_unfinished_line(path)
     return answered
@@ -54,10 +55,10 @@ def append_responses(path: Path, responses: Sequence[Response]) -> None:
     """Append responses and wait until they are on the disk.
 
     Raises:
-        OSError: if they cannot be written; the file is as it was before.
+        StorageError: if they cannot be written; the file is as it was before.
     """
     lines = "".join(json.dumps(asdict(response)) + "\n" for response in responses).encode("ascii")
-    with _named_failure(path), path.open("ab", buffering=0) as file:
+    with _storing(path), path.open("ab", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         try:
             _write_all(file.fileno(), lines)
@@ -207,15 +208,6 @@ def _write_all(descriptor: int, content: bytes) -> None:
     os.fsync(descriptor)
 
 
-@contextmanager
-def _named_failure(path: Path) -> Iterator[None]:
-    """Say in an operating system's error which responses it concerns, and what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"the responses cannot be written ({error.strerror}); those written before are kept. "
-            "Make room or choose another folder, and run again",
-            str(path),
-        ) from error
+def _storing(path: Path) -> AbstractContextManager[None]:
+    """Say of an error of the disk which responses it concerns, and what to do."""
+    return storing(f"the file of responses {path}", "those written before are kept")

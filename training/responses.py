@@ -84,7 +84,8 @@ def write_responses(
             written by another model or with other settings, or is damaged; if a number is not
             positive.
         NonFiniteError: if the LLM computes NaN or infinity.
-        OSError: if the file cannot be written, as on a full disk; what stands there is kept.
+        StorageError: if the file cannot be written, as on a full disk; what stands there is
+            kept.
     """
     check_queries(queries)
     for name, number in (

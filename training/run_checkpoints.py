@@ -22,19 +22,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
 
 from llm2vec_gen_rag.config_files import read_json, write_json
-from llm2vec_gen_rag.errors import StorageError
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.objective import ROWS_READ, TokenPair
+from llm2vec_gen_rag.training.storage import storing
 
 FOLDER = "checkpoints"
 _PREFIX = "checkpoint-"
 
 # what may change when a run goes on: how much memory and time a step takes, and who hears of it
 FREE = {"accumulation", "gradient_checkpointing", "logging_steps", "save_steps", "report_to"}
+# where an LLM was found, which may have moved: the LLM and the vectors themselves are compared
+PLACES = {"base_model", "teacher_base_model"}
+KEPT = "checkpoints written before are whole"
 
 
 class RunCheckpoints:
@@ -67,14 +69,11 @@ class RunCheckpoints:
         """
         if self.last is None:
             return
-        found = read_json(self._run)
-        for name, value in json.loads(json.dumps(run)).items():
-            if found.get(name) != value:
-                raise ValueError(
-                    f"{self.last} is of a run with {name} {found.get(name)!r}, and this one is "
-                    f"with {value!r}. Run the former to its end, choose another folder, or delete "
-                    f"{self.folder} to begin anew."
-                )
+        if (differs := difference(read_json(self._run), run)) is not None:
+            raise ValueError(
+                f"{self.last} is of a run with {differs}. Run the former to its end, choose "
+                f"another folder, or delete {self.folder} to begin anew."
+            )
 
     def begin(self, run: Mapping[str, Any]) -> None:
         """Record what the run is of, and clear away what a stopped one left half-written.
@@ -82,7 +81,7 @@ class RunCheckpoints:
         Raises:
             StorageError: if the folder cannot be written to.
         """
-        with storing(f"checkpoints in {self.folder}"):
+        with storing(f"checkpoints in {self.folder}", KEPT):
             shutil.rmtree(self.writing, ignore_errors=True)
             write_json(self._run, dict(run))
 
@@ -94,7 +93,8 @@ class RunCheckpoints:
             StorageError: if it cannot be written; the checkpoint before it stays.
         """
         before = self.last
-        with storing(f"the checkpoint of step {step} in {self.folder}"):
+        what = f"the checkpoint of step {step} in {self.folder}"
+        with storing(what, KEPT, RuntimeError):  # which torch raises of a full disk
             try:
                 yield
                 written = self.writing / f"{_PREFIX}{step}"
@@ -108,7 +108,8 @@ class RunCheckpoints:
 
     def discard(self) -> None:
         """Delete the checkpoints of a run that came to its end."""
-        shutil.rmtree(self.folder)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
 
 
 def run_identity(
@@ -116,6 +117,7 @@ def run_identity(
     pairs: Sequence[TokenPair],
     teacher: npt.NDArray[np.floating],
     recipe: Recipe,
+    untrained: str | None = None,
 ) -> dict[str, Any]:
     """Return what decides the result of a run, as plain data.
 
@@ -124,6 +126,7 @@ def run_identity(
         pairs: what it is trained on.
         teacher: (pairs, dimension), the teacher's vectors of the answers.
         recipe: every choice of the run.
+        untrained: identifies the untrained weights; None takes a hash of them.
     """
     data = hashlib.sha256()
     for pair in pairs:
@@ -131,24 +134,24 @@ def run_identity(
         data.update(pair.question.tobytes() + pair.answer.tobytes())
     for start in range(0, len(teacher), ROWS_READ):
         data.update(np.asarray(teacher[start : start + ROWS_READ], dtype=np.float32).tobytes())
-    choices = {k: value for k, value in dataclasses.asdict(recipe).items() if k not in FREE}
-    return {**choices, "data": data.hexdigest(), "untrained weights": model.fingerprint}
+    choices = {
+        name: value
+        for name, value in dataclasses.asdict(recipe).items()
+        if name not in FREE | PLACES
+    }
+    return {
+        **choices,
+        "responses and vectors": data.hexdigest()[:16],
+        "untrained weights": untrained or model.fingerprint,
+    }
 
 
-@contextmanager
-def storing(what: str) -> Iterator[None]:
-    """Name what could not be written, and what to do.
-
-    Raises:
-        StorageError: in place of what the file system, torch or safetensors raise.
-    """
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise StorageError(
-            f"{what} cannot be written ({error}). Checkpoints written before are whole: make room "
-            "or mend the folder's permissions, and run the same again to go on from the last."
-        ) from error
+def difference(found: Mapping[str, Any], run: Mapping[str, Any]) -> str | None:
+    """Say in what a recorded run differs from this one; None where it is the same."""
+    for name, value in json.loads(json.dumps(run)).items():
+        if found.get(name) != value:
+            return f"{name} {found.get(name)!r}, and this one is with {value!r}"
+    return None
 
 
 def _step(checkpoint: Path) -> int:

@@ -17,14 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm2vec_gen_rag.errors import StorageError
 from llm2vec_gen_rag.training.response_file import read_origin, read_run
 from llm2vec_gen_rag.training.shards import Shard, run_files
+from llm2vec_gen_rag.training.storage import storing
 
 RESPONSES_FILE = "responses.jsonl"
 TEACHER_FOLDER = "teacher"
 VECTORS_FILE = "teacher_vectors.safetensors"
 MODEL_FOLDER = "model"
+KEPT = "what is in it is kept"
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,9 @@ def answering(folder: Path, shard: Shard | None) -> Iterator[Path]:
     path = path if shard is None else shard.path(path)
     mark = _mark(path)
     begun = mark.exists()
-    try:
+    with storing(f"the folder of the run {folder}", KEPT):
         folder.mkdir(parents=True, exist_ok=True)
         mark.touch()
-    except OSError as error:
-        raise StorageError(
-            f"{folder} cannot be written to ({error.strerror}); make room or mend its permissions, "
-            "or choose another folder"
-        ) from error
     try:
         yield path
     except ValueError:  # refused before a query was asked: what was whole before still is
@@ -85,8 +81,9 @@ def answering(folder: Path, shard: Shard | None) -> Iterator[Path]:
             mark.unlink()
         raise
     # whoever has answered all the queries has answered those of every shard
-    for file in [path] if shard is not None else [path, *run_files(path)]:
-        _mark(file).unlink(missing_ok=True)
+    with storing(f"the folder of the run {folder}", KEPT):
+        for file in [path] if shard is not None else [path, *run_files(path)]:
+            _mark(file).unlink(missing_ok=True)
 
 
 def read_answered(folder: Path, queries: Sequence[str] | None = None) -> AnsweredQueries:

@@ -11,9 +11,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from errno import ENOSPC
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from errno import EISDIR, ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
+
+from llm2vec_gen_rag.training.storage import storing
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.training.teachers import Teacher
@@ -58,7 +60,7 @@ def write_teacher_vectors(
     Raises:
         ValueError: if there are no texts, or the teacher returns another shape than
             (texts, teacher.dimension), or values that are not finite or that `dtype` cannot hold.
-        OSError: if the file cannot be written or the disk is full; the rows so far are kept.
+        StorageError: if the file cannot be written or the disk is full; the rows so far are kept.
     """
     if not texts:
         raise ValueError("got no texts to embed; expected at least one answer")
@@ -70,16 +72,18 @@ def write_teacher_vectors(
     if _rows_behind(header, path, row_size) == len(texts):
         return
     unfinished = path.with_name(path.name + ".unfinished")
-    with _naming(path):
+    with _storing(path):
+        if path.is_dir():  # said now, not when the last row is written
+            raise OSError(EISDIR, "a folder of that name is in its place")
         done = _prepare(unfinished, header, row_size, rows=len(texts))
     with tqdm(total=len(texts), initial=done, disable=not show_progress, desc="Vectors") as bar:
         for start in range(done, len(texts), WINDOW):
             window = texts[start : start + WINDOW]
             vectors = _embed(teacher, window, start, dtype)
-            with _naming(path):
+            with _storing(path):
                 _append(unfinished, vectors)
             bar.update(len(window))
-    with _naming(path):
+    with _storing(path):
         os.replace(unfinished, path)
 
 
@@ -112,7 +116,7 @@ def read_teacher_vectors(path: str | Path, texts: Sequence[str]) -> StoredVector
             f"{path} holds {len(vectors)} vectors; expected {len(texts)}, one per answer. Write "
             "them again for these answers."
         )
-    if metadata.get("texts_sha256") != _digest(texts):
+    if metadata.get("texts_sha256") != texts_digest(texts):
         raise ValueError(
             f"{path} holds the vectors of other texts, or of these in another order; write them "
             "again for these answers"
@@ -135,7 +139,7 @@ def _header(teacher: Teacher, texts: Sequence[str], dtype: str) -> bytes:
         "__metadata__": {
             "teacher": teacher.name,
             "teacher_fingerprint": teacher.fingerprint,
-            "texts_sha256": _digest(texts),
+            "texts_sha256": texts_digest(texts),
         },
         "vectors": {"dtype": DTYPES[dtype], "shape": shape, "data_offsets": [0, size]},
     }
@@ -198,18 +202,10 @@ def _append(unfinished: Path, vectors: npt.NDArray[np.floating[Any]]) -> None:
         os.fsync(file.fileno())
 
 
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Say of an error of the disk what was being written and how to go on."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"cannot write the teacher vectors {path} ({error.strerror}); vectors written so far "
-            f"are kept in {path.name}.unfinished. Make room, or choose a folder that can be "
-            "written to, and run the same again.",
-        ) from error
+def _storing(path: Path) -> AbstractContextManager[None]:
+    """Say of an error of the disk which vectors it concerns, and what to do."""
+    kept = f"those computed so far are kept in {path.name}.unfinished"
+    return storing(f"the file of teacher vectors {path}", kept)
 
 
 def _memory_map(path: Path) -> tuple[StoredVectors, dict[str, str]]:
@@ -231,7 +227,7 @@ def _memory_map(path: Path) -> tuple[StoredVectors, dict[str, str]]:
     return vectors, metadata or {}
 
 
-def _digest(texts: Sequence[str]) -> str:
+def texts_digest(texts: Sequence[str]) -> str:
     """Return a hash of the texts and their order."""
     digest = hashlib.sha256()
     for text in texts:

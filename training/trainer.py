@@ -7,11 +7,11 @@ every step's rows are planned, the teacher is a matrix. The frozen LLM is borrow
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +20,19 @@ from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.batches import PlannedBatches
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.curves import draw_curves
+from llm2vec_gen_rag.training.finished_run import (
+    read_finished,
+    restore_trained,
+    write_finished,
+)
 from llm2vec_gen_rag.training.fit_card import fit_card
+from llm2vec_gen_rag.training.head_start import start_heads
 from llm2vec_gen_rag.training.loop import ResponseTokenTrainer, TrainedParts
 from llm2vec_gen_rag.training.objective import TokenPair, check_pairs, check_teacher, tokenize_pairs
-from llm2vec_gen_rag.training.run_checkpoints import RunCheckpoints, run_identity, storing
+from llm2vec_gen_rag.training.run_checkpoints import KEPT, RunCheckpoints, run_identity
+from llm2vec_gen_rag.training.storage import storing
 from llm2vec_gen_rag.training.trainer_arguments import trainer_arguments, training_mode
 
-LOG_FILE = "training_log.json"
 CURVES_FILE = "loss_curves.png"
 CARD_FILE = "README.md"
 LOGGED = ("step", "reconstruction", "alignment", "learning_rate", "grad_norm")
@@ -43,6 +49,7 @@ class FitResult:
         seconds: how long the steps took, without those of an earlier, stopped call.
         log: one entry per `logging_steps`: the step, both losses, unweighted, as means since the
             entry before (or since the run went on), the learning rate and the norm of the gradient.
+        found: whether the folder held the finished model of this very run, and nothing was done.
     """
 
     folder: Path
@@ -50,6 +57,7 @@ class FitResult:
     alignment: float
     seconds: float
     log: list[dict[str, float]]
+    found: bool = False
 
 
 def fit(
@@ -60,13 +68,15 @@ def fit(
     recipe: Recipe,
     output_folder: str | Path,
     *,
+    untrained: str | None = None,
     show_progress: bool = False,
 ) -> FitResult:
     """Train the response tokens and both heads of a model in place, and save it.
 
     The same call after a stop goes on from the last checkpoint, to the weights that it would have
-    come to without the stop. Started by `accelerate launch`, every process makes this call with its
-    own copy of the model, and they share each step.
+    come to without the stop; after the end, it gives the model the trained weights and does nothing
+    else. Started by `accelerate launch`, every process makes this call with its own copy of the
+    model, and they share each step.
 
     Args:
         model: the model, as `LLM2VecGen.initialise` or `from_pretrained` gives it; untrained again
@@ -77,11 +87,15 @@ def fit(
         recipe: every choice of the run.
         output_folder: gets the model in the published format, `README.md`, `training_log.json` and
             `loss_curves.png`; while training, checkpoints.
+        untrained: what the model's weights were made from, beside the recipe, by which a stopped
+            run is known again: made under another number of threads, they differ in their last
+            bits. None takes a hash of the weights.
         show_progress: show a progress bar.
 
     Raises:
         ValueError: if the data or the recipe do not fit together or do not fit the model, or the
-            folder holds the checkpoints of another run.
+            folder holds the checkpoints or the finished model of another run.
+        CheckpointError: if the folder holds the finished model of this run, damaged.
         NonFiniteError: if a loss is NaN or infinite.
         StorageError: if the folder cannot be written to, or the disk is full.
     """
@@ -93,10 +107,17 @@ def fit(
     arguments = trainer_arguments(model, recipe, folder, show_progress=show_progress)
     data = PlannedBatches(pairs, teacher_vectors, recipe, processes=arguments.world_size)
     checkpoints = RunCheckpoints(folder)
-    run = run_identity(model, pairs, teacher_vectors, recipe)
+    run = run_identity(model, pairs, teacher_vectors, recipe, untrained)
+    if (finished := read_finished(folder, run)) is not None:
+        restore_trained(model, folder)
+        if arguments.should_save:
+            checkpoints.discard()  # where a stop came between the end and this
+        return _result(folder, finished["seconds"], finished["log"], found=True)
     checkpoints.check(run)
     if arguments.should_save:
         checkpoints.begin(run)
+    if recipe.least_squares_rows and checkpoints.last is None:
+        start_heads(model, questions, teacher_vectors, recipe)
     trainer = ResponseTokenTrainer(
         recipe=recipe,
         checkpoints=checkpoints,
@@ -104,18 +125,31 @@ def fit(
         args=arguments,
         train_dataset=data,
     )
-    last = checkpoints.last
-    started = time.perf_counter()
     with training_mode(model, recipe):
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    seconds = time.perf_counter() - started
-    log = _losses_of(trainer)
-    result = FitResult(folder, log[-1]["reconstruction"], log[-1]["alignment"], seconds, log)
+        result = _train(trainer, folder, checkpoints.last)
     if arguments.should_save:
-        _save(model, result, recipe, pairs)
+        _save(model, result, recipe, pairs, run)
         checkpoints.discard()
     trainer.accelerator.wait_for_everyone()
     return result
+
+
+def _train(trainer: ResponseTokenTrainer, folder: Path, last: Path | None) -> FitResult:
+    """Take the steps that are left.
+
+    Raises:
+        StorageError: if what TensorBoard or W&B read cannot be written.
+    """
+    started = time.perf_counter()
+    with storing(f"the log of the run in {folder}", KEPT):
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    return _result(folder, time.perf_counter() - started, _losses_of(trainer), found=False)
+
+
+def _result(folder: Path, seconds: float, log: list[dict[str, float]], *, found: bool) -> FitResult:
+    """Return what a run with this log came to."""
+    last = log[-1]
+    return FitResult(folder, last["reconstruction"], last["alignment"], seconds, log, found)
 
 
 def _check_model(model: LLM2VecGen, recipe: Recipe) -> None:
@@ -145,8 +179,14 @@ def _losses_of(trainer: ResponseTokenTrainer) -> list[dict[str, float]]:
     ]
 
 
-def _save(model: LLM2VecGen, result: FitResult, recipe: Recipe, pairs: Sequence[TokenPair]) -> None:
-    """Write the model, its card, the log and the curves.
+def _save(
+    model: LLM2VecGen,
+    result: FitResult,
+    recipe: Recipe,
+    pairs: Sequence[TokenPair],
+    run: Mapping[str, Any],
+) -> None:
+    """Write the model, its card, the curves and, once these are whole, the log.
 
     Raises:
         StorageError: if they cannot be written; the checkpoint of the last step stays.
@@ -158,9 +198,9 @@ def _save(model: LLM2VecGen, result: FitResult, recipe: Recipe, pairs: Sequence[
         "log": result.log,
     }
     card = fit_card(result.folder.resolve().name, model, recipe, pairs, result.log)
-    with storing(f"the trained model in {result.folder}"):
+    what = f"the trained model in {result.folder}"
+    with storing(what, "the checkpoint of the last step is kept", RuntimeError):
         model.save_pretrained(result.folder)
         draw_curves(result.log, result.folder / CURVES_FILE)
         (result.folder / CARD_FILE).write_text(card, encoding="utf-8")
-        text = json.dumps(log, indent=2) + "\n"
-        (result.folder / LOG_FILE).write_text(text, encoding="utf-8")
+        write_finished(result.folder, run, log)

@@ -165,6 +165,8 @@ def _run(arguments: argparse.Namespace) -> None:
     target = arguments.json_file
     if target is not None and not target.absolute().parent.is_dir():
         raise ValueError(f"there is no folder {target.absolute().parent}; make it before --json.")
+    if target is not None and target.is_dir():
+        raise ValueError(f"--json {target} is a folder; expected the name of a file to write.")
     from llm2vec_gen_rag.evaluation.provenance import checkout_commit, provenance
 
     commit = checkout_commit()
@@ -196,12 +198,14 @@ def _measure_mteb(arguments: argparse.Namespace) -> Outcome:
 
 
 def _measure_bright(arguments: argparse.Namespace) -> Outcome:
-    from llm2vec_gen_rag.evaluation.bright import TASKS, evaluate_bright
+    from llm2vec_gen_rag.evaluation.bright import TASKS, evaluate_bright, tasks_of
 
+    domains = arguments.domains.split(",") if arguments.domains else tuple(TASKS)
+    tasks_of(domains)  # a misspelt name is told before the model is loaded
     model = load_model(arguments)
     figures = evaluate_bright(
         model,
-        arguments.domains.split(",") if arguments.domains else tuple(TASKS),
+        domains,
         instruction=arguments.instruction,
         max_length=arguments.max_length,
         results_folder=arguments.results,

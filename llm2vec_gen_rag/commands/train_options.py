@@ -200,9 +200,12 @@ def report_fit(
                 "seconds": result.seconds,
                 "reconstruction": result.reconstruction,
                 "alignment": result.alignment,
+                "trained": not result.found,
             }
         )
     else:
+        if result.found:
+            print(f"{result.folder} holds the finished model of this very run: nothing to do")
         print(
             f"{queries} queries, {recipe.steps} steps in {result.seconds:.0f} s: "
             f"reconstruction loss {result.reconstruction:.4f}, alignment loss "

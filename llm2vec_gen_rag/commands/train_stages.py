@@ -36,8 +36,9 @@ FIT = """\
 Third stage: response tokens and two linear heads learn from responses and teacher vectors.
 
 It reads what the first two stages left in OUTPUT, and goes on from its last checkpoint
-after an interruption. The model stands in OUTPUT/model, in the published format. Under
-accelerate launch, several GPUs share each step."""
+after an interruption. The model stands in OUTPUT/model, in the published format; where it
+stands there finished, nothing is done. Under accelerate launch, several GPUs share each
+step."""
 
 FIT_EXAMPLES = """\
   llm2vec-gen-rag train fit --output mine

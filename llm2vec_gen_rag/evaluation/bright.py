@@ -38,6 +38,18 @@ TASKS = {
 MAX_LENGTH = 4096  # the reference's, though the models were trained at 512
 
 
+def tasks_of(domains: Sequence[str]) -> list[str]:
+    """Return the names that `mteb` has for sets of BRIGHT.
+
+    Raises:
+        ValueError: if a domain is unknown.
+    """
+    for domain in domains:
+        if domain not in TASKS:
+            raise ValueError(f"{domain!r} is no set of BRIGHT; expected {', '.join(TASKS)}.")
+    return [TASKS[domain] for domain in domains]
+
+
 def evaluate_bright(
     model: LLM2VecGen,
     domains: Sequence[str] = tuple(TASKS),
@@ -61,16 +73,12 @@ def evaluate_bright(
         ValueError: if a domain is unknown.
         OSError: if the data cannot be had.
     """
-    for domain in domains:
-        if domain not in TASKS:
-            raise ValueError(f"{domain!r} is no set of BRIGHT; expected {', '.join(TASKS)}.")
+    tasks = list(mteb.get_tasks(tasks=tasks_of(domains)))
+    # of all sets, whichever are measured: kept results are those of all the encoder's settings
     instructions = {
-        TASKS[domain]: QUERY_INSTRUCTIONS[f"bright/{domain}"]
-        if instruction is None
-        else instruction
-        for domain in domains
+        task: QUERY_INSTRUCTIONS[f"bright/{domain}"] if instruction is None else instruction
+        for domain, task in TASKS.items()
     }
-    tasks = list(mteb.get_tasks(tasks=list(instructions)))
     results = run_tasks(
         MtebEncoder(model, instructions, max_length),
         tasks,

@@ -54,6 +54,7 @@ class MtebEncoder(AbsEncoder):  # type: ignore[misc]
         self.max_length = max_length
         # mteb keeps results by name and revision: whatever changes a figure belongs in them
         settings = f"{model.fingerprint} {model.dtype} {max_length} {sorted(instructions.items())}"
+        settings += f" {model.prompts.document}"
         digest = hashlib.sha256(settings.encode()).hexdigest()[:16]
         name = f"llm2vec-gen-rag/{Path(model.name).name}"
         self.mteb_model_meta = ModelMeta.create_empty({"name": name, "revision": digest})

@@ -65,6 +65,7 @@ def test_advbench_ir_runs_on_a_folder(run, tmp_path, model_options):
         (["advbench-ir", "--data", "nowhere"], "there is no nowhere"),
         (["refusals", "--data", "nowhere"], "there is no nowhere"),
         (["advbench-ir", "--data", "x", "--json", "no/such/file.json"], "there is no folder"),
+        (["advbench-ir", "--data", "x", "--json", "."], "--json . is a folder"),
     ],
 )
 def test_what_is_not_there_is_told_in_one_line(run, arguments, message):
@@ -79,3 +80,6 @@ def test_mistaken_names_are_told_before_the_model_is_loaded(run):
     code, _, err = run("eval", "mteb", "--tasks", "BIOSSESSTS17", "--model", "nowhere")
     assert code == 1
     assert "'BIOSSESSTS17' is no task" in err
+    code, _, err = run("eval", "bright", "--domains", "biology,botany", "--model", "nowhere")
+    assert code == 1
+    assert "'botany' is no set of BRIGHT" in err

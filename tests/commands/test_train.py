@@ -69,6 +69,10 @@ def stage(name, output="mine"):
     return ["train", name, "--output", output, "--recipe", "tiny.yaml"]
 
 
+def modified(folder):
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
+
+
 def killed(argv, when):
     """Run the command line in a process of its own, and kill it as soon as `when` is true."""
     package = Path(llm2vec_gen_rag.__file__).parents[1]
@@ -144,6 +148,30 @@ def test_the_stages_one_by_one_make_what_train_makes(work, qwen3, respond, run_j
     assert stages.prompts.for_query("retrieval") == "Say: "
 
 
+def test_a_training_that_is_finished_is_found_and_another_is_refused(
+    work, qwen3, respond, run, run_json
+):
+    (work / "tiny.yaml").write_text(RECIPE.replace("steps: 40", "steps: 3"))
+    respond("--instruction", "")
+    run_json(*stage("teach"))
+    first = run_json(*stage("fit"), *DEVICE)
+    written = modified(Path("mine/model"))
+    again = run_json(*stage("fit"), *DEVICE)
+    assert (first.pop("trained"), again.pop("trained")) == (True, False)
+    assert again == first | {"seconds": round(first["seconds"], 1)}
+    code, out, _ = run(*stage("fit"), *DEVICE)
+    assert code == 0
+    assert out.startswith("mine/model holds the finished model of this very run: nothing to do")
+    queries = ["--queries", "queries.jsonl", "--column", "question", "--instruction", ""]
+    whole = ["train", *queries, "--output", "mine", "--recipe", "tiny.yaml"]
+    assert not run_json(*whole, "--base-model", qwen3.base, *DEVICE)["trained"]
+    (work / "tiny.yaml").write_text(RECIPE.replace("steps: 40", "steps: 4"))
+    code, _, err = run(*stage("fit"), *DEVICE)
+    assert code == 1
+    assert "holds the finished model of a run with steps 3, and this one is with 4" in err
+    assert modified(Path("mine/model")) == written
+
+
 @pytest.mark.parametrize("name", ["teach", "fit"])
 def test_a_stage_without_the_first_names_the_command(work, run, name):
     code, out, err = run(*stage(name, "nowhere"))
@@ -192,7 +220,7 @@ def test_a_folder_that_cannot_be_made_is_named(work, qwen3, run):
     llm = ["--base-model", qwen3.base, *DEVICE]
     code, _, err = run(*stage("responses", "file/mine"), *queries, *llm)
     assert code == 1
-    assert "file/mine cannot be written to" in err
+    assert "file/mine cannot be written (Not a directory)" in err
 
 
 def test_launched_beside_others_only_fit_runs(work, respond, run, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -64,7 +66,7 @@ def test_a_task_without_an_instruction_is_named(model):
         encode(MtebEncoder(model, INSTRUCTIONS), name="Other")
 
 
-def test_results_are_kept_apart_by_all_that_changes_them(model):
+def test_results_are_kept_apart_by_all_that_changes_them(model, monkeypatch):
     def revision(*arguments):
         return MtebEncoder(model, *arguments).mteb_model_meta.revision
 
@@ -75,6 +77,9 @@ def test_results_are_kept_apart_by_all_that_changes_them(model):
     }
     assert len(revisions) == 3
     assert revision(INSTRUCTIONS) in revisions
+    prompts = dataclasses.replace(model.prompts, document="Say it shorter: ")
+    monkeypatch.setattr(model, "prompts", prompts)
+    assert revision(INSTRUCTIONS) not in revisions
 
 
 class TinySTS(AbsTaskSTS):

@@ -70,6 +70,9 @@ def test_bright_has_twelve_sets_each_with_its_instruction():
     assert len(bright.TASKS) == 12
     assert set(bright.TASKS.values()) <= known
     assert {f"bright/{domain}" for domain in bright.TASKS} <= set(QUERY_INSTRUCTIONS)
+    for domain in ("biology", "earth_science", "sustainable_living"):  # as the runs filled it in
+        post = f"Given a {domain} post, generate relevant passages that help answer the post: "
+        assert QUERY_INSTRUCTIONS[f"bright/{domain}"] == post
 
 
 def test_the_paper_s_bright_figure_is_for_all_sets():

@@ -66,6 +66,8 @@ def test_a_whole_number_is_a_float_where_one_is_meant(recipe_file):
         ("teacher: llm2vec", "teacher 'llm2vec' needs a teacher_model"),
         ("teacher_model: some/model", "teacher 'tfidf-svd' does not read; leave it out"),
         ("teacher: llm2vec\nteacher_model: 3", "teacher_model is 3; expected a text"),
+        ("teacher_base_modle: x", "unknown key .*; did you mean 'teacher_base_model'"),
+        ("teacher_base_model: a/b", "teacher_base_model is 'a/b', which teacher 'tfidf-svd' does"),
         ("teacher_dtype: bfloat16", "teacher_dtype is 'bfloat16'; expected one of float16"),
         ("warmup_steps: 9000", "warmup_steps is 9000; expected at most steps, 5000"),
         ("response_tokens: 4", "compression_tokens is 10; expected at most"),

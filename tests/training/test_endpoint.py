@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import time
+from urllib.parse import urlsplit
 
 import pytest
 from chat_server import Server, completion
@@ -93,6 +96,20 @@ def test_a_request_without_an_answer_in_time_is_asked_again(server, tmp_path):
     ask(server, ["why"], tmp_path / "r.jsonl", timeout=0.3)
     assert found(tmp_path / "r.jsonl") == {"why": "WHY"}
     assert server.asked["why"] >= 2
+
+
+def test_a_client_that_hangs_up_leaves_no_word_in_the_output(server, capfd):
+    server.seconds = 0.2
+    body = b'{"messages": [{"content": "why"}]}'
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", urlsplit(server.url).port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset
+        client.sendall(head + body)
+        while not server.asked:
+            time.sleep(0.01)
+    time.sleep(0.5)
+    assert server.at_once == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_a_server_that_names_its_wait_is_given_it(server, tmp_path):

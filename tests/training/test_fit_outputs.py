@@ -11,6 +11,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import ANSWERS, QUESTIONS, RECIPE, teacher_of
 
+from llm2vec_gen_rag.errors import StorageError
 from llm2vec_gen_rag.training import trainer_arguments
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.curves import draw_curves
@@ -89,6 +90,12 @@ def test_tensorboard_gets_both_losses(run, tmp_path):
     for loss in ("reconstruction", "alignment"):
         values = [event.value for event in accumulator.Scalars(f"train/{loss}")]
         assert values == pytest.approx([entry[loss] for entry in result.log])
+
+
+def test_a_log_that_cannot_be_written_is_named(run, tmp_path):
+    (tmp_path / "runs").touch()  # where TensorBoard's folder is to go
+    with pytest.raises(StorageError, match=r"the log of the run in .* cannot be written"):
+        run(dataclasses.replace(FEW, report_to="tensorboard"), tmp_path)
 
 
 def test_without_tensorboard_a_run_says_where_its_losses_are(run, tmp_path, monkeypatch, caplog):

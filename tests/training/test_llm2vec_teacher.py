@@ -85,7 +85,9 @@ def test_another_folder_may_hold_the_llm(copied):
     path = Path(mntp(copied)) / "adapter_config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps(config | {"base_model_name_or_path": "somewhere/else"}))
-    with pytest.raises(BaseModelError, match=r"'somewhere/else'.*pass base_model= to LLM2VecT"):
+    with pytest.raises(
+        BaseModelError, match=r"'somewhere/else'.*teacher_base_model in a recipe, base_"
+    ):
         load(copied)
     teacher = load(copied, base_model=str(REFERENCE / "qwen3-10" / "base"))
     path.write_text(json.dumps(config))

@@ -141,7 +141,7 @@ def test_dropout_is_of_training_alone(new_model, tmp_path):
     for dropout in (0.0, 0.5):
         model = new_model()
         recipe = dataclasses.replace(LORA, lora_dropout=dropout)
-        fit(model, QUESTIONS, ANSWERS, teacher_of(model), recipe, tmp_path)
+        fit(model, QUESTIONS, ANSWERS, teacher_of(model), recipe, tmp_path / str(dropout))
         fingerprints.append(model.fingerprint)
         np.testing.assert_array_equal(model.encode(QUESTIONS), model.encode(QUESTIONS))
     assert fingerprints[0] != fingerprints[1]

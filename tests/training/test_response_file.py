@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from llm2vec_gen_rag.errors import StorageError
 from llm2vec_gen_rag.training.response_file import (
     Response,
     append_responses,
@@ -63,11 +64,11 @@ def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path, missing):
         append_responses(file, FIRST)
     append_responses(whole, SECOND)
     before = path.read_bytes()
-    with room_for(whole.stat().st_size - missing), pytest.raises(OSError) as caught:  # noqa: PT011
+    full = (
+        rf"{path} cannot be written \({os.strerror(errno.EFBIG)}\); those written before are kept"
+    )
+    with room_for(whole.stat().st_size - missing), pytest.raises(StorageError, match=full):
         append_responses(path, SECOND)
-    assert caught.value.errno == errno.EFBIG
-    assert caught.value.filename == str(path)
-    assert "those written before are kept" in str(caught.value)
     assert path.read_bytes() == before
     assert open_responses(path, ORIGIN) == {"a", "b"}
     append_responses(path, SECOND)
@@ -76,24 +77,24 @@ def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path, missing):
 
 def test_a_disk_that_is_full_from_the_start_leaves_nothing_in_the_way(tmp_path):
     path = tmp_path / "r.jsonl"
-    with room_for(3), pytest.raises(OSError, match=r"cannot be written .*r\.jsonl"):
+    with room_for(3), pytest.raises(StorageError, match=r"r\.jsonl cannot be written"):
         open_responses(path, ORIGIN)
     assert open_responses(path, ORIGIN) == set()
 
 
 def test_a_folder_without_permission_is_named(read_only_folder):
-    with pytest.raises(PermissionError, match=r"cannot be written .*new\.jsonl"):
+    with pytest.raises(StorageError, match=r"new\.jsonl cannot be written \(Permission"):
         open_responses(read_only_folder / "new.jsonl", ORIGIN)
-    with pytest.raises(PermissionError, match=r"cannot be written .*r\.jsonl"):
+    with pytest.raises(StorageError, match=r"r\.jsonl cannot be written \(Permission"):
         open_responses(read_only_folder / "r.jsonl", ORIGIN)
-    with pytest.raises(PermissionError, match=r"cannot be written .*r\.jsonl"):
+    with pytest.raises(StorageError, match=r"r\.jsonl cannot be written \(Permission"):
         append_responses(read_only_folder / "r.jsonl", SECOND)
     assert read_responses(read_only_folder / "r.jsonl") == FIRST
 
 
 def test_a_path_below_a_file_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=r"cannot be written .*r\.jsonl"):
+    with pytest.raises(StorageError, match=r"file/r\.jsonl cannot be written \(File exists"):
         open_responses(tmp_path / "file" / "r.jsonl", ORIGIN)
 
 

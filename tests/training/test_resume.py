@@ -107,9 +107,8 @@ def test_a_stopped_run_goes_on_from_its_last_checkpoint(load_kit, tmp_path, stop
 
 
 def test_a_run_that_came_to_its_end_leaves_no_checkpoint(load_kit, tmp_path):
-    first = trained(load_kit, tmp_path)
+    trained(load_kit, tmp_path)
     assert not (tmp_path / "checkpoints").exists()
-    assert trained(load_kit, tmp_path) == first
 
 
 def test_a_run_may_go_on_in_smaller_parts(load_kit, tmp_path, monkeypatch):
@@ -134,7 +133,7 @@ def test_a_run_may_go_on_in_smaller_parts(load_kit, tmp_path, monkeypatch):
     [
         ({"recipe": dataclasses.replace(RUN, learning_rate=2e-2)}, "learning_rate 0.01"),
         ({"recipe": dataclasses.replace(RUN, steps=20)}, "steps 12"),
-        ({"answers": ["No.", *ANSWERS[1:]]}, "with data"),
+        ({"answers": ["No.", *ANSWERS[1:]]}, "with responses and vectors"),
     ],
 )
 def test_the_checkpoint_of_another_run_is_refused(load_kit, tmp_path, change, named):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from llm2vec_layout import REFERENCE, write_llm2vec
@@ -9,7 +12,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
 
 from llm2vec_gen_rag import LLM2VecGen
-from llm2vec_gen_rag.errors import TeacherError
+from llm2vec_gen_rag.errors import BaseModelError, StorageError, TeacherError
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.pipeline import RESPONSES_FILE, VECTORS_FILE, teach, train
 from llm2vec_gen_rag.training.response_file import Response, append_responses, open_responses
@@ -72,6 +75,40 @@ def test_an_llm2vec_encoder_teaches(run, tmp_path):
     vectors = run(teacher="llm2vec", teacher_model=name)
     expected = LLM2VecTeacher.load(name, device="cpu").embed(ANSWERS)
     np.testing.assert_allclose(vectors, expected, atol=1e-2)
+
+
+def test_the_llm_under_an_encoder_may_lie_elsewhere_than_its_adapter_says(run, tmp_path):
+    name = write_llm2vec(tmp_path / "encoder")
+    encoder = {"teacher": "llm2vec", "teacher_model": name}
+    expected = run(**encoder)
+    config = Path(name.removesuffix("-unsup-simcse"), "adapter_config.json")
+    stated = json.loads(config.read_text())
+    config.write_text(json.dumps(stated | {"base_model_name_or_path": "somewhere/else"}))
+    with pytest.raises(BaseModelError, match=r"'somewhere/else'.* teacher_base_model in a recipe"):
+        run(**encoder)
+    (tmp_path / VECTORS_FILE).unlink()
+    base = str(REFERENCE / "qwen3-10" / "base")
+    np.testing.assert_array_equal(run(**encoder, teacher_base_model=base), expected)
+
+
+def test_a_teacher_that_was_fitted_on_these_texts_is_not_fitted_again(run, tmp_path):
+    """Under another number of threads it would differ in its last bits, and with it all vectors."""
+    choices = {"teacher": "tfidf-svd", "teacher_dimension": 4}
+
+    def fitted(**changes):
+        run(**(choices | changes))
+        return (tmp_path / "teacher" / "teacher.safetensors").stat().st_mtime_ns
+
+    first = fitted()
+    (tmp_path / VECTORS_FILE).unlink()
+    assert fitted() == first
+    assert len({first, fitted(seed=7), fitted(answers=["a b", "c d", "e f g"])}) == 3
+
+
+def test_a_teacher_that_cannot_be_kept_is_named(run, tmp_path):
+    (tmp_path / "teacher").touch()
+    with pytest.raises(StorageError, match=r"the teacher in .*teacher cannot be written"):
+        run(teacher="tfidf-projection", teacher_dimension=4)
 
 
 def test_a_sentence_transformers_model_teaches(run, tmp_path):

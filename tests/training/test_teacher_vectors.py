@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from llm2vec_gen_rag.errors import StorageError
 from llm2vec_gen_rag.training.teacher_vectors import WINDOW
 from llm2vec_gen_rag.training.teachers import read_teacher_vectors, write_teacher_vectors
 
@@ -192,9 +193,8 @@ def limited_file_size():
 
 def test_a_disk_that_fills_up_loses_nothing(path, limited_file_size):
     limited_file_size(WINDOW * 8 * 2 + 5000)
-    with pytest.raises(OSError, match=r"cannot write .*vectors\.safetensors .*are kept in") as full:
+    with pytest.raises(StorageError, match=r"vectors\.safetensors cannot be written .*are kept in"):
         write_teacher_vectors(CountingTeacher(), TEXTS, path)
-    assert full.value.errno is not None
     assert not path.exists()
     limited_file_size(resource.RLIM_INFINITY)
     again = CountingTeacher()
@@ -208,15 +208,23 @@ def test_too_small_a_disk_is_said_before_anything_is_computed(path, monkeypatch)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**9, 10**9 - 1000, 1000))
     teacher = CountingTeacher()
-    with pytest.raises(OSError, match="32,928 bytes are needed and 1,000 are free"):
+    with pytest.raises(StorageError, match="32,928 bytes are needed and 1,000 are free"):
         write_teacher_vectors(teacher, TEXTS, path)
     assert teacher.asked == []
 
 
 def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OSError, match=r"cannot write the teacher vectors .*file/vectors"):
+    with pytest.raises(StorageError, match=r"file/vectors\.safetensors cannot be written"):
         write_teacher_vectors(CountingTeacher(), TEXTS, tmp_path / "file" / FILE)
+
+
+def test_a_folder_in_place_of_the_file_is_named_before_anything_is_computed(path):
+    path.mkdir()
+    teacher = CountingTeacher()
+    with pytest.raises(StorageError, match="a folder of that name is in its place"):
+        write_teacher_vectors(teacher, TEXTS, path)
+    assert teacher.asked == []
 
 
 @pytest.mark.parametrize(

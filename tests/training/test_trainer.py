@@ -69,7 +69,7 @@ def test_a_step_cut_into_parts_is_the_same_step(load_kit, teacher, tmp_path, mon
     for accumulation in (1, parts):
         model = load_kit("qwen3-10")
         recipe = dataclasses.replace(FEW, batch_size=8, accumulation=accumulation)
-        result = fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
+        result = fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path / str(accumulation))
         trained.append((weights_of(model), result.reconstruction))
     (whole, whole_loss), (cut, cut_loss) = trained
     assert cut_loss == pytest.approx(whole_loss, rel=1e-4)
@@ -79,10 +79,10 @@ def test_a_step_cut_into_parts_is_the_same_step(load_kit, teacher, tmp_path, mon
 
 def test_the_same_seed_gives_the_same_model(load_kit, teacher, tmp_path):
     runs = []
-    for seed in (1, 1, 2):
+    for folder, seed in (("first", 1), ("second", 1), ("third", 2)):
         model = load_kit("qwen3-10")
         recipe = dataclasses.replace(FEW, seed=seed, batch_size=2)
-        fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
+        fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path / folder)
         runs.append(model.fingerprint)
     assert runs[0] == runs[1] != runs[2]
 
@@ -131,11 +131,11 @@ def test_logged_losses_are_those_of_the_objective(model, teacher, tmp_path):
 
 
 def test_a_backbone_in_bfloat16_trains_beside_one_in_float32(model, teacher, tmp_path):
-    exact = fit(model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path)
+    exact = fit(model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path / "exact")
     base = model.backbone.config.name_or_path
     checkpoint = REFERENCE / "qwen3-10" / "checkpoint"
     half = LLM2VecGen.from_pretrained(checkpoint, base_model=base, dtype="bfloat16", device="cpu")
-    rounded = fit(half, QUESTIONS, ANSWERS, teacher, FEW, tmp_path)
+    rounded = fit(half, QUESTIONS, ANSWERS, teacher, FEW, tmp_path / "rounded")
     assert half.response_tokens.dtype == half.alignment.weight.dtype == torch.float32
     assert rounded.reconstruction == pytest.approx(exact.reconstruction, rel=0.05)
 
