@@ -164,14 +164,15 @@ def root_mean_square_norm(norm: Any, states: Tensor) -> Tensor:
     Lengths and scaling are computed in float32, and no state is written down in it.
     """
     scale = inverse_root_mean_square(states, norm.variance_epsilon)
-    normed = torch.empty_like(states)
-    return torch.mul(states, scale, out=normed).mul_(norm.weight)
+    normed = torch.mul(states, scale, out=torch.empty_like(states))
+    return normed.mul_(norm.weight)
 
 
 def inverse_root_mean_square(states: Tensor, epsilon: float) -> Tensor:
     """Return 1 / r of `root_mean_square_norm`, (..., 1) in float32."""
     length = torch.linalg.vector_norm(states, dim=-1, keepdim=True, dtype=torch.float32)
-    return length.square_().div_(states.shape[-1]).add_(epsilon).rsqrt_()
+    scale: Tensor = length.square_().div_(states.shape[-1]).add_(epsilon).rsqrt_()
+    return scale
 
 
 def rotated(heads: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:

@@ -27,12 +27,12 @@ def quick_single_rows(inputs: Tensor) -> Iterator[None]:
     if not (one_row and inputs.dtype == torch.bfloat16 and inputs.device.type == "cpu"):
         yield
         return
-    was_enabled = torch.backends.mkldnn.enabled  # type: ignore[attr-defined]
-    torch.backends.mkldnn.set_flags(False)  # type: ignore[attr-defined]
+    was_enabled = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.set_flags(False)
     try:
         yield
     finally:
-        torch.backends.mkldnn.set_flags(was_enabled)  # type: ignore[attr-defined]
+        torch.backends.mkldnn.set_flags(was_enabled)
 
 
 @contextmanager
