@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import traceback
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -16,6 +17,8 @@ from transformers.utils import logging
 from llm2vec_gen_rag.errors import BaseModelError, CheckpointError, NonFiniteError, WorkerError
 from llm2vec_gen_rag.model import LLM2VecGen
 
+# what one operation of a large model may take, before the process looks up
+SECONDS_TO_END = 10
 # errors that come up as they are in one process; any other becomes a WorkerError
 _AS_THEY_ARE = (ValueError, CheckpointError, BaseModelError, NonFiniteError)
 
@@ -112,8 +115,11 @@ class Worker:
         self.connection.close()
 
     def join(self) -> None:
-        """Wait until it has ended."""
-        self._process.join()
+        """Wait until it has ended, at first by itself, which leaves no semaphore behind."""
+        self._process.join(SECONDS_TO_END)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
 
     def _ended(self) -> WorkerError:
         self._process.join()
@@ -138,6 +144,7 @@ def serve(connection: Connection, load: dict[str, Any], threads: int) -> None:
         threads: how many to compute with.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the process that asks, and it us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # in order, where the default is at once
     torch.set_num_threads(threads)
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # of the tokenizer
     logging.disable_progress_bar()  # bars of several processes would overwrite each other
