@@ -54,5 +54,6 @@ bench: .venv/.bench-installed .venv-reference/.installed  ## measure beside the 
 	  $(BIN)/python -m benchmarks.$$program --shape $$shape $(addprefix --texts ,$(TEXTS)) || exit 1; done; done
 	for shape in 0.6b 12x512; do $(BIN)/python -m benchmarks.training --shape $$shape || exit 1; done
 	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.processes
 	$(BIN)/python -m benchmarks.plots
 	$(BIN)/python -m benchmarks.report

@@ -23,6 +23,8 @@ LABELS = {
     "one_call": ("reference, one call", ONE_CALL),
     "reference": ("reference", THEIRS),
     "hyde": ("HyDE, 64 tokens", ONE_CALL),
+    "one": ("one process", ONE_CALL),
+    "several": ("one process a core", OURS),
 }
 
 
@@ -47,6 +49,7 @@ def draw_bars(program: str, figures: Figures) -> Any:
         "decode": [("seconds for 256 tokens", ("seconds",))],
         "memory": [("peak memory, MiB", ("peak_mib",)), ("seconds to load", ("load_seconds",))],
         "hyde": [("seconds for one query", ("seconds",))],
+        "processes": [("documents per second", ("texts_per_second",))],
         "training": [
             ("steps per second, reference as published", ("as_published", "steps_per_second")),
             ("peak memory, MiB", ("as_published", "peak_mib")),

@@ -140,6 +140,33 @@ ROWS = (
     ),
 )
 
+SCALE_ROWS = (
+    Row(
+        "time for ten times as many documents",
+        "scale.almanac",
+        ("seconds_of_ten_times_as_many",),
+        11,
+        False,
+        "10",
+    ),
+    Row(
+        "peak memory for ten times as many documents",
+        "scale.almanac",
+        ("peak_of_ten_times_as_many",),
+        1.3,
+        False,
+        "1",
+    ),
+    Row(
+        "one process a core, share of as many times one process",
+        "processes.almanac",
+        ("share_of_ideal",),
+        0.9,
+        True,
+        "1",
+    ),
+)
+
 WITHOUT, AS_PUBLISHED = "without_checkpointing", "as_published"
 TRAINING_ROWS = tuple(
     Row(f"`{shape}`: {label}", f"training.{shape}", (way, figure), goal, figure == "ratio", limit)
@@ -176,12 +203,13 @@ def page(results: dict[str, Figures]) -> str:
     """Return the text of the page."""
     training = {name: results[name] for name in results if name.startswith("training.")}
     parts = [HEAD, machine_line(results), goals("shape `0.6b`, CPU", ROWS, results)]
+    parts += [goals("scale, shape `almanac`, CPU", SCALE_ROWS, results)]
     parts += [section(name, results[name]) for name in results if name not in training]
     parts += [TRAINING, goals("a training step, CPU", TRAINING_ROWS, results)]
     parts += [section(name, figures) for name, figures in training.items()]
     reading = RESULTS / "reading.md"  # what a person made of the figures
     if reading.is_file():
-        parts.insert(3, reading.read_text(encoding="utf-8"))
+        parts.insert(4, reading.read_text(encoding="utf-8"))
     return "\n".join(part for part in [*parts, GPU] if part)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 # padded tokens in one forward: enough to keep the matrix units busy, few enough that a long list
 # peaks no higher than a short one, and that on a CPU what one layer computes stays in the cache
@@ -42,3 +43,15 @@ def plan_batches(
                 continue
         batches.append([row])
     return batches
+
+
+def token_budget(device: torch.device, *, writes: bool) -> int:
+    """Return how many padded tokens to put in one forward where the model runs.
+
+    Args:
+        device: where.
+        writes: whether more tokens are written behind them, one by one.
+    """
+    if device.type != "cpu":
+        return ACCELERATOR_TOKEN_BUDGET
+    return CPU_WRITING_TOKEN_BUDGET if writes else CPU_TOKEN_BUDGET

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.backbone import embedding_weight, end_token_ids
-from llm2vec_gen_rag.batching import plan_batches
+from llm2vec_gen_rag.batching import plan_batches, token_budget
 from llm2vec_gen_rag.encoder import (
     ResponseModel,
     batches,
@@ -23,8 +23,8 @@ from llm2vec_gen_rag.encoder import (
     padding_is_inert,
     require_finite_states,
     soft_prompts,
-    token_budget,
 )
+from llm2vec_gen_rag.out_of_memory import run_batches
 from llm2vec_gen_rag.single_row import logits_without_copies, quick_single_rows
 from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
 
@@ -51,7 +51,8 @@ def decode_ids(
     written: list[list[int]] = [[] for _ in token_ids]
     ends = end_token_ids(model.backbone)
     embedding = embedding_weight(model.backbone)
-    for rows in batches(model, token_ids, new_tokens=max_new_tokens):
+
+    def forward(rows: list[int]) -> None:
         with model.lock, torch.no_grad():
             states = last_hidden_states(model, [token_ids[row] for row in rows])
             prompts = soft_prompts(model, require_finite_states(states))
@@ -61,6 +62,8 @@ def decode_ids(
             )
         for row, ids in zip(rows, batch, strict=True):
             written[row] = ids
+
+    run_batches(forward, batches(model, token_ids, new_tokens=max_new_tokens), token_ids)
     return written
 
 
@@ -115,11 +118,11 @@ def answer_ids(
     asked = [row for row, ids in enumerate(prompts) if len(ids)]
     plan = plan_batches(
         [len(prompts[row]) + max_new_tokens for row in asked],
-        token_budget=token_budget(model, writes=True),
+        token_budget=token_budget(model.response_tokens.device, writes=True),
         pad=padding_is_inert(model.backbone),
     )
-    for batch in plan:
-        rows = [asked[place] for place in batch]
+
+    def forward(rows: list[int]) -> None:
         with model.lock, torch.no_grad():
             inputs, mask = left_padded_embeddings(model.backbone, [prompts[row] for row in rows])
             continued = greedy_ids(
@@ -127,6 +130,8 @@ def answer_ids(
             )
         for row, ids in zip(rows, continued, strict=True):
             written[row] = ids
+
+    run_batches(forward, [[asked[place] for place in batch] for batch in plan], prompts)
     return written
 
 

@@ -24,12 +24,7 @@ from tqdm import tqdm
 from transformers import Cache, DynamicCache, PreTrainedModel
 
 from llm2vec_gen_rag.backbone import embedding_weight
-from llm2vec_gen_rag.batching import (
-    ACCELERATOR_TOKEN_BUDGET,
-    CPU_TOKEN_BUDGET,
-    CPU_WRITING_TOKEN_BUDGET,
-    plan_batches,
-)
+from llm2vec_gen_rag.batching import plan_batches, token_budget
 from llm2vec_gen_rag.causal_pass import (
     Prefix,
     has_known_layers,
@@ -39,6 +34,7 @@ from llm2vec_gen_rag.causal_pass import (
 )
 from llm2vec_gen_rag.errors import NonFiniteError
 from llm2vec_gen_rag.lora import LowRankAdapter
+from llm2vec_gen_rag.out_of_memory import run_batches
 from llm2vec_gen_rag.shared_prefix import KnownPrefixes, shared_prefix
 from llm2vec_gen_rag.tokenization import TokenIds
 
@@ -248,7 +244,8 @@ def embed(
     with model.lock, torch.no_grad():
         prefix = known_prefix(model, token_ids, instruction)
     with tqdm(total=len(token_ids), desc="Embedding", disable=not show_progress) as progress:
-        for rows in batches(model, token_ids, batch_size=batch_size):
+
+        def forward(rows: list[int]) -> None:
             with model.lock, torch.no_grad():
                 states = last_hidden_states(model, [token_ids[row] for row in rows], prefix)
                 embeddings = project(model, require_finite_states(states))
@@ -256,6 +253,8 @@ def embed(
                     embeddings = F.normalize(embeddings, dim=-1)
                 vectors[rows] = embeddings.cpu().numpy()
             progress.update(len(rows))
+
+        run_batches(forward, batches(model, token_ids, batch_size=batch_size), token_ids)
     return vectors
 
 
@@ -270,21 +269,9 @@ def batches(
     extra = len(model.response_tokens) + new_tokens
     return plan_batches(
         [len(ids) + extra for ids in token_ids],
-        token_budget=token_budget(model, writes=new_tokens > 0),
+        token_budget=token_budget(model.response_tokens.device, writes=new_tokens > 0),
         batch_size=batch_size,
     )
-
-
-def token_budget(model: ResponseModel, *, writes: bool) -> int:
-    """Return how many padded tokens to put in one forward where the model runs.
-
-    Args:
-        model: the model.
-        writes: whether more tokens are written behind them, one by one.
-    """
-    if model.response_tokens.device.type != "cpu":
-        return ACCELERATOR_TOKEN_BUDGET
-    return CPU_WRITING_TOKEN_BUDGET if writes else CPU_TOKEN_BUDGET
 
 
 def require_finite_states(states: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ LLM2VecGenError
 ├── EndpointError              a server that was asked for responses fails or refuses
 ├── TeacherError               an embedding teacher cannot be loaded
 ├── NonFiniteError             the LLM computed NaN or infinity
+├── WorkerError                a process of an `EncoderPool` failed or ended
 ├── StorageError               what a training run made cannot be written
 ├── CollectionError            a Qdrant collection cannot be used as asked
 │   └── CollectionMismatchError  it was written by another model, revision or instruction
@@ -54,6 +55,10 @@ class TeacherError(LLM2VecGenError):
 
 class NonFiniteError(LLM2VecGenError):
     """The LLM computed NaN or infinity, so there is no embedding to return."""
+
+
+class WorkerError(LLM2VecGenError):
+    """A process of an `EncoderPool` failed or ended, and with it the pool."""
 
 
 class StorageError(LLM2VecGenError):

@@ -12,6 +12,7 @@ from llm2vec_gen_rag.commands.lines import read_lines
 from llm2vec_gen_rag.commands.options import (
     add_model_options,
     load_model,
+    load_pool,
     new_command,
     shows_progress,
 )
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
     from llm2vec_gen_rag.encoder import Vectors
     from llm2vec_gen_rag.model import LLM2VecGen
+    from llm2vec_gen_rag.parallel import EncoderPool
 
 SUMMARY = """\
 Embed texts, one a line, as vectors of length 1.
@@ -29,7 +31,8 @@ one JSON object {"text", "vector"} a line in its place."""
 
 EXAMPLES = """\
   llm2vec-gen-rag embed documents.txt --output documents.npy
-  echo "who wrote Hamlet" | llm2vec-gen-rag embed - --side query --json"""
+  echo "who wrote Hamlet" | llm2vec-gen-rag embed - --side query --json
+  llm2vec-gen-rag embed documents.txt --output documents.npy --devices cuda:0 cuda:1"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -48,6 +51,12 @@ def add_parser(subparsers: Subparsers) -> None:
         help="which query instruction to use, with --side query (default: retrieval)",
     )
     parser.add_argument("--output", type=Path, metavar="FILE.npy", help="where to write the matrix")
+    parser.add_argument(
+        "--devices",
+        nargs="+",
+        metavar="DEVICE",
+        help="one process on each, in place of --device, such as cuda:0 cuda:1, or cpu cpu",
+    )
     add_model_options(parser)
 
 
@@ -61,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.output is not None:
         _require_place(arguments.output)
     texts = read_lines(arguments.source)
-    vectors = _embed(load_model(arguments), texts, arguments)
+    vectors = _embed(texts, arguments)
     shape = f"{vectors.shape[0]} x {vectors.shape[1]} float32"
     if arguments.json:
         for text, vector in zip(texts, vectors.tolist(), strict=True):
@@ -80,11 +89,20 @@ def _require_place(output: Path) -> None:
         )
 
 
-def _embed(model: LLM2VecGen, texts: list[str], arguments: argparse.Namespace) -> Vectors:
+def _embed(texts: list[str], arguments: argparse.Namespace) -> Vectors:
     """The vectors of the texts, (texts, dimension)."""
+    if arguments.devices is None:
+        return _encode(load_model(arguments), texts, arguments)
+    with load_pool(arguments) as pool:
+        return _encode(pool, texts, arguments)
+
+
+def _encode(
+    encoder: LLM2VecGen | EncoderPool, texts: list[str], arguments: argparse.Namespace
+) -> Vectors:
     if arguments.side == "query":
-        return model.encode_query(texts, arguments.task, show_progress=shows_progress())
-    return model.encode_document(texts, show_progress=shows_progress())
+        return encoder.encode_query(texts, arguments.task, show_progress=shows_progress())
+    return encoder.encode_document(texts, show_progress=shows_progress())
 
 
 def _save(vectors: Vectors, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
+    from llm2vec_gen_rag.parallel import EncoderPool
 
     Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -81,6 +82,24 @@ def load_model(arguments: argparse.Namespace) -> LLM2VecGen:
         arguments.model,
         base_model=arguments.base_model,
         device=arguments.device,
+        dtype=arguments.dtype,
+        revision=arguments.revision,
+    )
+
+
+def load_pool(arguments: argparse.Namespace) -> EncoderPool:
+    """Load the model that the options name on each of `--devices`."""
+    from llm2vec_gen_rag.parallel import EncoderPool
+
+    if arguments.device is not None:
+        raise ValueError(
+            f"got both --device {arguments.device} and --devices {' '.join(arguments.devices)}; "
+            "expected one of them."
+        )
+    return EncoderPool(
+        arguments.model,
+        devices=arguments.devices,
+        base_model=arguments.base_model,
         dtype=arguments.dtype,
         revision=arguments.revision,
     )

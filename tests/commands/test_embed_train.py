@@ -31,6 +31,16 @@ def test_embed_reads_queries_from_the_input(run, stdin, model_options, model):
     np.testing.assert_allclose([row["vector"] for row in rows], expected, rtol=0, atol=1e-6)
 
 
+def test_embed_on_several_devices_writes_the_same_vectors(run, tmp_path, model_options, model):
+    texts = ["one", "two and more of it", "three"]
+    (tmp_path / "texts.txt").write_text("\n".join(texts))
+    output = tmp_path / "vectors.npy"
+    named = ("--output", output, *model_options, "--devices", "cpu", "cpu")
+    code, out, _ = run("embed", tmp_path / "texts.txt", *named)
+    assert (code, out) == (0, f"3 x {model.dimension} float32, written to {output}\n")
+    np.testing.assert_allclose(np.load(output), model.encode_document(texts), rtol=0, atol=1e-5)
+
+
 def test_train_writes_a_model_that_remembers_its_instruction(run_json, qwen3, tmp_path):
     (tmp_path / "queries.txt").write_text("where do bears live\n\nwhy\nwhy\nhow\n")
     (tmp_path / "tiny.yaml").write_text(

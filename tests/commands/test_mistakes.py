@@ -26,6 +26,14 @@ MISTAKES = {
     "no such model": (["embed", "ok.txt", "--json", "--model", "./nowhere"], "'./nowhere'"),
     "an unknown dtype": (["embed", "ok.txt", "--json", "--dtype", "int3"], "dtype='int3'"),
     "an unknown device": (["embed", "ok.txt", "--json", "--device", "tpu9"], "device='tpu9'"),
+    "one device and several": (
+        ["embed", "ok.txt", "--json", "--device", "cpu", "--devices", "cpu", "cpu"],
+        "got both --device cpu and --devices cpu cpu",
+    ),
+    "an unknown device of several": (
+        ["embed", "ok.txt", "--json", "--devices", "tpu9"],
+        "device='tpu9'",
+    ),
     "an unknown task": (["explain", "x", "--task", "cooking"], "unknown task 'cooking'"),
     "two documents": (["explain", "x", "--document", "y", "--store", "s"], "Leave one out"),
     "nowhere to write": (["embed", "ok.txt"], "neither of --output and --json"),
