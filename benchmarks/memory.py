@@ -34,7 +34,7 @@ def main() -> None:
     options = parse(__doc__, rounds=2, shape="0.6b")
     shape, texts = SHAPES[options.shape], read_texts(options.texts)
     checkpoint = str(checkpoint_for(shape, texts))
-    documents = sample(texts.documents, BATCH_SIZE)
+    documents = sample(texts.documents, shape.documents)
     loads: dict[str, list[float]] = {way: [] for way in WAYS}
     peaks: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(options.rounds + 1):

@@ -8,7 +8,7 @@ and in the last layer all but the states that are read. The vectors are the same
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ _LAYERS = {
 _ROTARY_BY_LENGTH = {"dynamic", "longrope"}
 
 KeysValues = tuple[Tensor, Tensor]
+# a norm of the LLM and states -> the states behind it
+ApplyNorm = Callable[[Any, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,9 @@ def _layer_output(
 ) -> Tensor:
     """Return the states (batch, rows, hidden) behind a layer that come to `positions`."""
     attention = layer.self_attn
-    queries = rotated(_heads(attention, "q", normed), rotary).mul_(attention.scaling)
+    queries = rotated(by_head(attention, "q", normed, root_mean_square_norm), rotary).mul_(
+        attention.scaling
+    )
     states = attention.o_proj(causal_attention(queries, *known, positions)).add_(states)
     normed = root_mean_square_norm(layer.post_attention_layernorm, states)
     output: Tensor = layer.mlp(normed).add_(states)
@@ -146,16 +150,16 @@ def _layer_output(
 
 def _keys_values(attention: Any, normed: Tensor, rotary: tuple[Tensor, Tensor]) -> KeysValues:
     """Return keys and values of normed states, each (batch, key heads, tokens, head)."""
-    keys = rotated(_heads(attention, "k", normed), rotary).transpose(1, 2)
-    return keys, _heads(attention, "v", normed).transpose(1, 2)
+    keys = rotated(by_head(attention, "k", normed, root_mean_square_norm), rotary).transpose(1, 2)
+    return keys, by_head(attention, "v", normed, root_mean_square_norm).transpose(1, 2)
 
 
-def _heads(attention: Any, kind: str, normed: Tensor) -> Tensor:
+def by_head(attention: Any, kind: str, normed: Tensor, apply: ApplyNorm) -> Tensor:
     """Return queries, keys or values by head, (batch, tokens, heads, head)."""
     projected = getattr(attention, f"{kind}_proj")(normed)
     heads: Tensor = projected.unflatten(-1, (-1, attention.head_dim))
     norm = getattr(attention, f"{kind}_norm", None)  # Qwen3 has one for queries and one for keys
-    return heads if norm is None else root_mean_square_norm(norm, heads)
+    return heads if norm is None else apply(norm, heads)
 
 
 def root_mean_square_norm(norm: Any, states: Tensor) -> Tensor:

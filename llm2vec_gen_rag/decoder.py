@@ -196,30 +196,31 @@ def continued_ids(
     mask = mask.to(prompts.device)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     inputs, cache = prompts, None
-    for _ in range(max_new_tokens):
-        with quick_single_rows(inputs), logits_without_copies(backbone):
-            output = backbone(
-                inputs_embeds=inputs,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,  # a whole prompt's logits would be larger than its states
-            )
-        cache, logits = output.past_key_values, output.logits[:, -1]
-        require_finite_states(logits.amax(dim=-1))
-        tokens = pick(logits, rows)
-        for row, token in zip(rows, tokens.tolist(), strict=True):
-            written[row].append(token)
-        going_on = [place for place, row in enumerate(rows) if written[row][-1] not in ends]
-        if not going_on:
-            break
-        if len(going_on) < len(rows):
-            cache.batch_select_indices(torch.tensor(going_on, device=tokens.device))
-            rows = [rows[place] for place in going_on]
-        inputs = backbone.get_input_embeddings()(tokens[going_on, None])
-        mask = torch.cat([mask[going_on], mask.new_ones(len(rows), 1)], dim=1)
-        positions = positions[going_on, -1:] + 1
+    with logits_without_copies(backbone):
+        for _ in range(max_new_tokens):
+            with quick_single_rows(inputs):
+                output = backbone(
+                    inputs_embeds=inputs,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,  # a whole prompt's logits would be larger than its states
+                )
+            cache, logits = output.past_key_values, output.logits[:, -1]
+            require_finite_states(logits.amax(dim=-1))
+            tokens = pick(logits, rows)
+            for row, token in zip(rows, tokens.tolist(), strict=True):
+                written[row].append(token)
+            going_on = [place for place, row in enumerate(rows) if written[row][-1] not in ends]
+            if not going_on:
+                break
+            if len(going_on) < len(rows):
+                cache.batch_select_indices(torch.tensor(going_on, device=tokens.device))
+                rows = [rows[place] for place in going_on]
+            inputs = backbone.get_input_embeddings()(tokens[going_on, None])
+            mask = torch.cat([mask[going_on], mask.new_ones(len(rows), 1)], dim=1)
+            positions = positions[going_on, -1:] + 1
     return written
 
 

@@ -270,6 +270,7 @@ def test_prompts_travel_with_the_checkpoint(broken, tmp_path, qwen3):
     again = qwen3.load(tmp_path / "again")
     assert again.prompts == prompts
     asked = again.encode_query("what", task="riddle")
+    assert np.array_equal(asked, again.encode("what", instruction="Guess: "))
     np.testing.assert_allclose(asked, again.encode("Guess: what"), atol=1e-6)
     assert np.array_equal(again.encode_document("what"), again.encode("what"))
     again.prompts = Prompts()

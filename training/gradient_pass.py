@@ -17,7 +17,12 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from llm2vec_gen_rag.causal_pass import has_known_layers, inverse_root_mean_square, rotated
+from llm2vec_gen_rag.causal_pass import (
+    by_head,
+    has_known_layers,
+    inverse_root_mean_square,
+    rotated,
+)
 
 BLOCK = 128  # queries of attention that go together
 
@@ -51,9 +56,9 @@ def _layer_output(layer: Any, states: Tensor, rotary: tuple[Tensor, Tensor]) -> 
     """Return the states (batch, tokens, hidden) behind a layer."""
     attention, feed_forward = layer.self_attn, layer.mlp
     normed = _normed(layer.input_layernorm, states)
-    values = _heads(attention, "v", normed)
-    queries = rotated(_heads(attention, "q", normed), rotary) * attention.scaling
-    keys = rotated(_heads(attention, "k", normed), rotary)
+    values = by_head(attention, "v", normed, _normed)
+    queries = rotated(by_head(attention, "q", normed, _normed), rotary) * attention.scaling
+    keys = rotated(by_head(attention, "k", normed, _normed), rotary)
     # under autocast a norm and the rotation widen what a product narrowed
     queries, keys = queries.to(values.dtype), keys.to(values.dtype)
     states = states + attention.o_proj(_attended(queries, keys, values))
@@ -61,14 +66,6 @@ def _layer_output(layer: Any, states: Tensor, rotary: tuple[Tensor, Tensor]) -> 
     gated = _Gated.apply(feed_forward.gate_proj(normed), feed_forward.up_proj(normed))  # type: ignore[no-untyped-call]
     output: Tensor = states + feed_forward.down_proj(gated)
     return output
-
-
-def _heads(attention: Any, kind: str, normed: Tensor) -> Tensor:
-    """Return queries, keys or values by head, (batch, tokens, heads, head)."""
-    projected = getattr(attention, f"{kind}_proj")(normed)
-    heads: Tensor = projected.unflatten(-1, (-1, attention.head_dim))
-    norm = getattr(attention, f"{kind}_norm", None)  # Qwen3 has one for queries and one for keys
-    return heads if norm is None else _normed(norm, heads)
 
 
 def _normed(norm: Any, states: Tensor) -> Tensor:

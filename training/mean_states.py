@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
-from llm2vec_gen_rag.batching import ACCELERATOR_TOKEN_BUDGET, CPU_TOKEN_BUDGET, plan_batches
+from llm2vec_gen_rag.batching import plan_batches, token_budget
 from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
 
 Vectors = npt.NDArray[np.float32]
@@ -46,7 +46,7 @@ def mean_states(
     bos = len(tokenizer.token_ids([""])[0])
     ids = tokenizer.token_ids(texts, max_tokens=MAX_LENGTH)
     read = [row for row in range(len(ids)) if len(ids[row]) > bos]
-    budget = CPU_TOKEN_BUDGET if llm.device.type == "cpu" else ACCELERATOR_TOKEN_BUDGET
+    budget = token_budget(llm.device, writes=False)
     for batch in plan_batches([len(ids[row]) for row in read], token_budget=budget):
         rows = [read[place] for place in batch]
         batch_ids = [ids[row] for row in rows]

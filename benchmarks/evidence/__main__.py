@@ -13,7 +13,6 @@ import argparse
 import json
 import logging
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.evaluation.almanac import evaluate
+from llm2vec_gen_rag.evaluation.provenance import checkout_commit
 from llm2vec_gen_rag.prompts import Prompts
 from llm2vec_gen_rag.training import pipeline
 from llm2vec_gen_rag.training.almanac.build import BuildRecipe, training_queries
@@ -81,6 +81,7 @@ def _without_place(run: dict[str, Any]) -> dict[str, Any]:
 
 def _run(variation: Variation, queries: list[str], work: Path) -> dict[str, Any]:
     """Train one variation from the bundled language model, and measure it."""
+    commit = checkout_commit()
     folder = work / "run"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -102,18 +103,12 @@ def _run(variation: Variation, queries: list[str], work: Path) -> dict[str, Any]
     return {
         "changes": variation.changes,
         "seed": recipe.seed,
-        "commit": _commit(),
+        "commit": commit,
         "seconds": round(fitted.seconds),
         "reconstruction": fitted.reconstruction,
         "alignment": fitted.alignment,
         "report": evaluate(model, teacher=teacher).as_dict(),
     }
-
-
-def _commit() -> str:
-    """The commit that was measured."""
-    command = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def test_help_lists_the_commands_and_the_exit_codes(capsys):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_help_ends_in_examples_that_the_parser_takes(capsys, command):
     examples = help_of(capsys, command).partition("examples:\n")[2].strip().splitlines()
-    assert len(examples) in (2, 3)
+    assert len(examples) == 2
     parsed = 0
     for example in examples:
         words = shlex.split(example.partition(" | ")[2] or example)
