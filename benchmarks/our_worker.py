@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmarks.serving import peak_mib, seconds_of, serve
 from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.decoder import answer_prompts
 from llm2vec_gen_rag.shared_prefix import common_length
 
 
@@ -41,6 +42,24 @@ class OurWorker:
 
         def answer_and_embed() -> None:
             self.model.encode_document(self.model.answer(query, max_new_tokens=tokens))
+
+        return seconds_of(answer_and_embed)
+
+    def hyde_by_generate(self, query: str, tokens: int) -> float:
+        """As `hyde`, the answer written by the `generate` of transformers."""
+        model = self.model
+        (ids,) = answer_prompts(model.tokenizer, model.text_tokenizer, [query], max_length=512)
+        prompt = torch.from_numpy(ids)[None]
+
+        def answer_and_embed() -> None:
+            written = model.backbone.generate(
+                prompt,
+                attention_mask=torch.ones_like(prompt),
+                max_new_tokens=tokens,
+                do_sample=False,
+            )
+            answer = model.tokenizer.decode(written[0, len(ids) :], skip_special_tokens=True)
+            model.encode_document(answer)
 
         return seconds_of(answer_and_embed)
 
@@ -85,6 +104,7 @@ if __name__ == "__main__":
             "vectors": worker.vectors,
             "decode": worker.decode,
             "hyde": worker.hyde,
+            "hyde_by_generate": worker.hyde_by_generate,
             "lengths": worker.lengths,
             "matrices": worker.matrices,
             "peak": worker.peak,

@@ -22,7 +22,8 @@ LABELS = {
     "sorted": ("reference, sorted batches", THEIRS),
     "one_call": ("reference, one call", ONE_CALL),
     "reference": ("reference", THEIRS),
-    "hyde": ("HyDE, 64 tokens", ONE_CALL),
+    "hyde": ("HyDE, 64 tokens, written by this package", ONE_CALL),
+    "hyde_by_generate": ("HyDE, 64 tokens, written by generate()", ONE_CALL),
     "one": ("one process", ONE_CALL),
     "several": ("one process a core", OURS),
 }
