@@ -18,9 +18,11 @@ class OurTrainingWorker:
     """One model in training and the batch that it trains on."""
 
     def load(self, checkpoint: str) -> None:
-        """Load a checkpoint and make its optimizer."""
+        """Load a checkpoint, make its optimizer, and begin to train."""
         self.model = LLM2VecGen.from_pretrained(checkpoint)
         self.recipe = Recipe()
+        self.mode = training_mode(self.model, self.recipe)
+        self.mode.__enter__()  # one for all steps, as the trainer has it
         mark_trained(self.model)
         heads = torch.nn.ModuleList([self.model.reconstruction, self.model.alignment])
         self.trained = [self.model.response_tokens, *heads.parameters()]
@@ -38,7 +40,7 @@ class OurTrainingWorker:
 
     def losses(self) -> dict[str, float]:
         """Return both losses, and leave the weights as they are."""
-        with torch.no_grad(), training_mode(self.model, self.recipe):
+        with torch.no_grad():
             found = self._losses()
         return {
             "reconstruction": found.reconstruction.item(),
@@ -47,8 +49,7 @@ class OurTrainingWorker:
 
     def steps(self, count: int) -> float:
         """Make some steps; return the seconds they took."""
-        with training_mode(self.model, self.recipe):
-            return seconds_of(lambda: [self._step() for _ in range(count)])
+        return seconds_of(lambda: [self._step() for _ in range(count)])
 
     def peak(self) -> float:
         """Return the most memory ever resident, in MiB."""

@@ -88,17 +88,33 @@ class _CrossEntropy(torch.autograd.Function):
             rows = slice(start, start + LOGIT_ROWS)
             with torch.enable_grad():
                 part = states[rows].detach().requires_grad_()
-                summed = F.cross_entropy(head(part).float(), labels[rows], reduction="sum")
-                share = summed / len(states)
-            (gradient[rows],) = torch.autograd.grad(share, part)
-            loss += share.detach()
+                logits = head(part)
+            summed, shares = _surprise(logits.detach().float(), labels[rows])
+            shares = shares.div_(len(states)).to(logits.dtype)
+            (gradient[rows],) = torch.autograd.grad(logits, part, shares)
+            loss += summed
         ctx.save_for_backward(gradient)
-        return loss
+        return loss / len(states)
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * scale.to(gradient.dtype), None, None
+
+
+def _surprise(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of -log softmax(z)_label, and softmax(z) - onehot(label) in place of z.
+
+    Args:
+        logits: (rows, vocabulary) in float32, overwritten.
+        labels: (rows,).
+    """
+    labelled = torch.arange(len(labels), device=labels.device), labels
+    shares = logits.sub_(logits.amax(dim=-1, keepdim=True))
+    wanted = shares[labelled]
+    total = shares.exp_().sum(dim=-1, keepdim=True)
+    shares.div_(total)[labelled] -= 1
+    return total.log().sum() - wanted.sum(), shares
 
 
 def alignment_loss(embedding: Tensor, teacher: Tensor) -> Tensor:

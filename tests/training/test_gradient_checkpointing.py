@@ -5,30 +5,44 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from training_runs import ANSWERS, QUESTIONS, teacher_of
 
 from llm2vec_gen_rag.training.gradient_checkpointing import recomputed_layers
 from llm2vec_gen_rag.training.objective import mark_trained, pair_losses, tokenize_pairs
 
 
+class CountedProducts(TorchDispatchMode):
+    """Counts how often rows are multiplied by a matrix, not counting gradients."""
+
+    def __init__(self, matrix):
+        super().__init__()
+        self.matrix = matrix
+        self.runs = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm):
+            by_matrix = args[-1].data_ptr() == self.matrix.weight.data_ptr()
+            self.runs += by_matrix and result.shape[-1] == self.matrix.out_features
+        return result
+
+
 def step(model, *, gradient_checkpointing):
     """Return losses, gradients, and how often a product of the first layer ran."""
     mark_trained(model)
-    runs = []
-    product = model.backbone.base_model.layers[0].mlp.gate_proj
-    hook = product.register_forward_pre_hook(lambda *_: runs.append(1))
     pairs = tokenize_pairs(model, QUESTIONS, ANSWERS, max_length=512)
     teacher = torch.from_numpy(teacher_of(model))
-    losses = pair_losses(model, pairs, teacher, gradient_checkpointing=gradient_checkpointing)
-    losses.total().backward()
-    hook.remove()
+    with CountedProducts(model.backbone.base_model.layers[0].mlp.gate_proj) as counted:
+        losses = pair_losses(model, pairs, teacher, gradient_checkpointing=gradient_checkpointing)
+        losses.total().backward()
     trained = [model.response_tokens, *model.reconstruction.parameters()]
     trained += model.alignment.parameters()
     trained += [] if model.adapter is None else model.adapter.parameters()
     gradients = [parameter.grad.clone() for parameter in trained]
     for parameter in trained:
         parameter.grad = None
-    return losses, gradients, len(runs)
+    return losses, gradients, counted.runs
 
 
 # the question's text, the response tokens and the answer; with LoRA text and tokens are one pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from training_runs import ANSWERS, QUESTIONS, RECIPE, StopError, stop_in_step, t
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.encoder import last_hidden_states, lora_active, soft_prompts
 from llm2vec_gen_rag.training.objective import pair_losses, step_losses, tokenize_pairs
 from llm2vec_gen_rag.training.trainer import fit
 
@@ -163,16 +165,20 @@ def test_the_decoding_side_is_the_plain_llm(load_kit):
     model = load_kit("qwen3-10-lora")
     pairs = tokenize_pairs(model, QUESTIONS, ANSWERS, max_length=512)
     teacher = torch.from_numpy(teacher_of(model))
-    seen = []
-    layer = model.backbone.get_submodule("model.layers.0.mlp.up_proj")
-    plain = layer.weight.detach()
-    layer.register_forward_hook(
-        lambda _, inputs, output: seen.append(
-            torch.equal(output, torch.nn.functional.linear(inputs[0], plain))
-        )
-    )
-    pair_losses(model, pairs, teacher)
-    assert seen == [False, True]
+    found = pair_losses(model, pairs[:1], teacher[:1]).reconstruction
+    with torch.no_grad():
+        states = last_hidden_states(model, [pairs[0].question])
+        read = torch.from_numpy(pairs[0].answer)[None]
+        embedded = model.backbone.get_input_embeddings()(read[:, :-1])
+        inputs = torch.cat([soft_prompts(model, states), embedded], dim=1)
+        losses = []
+        for mode in (nullcontext(), lora_active(model)):
+            with mode:
+                logits = model.backbone(inputs_embeds=inputs).logits[0, -read.shape[1] :]
+            losses.append(torch.nn.functional.cross_entropy(logits, read[0]))
+    plain, updated = losses
+    torch.testing.assert_close(found, plain, rtol=1e-5, atol=1e-6)
+    assert abs(updated - plain) > 1e-3
 
 
 def test_a_recipe_of_another_rank_is_refused(model, new_model, tmp_path):

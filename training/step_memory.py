@@ -1,0 +1,46 @@
+"""One piece of memory for all that a step keeps, used by step after step.
+
+In pieces, among what is soon given up, it would leave holes that nothing fits into; and the system
+hands out fresh memory page by page, which costs a twentieth of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+# by model, what its last step used; empty while a step uses it
+_SPARE: WeakKeyDictionary[nn.Module, Tensor] = WeakKeyDictionary()
+
+
+@contextmanager
+def memory_for_steps(model: nn.Module) -> Iterator[None]:
+    """Return a block inside which a step of the model leaves its memory to the next one."""
+    _SPARE[model] = _bytes(0)
+    try:
+        yield
+    finally:
+        _SPARE.pop(model, None)
+
+
+def take(model: nn.Module, size: int) -> Tensor:
+    """Return as many bytes or more, whatever they hold."""
+    spare = _SPARE.get(model)
+    if spare is None or len(spare) < size:
+        return _bytes(size)
+    _SPARE[model] = _bytes(0)
+    return spare
+
+
+def leave(model: nn.Module, memory: Tensor) -> None:
+    """Leave what was taken to the next step, inside `memory_for_steps`."""
+    if model in _SPARE:
+        _SPARE[model] = memory
+
+
+def _bytes(size: int) -> Tensor:
+    return torch.empty(size, dtype=torch.uint8)
