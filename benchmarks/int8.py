@@ -21,12 +21,12 @@ from benchmarks.shapes import SHAPES
 from benchmarks.texts import read_texts, sample
 from benchmarks.workers import Worker, ours
 from llm2vec_gen_rag import almanac
+from llm2vec_gen_rag.checkpoint import read_checkpoint
 from llm2vec_gen_rag.evaluation.almanac import GROUPS, group_name
 from llm2vec_gen_rag.evaluation.metrics import ndcg, ranks
 from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTIONS
 
 DTYPES = {"int8": "int8", "default": None}
-INSTRUCTIONS = {"documents": DOCUMENT_INSTRUCTION, "queries": QUERY_INSTRUCTIONS["retrieval"]}
 
 # of one list of texts, (texts, dimension), by way
 VectorsByWay = dict[str, npt.NDArray[np.float32]]
@@ -47,8 +47,8 @@ def main() -> None:
         workers = {"int8": int8, "default": default}
         load(workers, checkpoint)
         figures = {
-            "documents": measure(workers, documents, "documents", options.rounds),
-            "queries": measure(workers, queries, "queries", options.rounds),
+            "documents": measure(workers, documents, DOCUMENT_INSTRUCTION, options.rounds),
+            "queries": measure(workers, queries, QUERY_INSTRUCTIONS["retrieval"], options.rounds),
         }
         load(workers, "almanac")
         bundled = measure_bundled(workers)
@@ -65,13 +65,15 @@ def load(workers: dict[str, Worker], checkpoint: str) -> None:
         worker.ask("load", checkpoint=checkpoint, dtype=DTYPES[way])
 
 
-def measure(workers: dict[str, Worker], texts: list[str], kind: str, rounds: int) -> dict[str, Any]:
+def measure(
+    workers: dict[str, Worker], texts: list[str], instruction: str, rounds: int
+) -> dict[str, Any]:
     """Return rates and cosines of one list of texts."""
-    vectors = vectors_of(workers, texts, kind)  # and what comes first is not timed
+    vectors = vectors_of(workers, texts, instruction)  # and what comes first is not timed
     rates: dict[str, list[float]] = {way: [] for way in workers}
     for _ in range(rounds):
         for way, worker in workers.items():
-            seconds = worker.ask("encode", texts=texts, instruction=INSTRUCTIONS[kind])
+            seconds = worker.ask("encode", texts=texts, instruction=instruction)
             rates[way].append(len(texts) / seconds)
     return {
         "count": len(texts),
@@ -81,9 +83,9 @@ def measure(workers: dict[str, Worker], texts: list[str], kind: str, rounds: int
     }
 
 
-def vectors_of(workers: dict[str, Worker], texts: list[str], kind: str) -> VectorsByWay:
+def vectors_of(workers: dict[str, Worker], texts: list[str], instruction: str) -> VectorsByWay:
     """Return the embeddings of a list of texts, normalised."""
-    asked = {"texts": texts, "instruction": INSTRUCTIONS[kind]}
+    asked = {"texts": texts, "instruction": instruction}
     return {
         way: np.array(worker.ask("vectors", **asked), dtype=np.float32)
         for way, worker in workers.items()
@@ -99,8 +101,10 @@ def cosines(vectors: VectorsByWay) -> list[float]:
 def measure_bundled(workers: dict[str, Worker]) -> dict[str, Any]:
     """Return cosines and the loss of nDCG of the bundled model, which the workers have loaded."""
     corpus, questions = almanac.documents(), almanac.held_out_questions()
-    documents = vectors_of(workers, [document.text for document in corpus], "documents")
-    queries = vectors_of(workers, [question.text for question in questions], "queries")
+    prompts = read_checkpoint(almanac.FOLDER / "model", trust_remote_code=False).prompts
+    documents = vectors_of(workers, [document.text for document in corpus], prompts.document)
+    asked = [question.text for question in questions]
+    queries = vectors_of(workers, asked, prompts.for_query("retrieval"))
     row = {document.id: number for number, document in enumerate(corpus)}
     right = np.array([row[question.document_id] for question in questions])
     names = [group_name(question) for question in questions]

@@ -36,7 +36,7 @@ def test_workers_are_compared_and_drawn(tmp_path):
     with ours(threads=1) as int8, ours(threads=1) as default:
         workers = {"int8": int8, "default": default}
         load(workers, checkpoint)
-        figures = measure(workers, TEXTS.documents, "documents", rounds=1)
+        figures = measure(workers, TEXTS.documents, "Say: ", rounds=1)
         peak = int8.ask("peak")
     assert 0.99 < figures["cosine"]["minimum"] < 1
     assert figures["ratio"]["median"] == pytest.approx(
