@@ -17,11 +17,11 @@ from llm2vec_gen_rag.shared_prefix import common_length
 class OurWorker:
     """One loaded model and what may be asked of it."""
 
-    def load(self, checkpoint: str) -> float:
+    def load(self, checkpoint: str, dtype: str | None = None) -> float:
         """Load a checkpoint; return the seconds it took."""
 
         def load() -> None:
-            self.model = LLM2VecGen.from_pretrained(checkpoint)
+            self.model = LLM2VecGen.from_pretrained(checkpoint, dtype=dtype)
 
         return seconds_of(load)
 

@@ -26,6 +26,8 @@ LABELS = {
     "hyde_by_generate": ("HyDE, 64 tokens, written by generate()", ONE_CALL),
     "one": ("one process", ONE_CALL),
     "several": ("one process a core", OURS),
+    "int8": ("in 8 bits", OURS),
+    "default": ("in the default dtype", ONE_CALL),
 }
 
 
@@ -51,6 +53,11 @@ def draw_bars(program: str, figures: Figures) -> Any:
         "memory": [("peak memory, MiB", ("peak_mib",)), ("seconds to load", ("load_seconds",))],
         "hyde": [("seconds for one query", ("seconds",))],
         "processes": [("documents per second", ("texts_per_second",))],
+        "int8": [
+            ("documents per second", ("documents", "texts_per_second")),
+            ("queries per second", ("queries", "texts_per_second")),
+            ("peak memory, MiB", ("peak_mib",)),
+        ],
         "training": [
             ("steps per second, reference as published", ("as_published", "steps_per_second")),
             ("peak memory, MiB", ("as_published", "peak_mib")),

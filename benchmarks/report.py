@@ -29,8 +29,9 @@ The reference is the package `llm2vec-gen` 0.1.3 on transformers 4.56.2, in an e
 process of its own, timed in turn with ours on the same random-weight checkpoint. "Sorted" is its
 best arrangement: batches sorted by length, of the size that is fastest here. "One call" is what its
 README shows: one `encode` of the list. The shape `0.6b` has 28 layers, 1,024 hidden, 16 heads and 8
-key heads of 128, a vocabulary of 32,000 and bfloat16 weights; `almanac` is the bundled model's. A
-ratio is taken within a round, and each table gives the lowest, the middle and the highest.
+key heads of 128, a vocabulary of 32,000 and bfloat16 weights; `almanac` is the bundled model's.
+`int8` is ours with `dtype="int8"` beside ours without. A ratio is taken within a round, and each
+table gives the lowest, the middle and the highest.
 """
 
 TRAINING = """\
@@ -175,6 +176,41 @@ SCALE_ROWS = (
     ),
 )
 
+INT8_ROWS = (
+    Row(
+        "cosine to the vectors of the default dtype, documents",
+        "int8.0.6b",
+        ("documents", "cosine"),
+        0.99,
+        True,
+        "1",
+    ),
+    Row(
+        "cosine to the vectors of the default dtype, queries",
+        "int8.0.6b",
+        ("queries", "cosine"),
+        0.99,
+        True,
+        "1",
+    ),
+    Row(
+        "bundled model: cosine, documents and questions",
+        "int8.0.6b",
+        ("bundled_model", "cosine"),
+        0.99,
+        True,
+        "1",
+    ),
+    Row(
+        "bundled model: share of nDCG@10 lost, by kind of question",
+        "int8.0.6b",
+        ("bundled_model", "ndcg_loss"),
+        0.005,
+        False,
+        "0",
+    ),
+)
+
 WITHOUT, AS_PUBLISHED = "without_checkpointing", "as_published"
 TRAINING_ROWS = tuple(
     Row(f"`{shape}`: {label}", f"training.{shape}", (way, figure), goal, figure == "ratio", limit)
@@ -212,12 +248,13 @@ def page(results: dict[str, Figures]) -> str:
     training = {name: results[name] for name in results if name.startswith("training.")}
     parts = [HEAD, machine_line(results), goals("shape `0.6b`, CPU", ROWS, results)]
     parts += [goals("scale, shape `almanac`, CPU", SCALE_ROWS, results)]
+    parts += [goals("8 bits, shape `0.6b` and bundled model, CPU", INT8_ROWS, results)]
     parts += [section(name, results[name]) for name in results if name not in training]
     parts += [TRAINING, goals("a training step, CPU", TRAINING_ROWS, results)]
     parts += [section(name, figures) for name, figures in training.items()]
     reading = RESULTS / "reading.md"  # what a person made of the figures
     if reading.is_file():
-        parts.insert(4, reading.read_text(encoding="utf-8"))
+        parts.insert(5, reading.read_text(encoding="utf-8"))
     return "\n".join(part for part in [*parts, GPU] if part)
 
 

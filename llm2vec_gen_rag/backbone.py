@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from llm2vec_gen_rag.errors import BaseModelError
+from llm2vec_gen_rag.int8 import quantize_layers
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -101,17 +102,35 @@ def pick_dtype(
 
     Args:
         dtype: the one asked for; None picks: on an accelerator what the checkpoint states, on a CPU
-            bfloat16 if it multiplies that natively, else float32.
+            bfloat16 if it multiplies that natively, else float32. int8 is for `load_backbone`: the
+            layers are in 8 bits, and the rest in what None picks.
         device: where the LLM runs.
         stated: what the checkpoint states; None leaves it to the base model's own config.
 
     Raises:
-        ValueError: if the dtype asked for is none of float32, bfloat16 and float16.
+        ValueError: if the dtype asked for is none of float32, bfloat16, float16 and int8, or int8
+            is asked for on another device than a CPU.
     """
+    if _is_int8(dtype):
+        if device.type != "cpu":
+            raise ValueError(
+                f"dtype='int8' was asked for on {device}; expected a CPU. Pass device='cpu', or a "
+                "quantization_config in place of the dtype."
+            )
+        return torch.int8
     if dtype is not None:
         return parse_dtype(dtype)
     if device.type != "cpu":
         return stated
+    return cpu_dtype()
+
+
+def _is_int8(dtype: object) -> bool:
+    return str(dtype).removeprefix("torch.") == "int8"
+
+
+def cpu_dtype() -> torch.dtype:
+    """Return the dtype of floating-point numbers in which this CPU embeds fastest."""
     return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
 
 
@@ -146,12 +165,19 @@ def load_backbone(
     Args:
         base_model: a hub id or a folder.
         device: where to put it, unless `options` says it.
-        dtype: of its weights; None takes the base model's own.
+        dtype: of its weights; None takes the base model's own. int8 is of its linear layers, on a
+            CPU: see `int8.quantize_layers`.
         options: how to load it.
 
     Raises:
         BaseModelError: if it cannot be found, or lacks weights.
+        ValueError: if int8 is asked for beside another plan, or cannot be had.
     """
+    if dtype == torch.int8:
+        _refuse_other_plans(options)
+        backbone = load_backbone(base_model, device, cpu_dtype(), options)
+        quantize_layers(backbone)
+        return backbone
     loader: Any = AutoModelForCausalLM  # its annotations leave out the loading report
     try:
         _require_config(base_model, options)
@@ -179,6 +205,16 @@ def load_backbone(
     freeze(backbone)
     frozen: PreTrainedModel = backbone
     return frozen
+
+
+def _refuse_other_plans(options: BackboneOptions) -> None:
+    """Raise ValueError if the options say in another way where or in what the LLM multiplies."""
+    for name in ("device_map", "quantization_config"):
+        if getattr(options, name) is not None:
+            raise ValueError(
+                f"got both dtype='int8' and {name}={getattr(options, name)!r}; expected one of "
+                f"them. int8 is for an LLM on one CPU: leave out {name}, or pass another dtype."
+            )
 
 
 def _require_config(base_model: str, options: BackboneOptions) -> None:

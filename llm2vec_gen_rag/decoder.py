@@ -198,7 +198,7 @@ def continued_ids(
     inputs, cache = prompts, None
     with logits_without_copies(backbone):
         for _ in range(max_new_tokens):
-            with quick_single_rows(inputs):
+            with quick_single_rows(backbone, inputs):
                 output = backbone(
                     inputs_embeds=inputs,
                     attention_mask=mask,

@@ -39,7 +39,8 @@ class FrameworkAdapter(BaseModel):
         model_name: a hub id, a folder in the published format, or "almanac" (bundled, offline).
         base_model: the frozen LLM, when it is not where the checkpoint says: a hub id or a folder.
         revision: of the checkpoint on the hub.
-        dtype: such as "float32" or "bfloat16"; None picks the best of the device and states it.
+        dtype: such as "float32", or "int8" on a CPU; None picks the best of the device and states
+            it.
         device: such as "cpu" or "cuda:0"; None picks the best there is.
         task: which of the model's query instructions to use where `query_instruction` is None.
         query_instruction: put before every query as it stands ("" for none).

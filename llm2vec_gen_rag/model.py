@@ -29,6 +29,7 @@ from llm2vec_gen_rag.backbone import (
 from llm2vec_gen_rag.checkpoint import Checkpoint, read_checkpoint, require_fit, write_checkpoint
 from llm2vec_gen_rag.encoder import Vectors
 from llm2vec_gen_rag.hub import find_base_model, find_checkpoint
+from llm2vec_gen_rag.int8 import has_int8_layers
 from llm2vec_gen_rag.lora import LowRankAdapter
 from llm2vec_gen_rag.new_checkpoint import new_checkpoint
 from llm2vec_gen_rag.peft_adapter import AdapterWeights
@@ -124,7 +125,9 @@ class LLM2VecGen:
             device: where to compute; None picks CUDA, else MPS, else the CPU.
             dtype: of the LLM: "float32", "bfloat16" or "float16". None picks what the checkpoint
                 states on an accelerator; on a CPU, bfloat16 if it multiplies that natively, else
-                float32. Pooling and projections are float32 in any case.
+                float32. "int8", on a CPU alone: the LLM's layers multiply in 8 bits, weights and
+                inputs, and all else is in what None picks; faster and smaller, for embedding at a
+                cosine of 0.99 and more. Pooling and projections are float32 in any case.
             revision: branch, tag or commit of the checkpoint on the hub.
             device_map: which layer of the LLM goes where (needs accelerate); replaces `device`.
             quantization_config: a `transformers` quantization config for the LLM.
@@ -138,7 +141,8 @@ class LLM2VecGen:
         Raises:
             CheckpointError: if the checkpoint cannot be found or is not whole and sound.
             BaseModelError: if the frozen LLM cannot be loaded.
-            ValueError: if the device or dtype is unknown or not available.
+            ValueError: if the device or dtype is unknown or not available, or int8 is asked for
+                beside a `device_map` or `quantization_config`.
         """
         options = BackboneOptions(
             device_map=device_map,
@@ -171,7 +175,9 @@ class LLM2VecGen:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype in which the LLM computes."""
+        """The dtype in which the LLM multiplies: int8, or that of all its weights."""
+        if has_int8_layers(self.backbone):
+            return torch.int8
         return embedding_weight(self.backbone).dtype
 
     @property

@@ -409,7 +409,7 @@ def test_an_unknown_device(broken, device):
         load(broken, device=device)
 
 
-@pytest.mark.parametrize("dtype", ["float99", "int8", torch.int64, 16, ""])
+@pytest.mark.parametrize("dtype", ["float99", "int4", torch.int64, 16, ""])
 def test_an_unknown_dtype(broken, dtype):
     with pytest.raises(ValueError, match="expected one of float32, bfloat16, float16"):
         load(broken, dtype=dtype)

@@ -24,6 +24,7 @@ from llm2vec_gen_rag.backbone import (
     first_line,
     freeze,
     load_backbone,
+    parse_dtype,
     pick_device,
     pick_dtype,
     weights_digest,
@@ -172,8 +173,9 @@ def _load_llm(
 ) -> nn.Module:
     """Return the LLM without its output layer, which is what the adapters were trained on."""
     picked = pick_device(device)
+    stated = None if dtype is None else parse_dtype(dtype)  # in int8 no adapter could be merged
     try:
-        llm = load_backbone(name, picked, pick_dtype(dtype, picked, None), BackboneOptions())
+        llm = load_backbone(name, picked, pick_dtype(stated, picked, None), BackboneOptions())
     except BaseModelError as error:
         raise BaseModelError(
             f"the LLM under the LLM2Vec adapters, {name!r}, cannot be loaded. {_NAME_IT}, as a hub "

@@ -31,6 +31,7 @@ from llm2vec_gen_rag.encoder import (
     padding_is_inert,
     soft_prompts,
 )
+from llm2vec_gen_rag.int8 import refuse_gradient
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.tokenization import TokenIds
 from llm2vec_gen_rag.training.answer_end import answer_end_id
@@ -181,7 +182,8 @@ def step_losses(
 
     Raises:
         ValueError: if the batch is empty, the lengths differ, the teacher's shape is not
-            (batch, model.dimension), or `max_length` leaves no room for a question.
+            (batch, model.dimension), `max_length` leaves no room for a question, or the LLM is in
+            int8.
     """
     check_pairs(questions, answers)
     check_teacher(teacher, (len(questions), model.dimension))
@@ -192,7 +194,12 @@ def step_losses(
 
 
 def mark_trained(model: LLM2VecGen) -> None:
-    """Let gradient reach what training changes: response tokens, both heads, low-rank updates."""
+    """Let gradient reach what training changes: response tokens, both heads, low-rank updates.
+
+    Raises:
+        ValueError: if the LLM carries no gradient.
+    """
+    refuse_gradient(model.dtype)
     model.response_tokens.requires_grad_()
     model.reconstruction.requires_grad_()
     model.alignment.requires_grad_()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from llm2vec_gen_rag.int8 import refuse_gradient
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.batches import PlannedBatches
 from llm2vec_gen_rag.training.config import Recipe
@@ -153,7 +154,8 @@ def _result(folder: Path, seconds: float, log: list[dict[str, float]], *, found:
 
 
 def _check_model(model: LLM2VecGen, recipe: Recipe) -> None:
-    """Raise ValueError where the model is of other sizes than the recipe."""
+    """Raise ValueError where the model carries no gradient, or is of another size."""
+    refuse_gradient(model.dtype)
     found = (len(model.response_tokens), model.compression_tokens)
     expected = (recipe.response_tokens, recipe.compression_tokens)
     if found != expected:

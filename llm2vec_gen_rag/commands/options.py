@@ -69,7 +69,9 @@ def add_device_options(group: argparse._ArgumentGroup | argparse.ArgumentParser)
     """Add where, and in which numbers, the LLM computes."""
     group.add_argument("--device", help="cpu, cuda, cuda:1, mps; by default the best there is")
     group.add_argument(
-        "--dtype", help="float32, bfloat16 or float16; by default the best of the device"
+        "--dtype",
+        help="float32, bfloat16, float16, or int8 to embed on a CPU; by default the best of the "
+        "device",
     )
 
 

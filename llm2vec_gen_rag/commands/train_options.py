@@ -174,14 +174,21 @@ def require_behind_the_stage(arguments: argparse.Namespace) -> None:
 def load_llm(
     base_model: str, arguments: argparse.Namespace
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return a frozen LLM and its tokenizer."""
+    """Return a frozen LLM and its tokenizer.
+
+    Raises:
+        ValueError: if the options name a dtype that carries no gradient: the LLM that is trained on
+            has to be the one that answered.
+    """
     from transformers import AutoTokenizer
 
     from llm2vec_gen_rag.backbone import BackboneOptions, load_backbone, pick_device, pick_dtype
+    from llm2vec_gen_rag.int8 import refuse_gradient
 
     quieten_loading()
     device = pick_device(arguments.device)
     dtype = pick_dtype(arguments.dtype, device, None)
+    refuse_gradient(dtype)
     backbone = load_backbone(base_model, device, dtype, BackboneOptions())
     tokenizer: Any = AutoTokenizer
     return backbone, tokenizer.from_pretrained(base_model)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from benchmarks.figures import ratios, spread
-from benchmarks.report import ROWS, goals, page, read_results
+from benchmarks.report import INT8_ROWS, ROWS, goals, page, read_results
 
 MACHINE = {"processor": "Two cores", "threads": 2, "torch": "2.13.0", "native_bfloat16": True}
 
@@ -42,7 +42,7 @@ def test_the_median_decides_whether_a_goal_is_reached(results):
 
 def test_what_is_not_measured_names_the_command(results):
     lines = [line for line in goals("CPU", ROWS, results).splitlines() if "HyDE" in line]
-    assert len(lines) == 1
+    assert len(lines) == 2
     assert "not yet measured: `python -m benchmarks.hyde --shape 0.6b`" in lines[0]
 
 
@@ -51,3 +51,9 @@ def test_the_page_says_on_what_and_that_no_gpu_was_measured(results):
     assert "Measured on Two cores, 2 threads, torch 2.13.0, with native bfloat16." in text
     assert "| seconds, ours | 1 | 2 | 4 |" in text
     assert "training on a GPU are **not yet measured**" in text
+
+
+def test_the_page_has_the_cost_of_8_bits():
+    table = goals("8 bits", INT8_ROWS, {})
+    assert table.count("not yet measured: `python -m benchmarks.int8 --shape 0.6b`") == 4
+    assert table in page({}).replace("8 bits, shape `0.6b` and bundled model, CPU", "8 bits")

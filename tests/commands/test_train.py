@@ -263,6 +263,10 @@ def test_a_server_answers_in_place_of_the_llm(work, qwen3, run, run_json, monkey
         (["--endpoint", "x", "--endpoint-model", "m"], "'x' is not the URL of an endpoint"),
         (["--shard", "3/2"], "shard 3/2 does not exist"),
         (["--base-model", "b", "--column", "text"], "has no 'text'"),
+        (
+            ["--base-model", "b", "--column", "question", "--device", "cpu", "--dtype", "int8"],
+            "in int8, which carries no gradient",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_named(work, run, options, message):

@@ -13,13 +13,13 @@ REFERENCE = Path(__file__).parents[1] / "reference"
 
 @pytest.fixture
 def load_kit():
-    """Load a reference checkpoint in float32 on the CPU by the name of its folder."""
+    """Load a reference checkpoint on the CPU, in float32, by the name of its folder."""
 
-    def load(kit):
+    def load(kit, dtype="float32"):
         return LLM2VecGen.from_pretrained(
             str(REFERENCE / kit / "checkpoint"),
             base_model=str(REFERENCE / kit / "base"),
-            dtype="float32",
+            dtype=dtype,
             device="cpu",
         )
 

@@ -12,12 +12,14 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from llm2vec_gen_rag.training.config import load_recipe
 from llm2vec_gen_rag.training.objective import (
     LOGIT_ROWS,
     alignment_loss,
     reconstruction_loss,
     step_losses,
 )
+from llm2vec_gen_rag.training.trainer import fit
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 QUESTIONS = ["where do polar bears live", "Write a short story about a lost sailor", "why"]
@@ -34,6 +36,15 @@ def predicted_tokens(model):
     head = model.backbone.get_output_embeddings()
     head.register_forward_pre_hook(lambda _, inputs: counts.append(len(inputs[0])))
     return counts
+
+
+def test_an_llm_in_int8_is_refused(load_kit):
+    model = load_kit("qwen3-10", dtype="int8")
+    teacher = random_teacher(model, 1)
+    with pytest.raises(ValueError, match="int8, which carries no gradient; expected float32"):
+        step_losses(model, QUESTIONS[:1], ANSWERS[:1], teacher)
+    with pytest.raises(ValueError, match="int8, which carries no gradient; expected float32"):
+        fit(model, QUESTIONS[:1], ANSWERS[:1], teacher, load_recipe("almanac"), "never-made")
 
 
 @pytest.mark.parametrize("kit", ["qwen3-10", "qwen2-6-4", "llama-20-10"])

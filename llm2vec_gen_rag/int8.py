@@ -1,0 +1,119 @@
+"""The layers of an LLM in 8 bits on a CPU: symmetric weights, and inputs rounded as they come.
+
+With s_x = max |x| / 127 of a row of the inputs and s_w = max |w| / 127 of a row of the weights,
+
+    y = s_x s_w (round(x / s_x) . round(w / s_w)) + b
+
+(W8A8 as in arXiv 2208.07339, section 3.1, with nothing left out). The product of integers is a sum
+of integers, so it is exact, and a row comes to the same whichever rows are computed beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+LARGEST = 127
+
+
+class Int8Linear(nn.Module):
+    """A frozen linear layer that multiplies 8-bit integers, on a CPU, without gradient.
+
+    Attributes:
+        weight: (out, in) int8.
+        scale: (out,) float32, what each row of the weights is multiplied with.
+        bias: (out,) in the dtype of the layer, or None.
+    """
+
+    def __init__(self, layer: nn.Linear) -> None:
+        """Round the weights of a layer.
+
+        Args:
+            layer: stays as it is, and shares its bias.
+        """
+        super().__init__()
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        # parameters and no buffers: hashes of the LLM's weights read these
+        weight, scale = rounded_rows(layer.weight.detach())
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.scale = nn.Parameter(scale.squeeze(1), requires_grad=False)
+        self.bias = layer.bias
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return (..., out) of inputs (..., in), in their dtype.
+
+        Raises:
+            ValueError: if gradient is to come through, which integers do not carry.
+        """
+        if inputs.requires_grad and torch.is_grad_enabled():
+            refuse_gradient(torch.int8)
+        rows, scale = rounded_rows(inputs.reshape(-1, self.in_features))
+        product = torch._int_mm(rows, self.weight.t()).float().mul_(scale).mul_(self.scale)
+        if self.bias is not None:
+            product.add_(self.bias)
+        return product.to(inputs.dtype).view(*inputs.shape[:-1], self.out_features)
+
+
+def rounded_rows(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a matrix (rows, columns) in int8, and the float32 scale of each row, (rows, 1).
+
+    A row with NaN or infinity gets a scale that is neither finite, so what is made of it shows it.
+    """
+    scale = matrix.abs().amax(dim=1, keepdim=True).float().div_(LARGEST)
+    scale.clamp_(min=torch.finfo(torch.float32).tiny)  # a row of zeros stays one
+    # divided in float32: in bfloat16 the quotient would be rounded twice. A copy, then in place:
+    # one operation over two dtypes takes two to three times as long
+    quotient = torch.empty(matrix.shape, dtype=torch.float32).copy_(matrix).div_(scale)
+    return quotient.round_().to(torch.int8), scale
+
+
+def quantize_layers(backbone: PreTrainedModel) -> None:
+    """Put an `Int8Linear` in place of each linear layer between embedding and output layer.
+
+    One after the other, so that the weights are never in memory twice.
+
+    Raises:
+        ValueError: if there is none, or this CPU does not add up products of 8 bits exactly.
+    """
+    require_exact_sums()
+    layers: nn.Module = getattr(backbone.base_model, "layers", nn.ModuleList())
+    paths = [path for path, module in layers.named_modules() if type(module) is nn.Linear]
+    if not paths:
+        raise ValueError(
+            f"dtype='int8' found no torch.nn.Linear in the layers of {type(backbone).__name__}; "
+            "expected an LLM whose layers consist of them. Pass dtype=None."
+        )
+    for path in paths:
+        parent, _, name = path.rpartition(".")
+        linear: Any = layers.get_submodule(path)
+        setattr(layers.get_submodule(parent), name, Int8Linear(linear))
+
+
+def has_int8_layers(backbone: nn.Module) -> bool:
+    """Return whether an LLM has layers in 8 bits."""
+    return any(isinstance(module, Int8Linear) for module in backbone.modules())
+
+
+def require_exact_sums() -> None:
+    """Raise ValueError on a CPU that cuts sums of products of 8 bits off at 16 bits.
+
+    oneDNN does, on x86 processors without VNNI, see "Nuances of int8 computations" in its manual.
+    """
+    rows, columns = (torch.full(shape, LARGEST, dtype=torch.int8) for shape in ((32, 64), (64, 32)))
+    if not bool((torch._int_mm(rows, columns) == 64 * LARGEST**2).all()):
+        raise ValueError(
+            "dtype='int8' found a CPU whose sums of 8-bit products overflow; expected one that "
+            "adds them up exactly, such as an x86 with VNNI. Pass dtype=None."
+        )
+
+
+def refuse_gradient(dtype: torch.dtype | None) -> None:
+    """Raise ValueError if an LLM in this dtype carries no gradient, and so cannot be trained on."""
+    if dtype == torch.int8:
+        raise ValueError(
+            "the LLM is in int8, which carries no gradient; expected float32 or bfloat16. int8 is "
+            "for embedding: train in one of those, and load what was trained with dtype='int8'."
+        )
