@@ -1,14 +1,15 @@
 """One forward of a frozen LLM on a CPU that computes no state that nobody reads.
 
 The layers are those of `transformers`, called one by one with the modules they consist of. Against
-the LLM's own forward, three things are left out: padding masks, which a causal LLM padded on the
-right does not need; the tokens that every text begins with, once their keys and values are known;
-and in the last layer all but the states that are read. The vectors are the same.
+the LLM's own forward, three things are left out: padding, as texts stand one behind the other but
+for attention, where a causal LLM needs no mask of it; the tokens that every text begins with, once
+their keys and values are known; and in the last layer all but the states that are read. The vectors
+are the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.causal_attention import causal_attention
+from llm2vec_gen_rag.packing import Packing
 
 # layers of one and the same form: norm, attention, sum, norm, feed-forward, sum
 _LAYERS = {
@@ -32,8 +34,6 @@ _LAYERS = {
 _ROTARY_BY_LENGTH = {"dynamic", "longrope"}
 
 KeysValues = tuple[Tensor, Tensor]
-# a norm of the LLM and states -> the states behind it
-ApplyNorm = Callable[[Any, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -84,49 +84,64 @@ def _path(module: nn.Module) -> str:
 def read_prefix(backbone: PreTrainedModel, ids: Tensor) -> Prefix:
     """Return what the LLM keeps of some tokens, ids (batch, tokens)."""
     model: Any = backbone.base_model
-    states = model.embed_tokens(ids)
-    positions = torch.arange(ids.shape[1])
-    rotary = model.rotary_emb(states, positions[None])
+    batch, tokens = ids.shape
+    packing = Packing([tokens] * batch)
+    states = model.embed_tokens(ids).flatten(0, 1)
+    rotary = _rotary(model, states, packing.positions)
     kept = []
     for layer in model.layers:
         normed = root_mean_square_norm(layer.input_layernorm, states)
-        kept.append(_keys_values(layer.self_attn, normed, rotary))
+        kept.append(_keys_values(layer.self_attn, normed, rotary, packing))
         if layer is not model.layers[-1]:  # what comes out of the last, nobody reads
-            states = _layer_output(layer, states, normed, kept[-1], rotary, positions)
-    return Prefix(ids.shape[1], kept)
+            states = _layer_output(
+                layer, states, normed, kept[-1], rotary, packing, torch.arange(tokens)
+            )
+    return Prefix(tokens, kept)
 
 
 def read_states(
-    backbone: PreTrainedModel, inputs: Tensor, places: Tensor, prefix: Prefix | None
+    backbone: PreTrainedModel,
+    inputs: Tensor,
+    packing: Packing,
+    places: Tensor,
+    prefix: Prefix | None,
 ) -> Tensor:
     """Return last hidden states at some places.
 
     Args:
         backbone: an LLM that `runs_in_parts`.
-        inputs: (batch, tokens, hidden) input embeddings, padded on the right.
-        places: (batch, K), which tokens to read, ascending.
-        prefix: what stands before every row of the inputs, if anything does.
+        inputs: (tokens, hidden) input embeddings, one text behind the other.
+        packing: which of them are which text's.
+        places: (batch, K), which rows of the inputs to read, in each text ascending.
+        prefix: what stands before every text, if anything does.
 
     Returns:
         (batch, K, hidden).
     """
     model: Any = backbone.base_model
     start = 0 if prefix is None else prefix.tokens
-    positions = torch.arange(start, start + inputs.shape[1])
-    cos, sin = rotary = model.rotary_emb(inputs, positions[None])
-    rows = torch.arange(len(inputs))[:, None]
-    states = inputs
+    positions = torch.arange(start, start + packing.longest)
+    rotary = _rotary(model, inputs, start + packing.positions)
+    states, read_from = inputs, packing
     for index, layer in enumerate(model.layers):
         normed = root_mean_square_norm(layer.input_layernorm, states)
-        known = _keys_values(layer.self_attn, normed, rotary)
+        known = _keys_values(layer.self_attn, normed, rotary, packing)
         if prefix is not None:
             known = _behind_prefix(prefix.layers[index], known)
         if layer is model.layers[-1]:
-            states, normed, positions = states[rows, places], normed[rows, places], start + places
-            rotary = cos[0, places], sin[0, places]
-        states = _layer_output(layer, states, normed, known, rotary, positions)
-    read: Tensor = model.norm(states)
+            rows = places.flatten()
+            states, normed, rotary = states[rows], normed[rows], (rotary[0][rows], rotary[1][rows])
+            positions = start + packing.positions[places]
+            read_from = Packing([places.shape[1]] * len(places))
+        states = _layer_output(layer, states, normed, known, rotary, read_from, positions)
+    read: Tensor = model.norm(read_from.spread(states))
     return read
+
+
+def _rotary(model: Any, states: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cosines and sines of some positions, each (tokens, head)."""
+    cos, sin = model.rotary_emb(states, positions[None])
+    return cos[0], sin[0]
 
 
 def _layer_output(
@@ -135,48 +150,52 @@ def _layer_output(
     normed: Tensor,
     known: KeysValues,
     rotary: tuple[Tensor, Tensor],
+    packing: Packing,
     positions: Tensor,
 ) -> Tensor:
-    """Return the states (batch, rows, hidden) behind a layer that come to `positions`."""
+    """Return the states (tokens, hidden) behind a layer that come to `positions`."""
     attention = layer.self_attn
-    queries = rotated(by_head(attention, "q", normed, root_mean_square_norm), rotary).mul_(
-        attention.scaling
-    )
-    states = attention.o_proj(causal_attention(queries, *known, positions)).add_(states)
+    queries = packing.spread(rotated(_by_head(attention, "q", normed), rotary))
+    read = causal_attention(queries.mul_(attention.scaling), *known, positions)
+    states = attention.o_proj(packing.packed(read)).add_(states)
     normed = root_mean_square_norm(layer.post_attention_layernorm, states)
     output: Tensor = layer.mlp(normed).add_(states)
     return output
 
 
-def _keys_values(attention: Any, normed: Tensor, rotary: tuple[Tensor, Tensor]) -> KeysValues:
+def _keys_values(
+    attention: Any, normed: Tensor, rotary: tuple[Tensor, Tensor], packing: Packing
+) -> KeysValues:
     """Return keys and values of normed states, each (batch, key heads, tokens, head)."""
-    keys = rotated(by_head(attention, "k", normed, root_mean_square_norm), rotary).transpose(1, 2)
-    return keys, by_head(attention, "v", normed, root_mean_square_norm).transpose(1, 2)
+    keys = packing.spread(rotated(_by_head(attention, "k", normed), rotary))
+    values = packing.spread(_by_head(attention, "v", normed))
+    return keys.transpose(1, 2), values.transpose(1, 2)
 
 
-def by_head(attention: Any, kind: str, normed: Tensor, apply: ApplyNorm) -> Tensor:
-    """Return queries, keys or values by head, (batch, tokens, heads, head)."""
+def _by_head(attention: Any, kind: str, normed: Tensor) -> Tensor:
+    """Return queries, keys or values by head, (tokens, heads, head)."""
     projected = getattr(attention, f"{kind}_proj")(normed)
     heads: Tensor = projected.unflatten(-1, (-1, attention.head_dim))
     norm = getattr(attention, f"{kind}_norm", None)  # Qwen3 has one for queries and one for keys
-    return heads if norm is None else apply(norm, heads)
+    return heads if norm is None else root_mean_square_norm(norm, heads)
 
 
 def root_mean_square_norm(norm: Any, states: Tensor) -> Tensor:
     """Return w x / r with r = sqrt(mean(x^2) + eps) (arXiv 1910.07467), as the LLM's own module.
 
-    Lengths and scaling are computed in float32, and no state is written down in it.
+    Lengths and scaling are computed in float32.
     """
-    scale = inverse_root_mean_square(states, norm.variance_epsilon)
-    normed = torch.mul(states, scale, out=torch.empty_like(states))
-    return normed.mul_(norm.weight)
+    normed, _ = unit_mean_square(states, norm.variance_epsilon)
+    return normed.to(states.dtype).mul_(norm.weight)
 
 
-def inverse_root_mean_square(states: Tensor, epsilon: float) -> Tensor:
-    """Return 1 / r of `root_mean_square_norm`, (..., 1) in float32."""
-    length = torch.linalg.vector_norm(states, dim=-1, keepdim=True, dtype=torch.float32)
+def unit_mean_square(states: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Return x / r of `root_mean_square_norm` and 1 / r, (..., 1), both new and in float32."""
+    # a copy, then in place: one operation over two dtypes takes up to ten times as long
+    wide = torch.empty(states.shape, dtype=torch.float32).copy_(states)
+    length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
     scale: Tensor = length.square_().div_(states.shape[-1]).add_(epsilon).rsqrt_()
-    return scale
+    return wide.mul_(scale), scale
 
 
 def rotated(heads: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:

@@ -35,6 +35,7 @@ from llm2vec_gen_rag.causal_pass import (
 from llm2vec_gen_rag.errors import NonFiniteError
 from llm2vec_gen_rag.lora import LowRankAdapter
 from llm2vec_gen_rag.out_of_memory import run_batches
+from llm2vec_gen_rag.packing import Packing
 from llm2vec_gen_rag.shared_prefix import KnownPrefixes, shared_prefix
 from llm2vec_gen_rag.tokenization import TokenIds
 
@@ -129,8 +130,15 @@ def _in_parts(
 ) -> Tensor:
     """Run text and response tokens together, without what is known or what nobody reads."""
     known = 0 if prefix is None else prefix.tokens
-    inputs, kept = _with_response_tokens(model, [row[known:] for row in token_ids])
-    return read_states(model.backbone, inputs, kept, prefix)
+    response = _response_embeddings(model)
+    lengths = [len(row) - known + len(response) for row in token_ids]
+    room = np.zeros(len(response), dtype=np.int64)
+    ids = np.concatenate([part for row in token_ids for part in (row[known:], room)])
+    inputs = model.backbone.get_input_embeddings()(torch.from_numpy(ids))
+    ends = torch.tensor(lengths).cumsum(0)[:, None]
+    inputs[ends - len(response) + torch.arange(len(response))] = response
+    places = ends - model.compression_tokens + torch.arange(model.compression_tokens)
+    return read_states(model.backbone, inputs, Packing(lengths), places, prefix)
 
 
 def _with_response_tokens(

@@ -88,17 +88,13 @@ def test_an_instruction_is_computed_once(qwen3):
     ids = ids_of(model, [INSTRUCTION + text for text in TEXTS])
     tokens = common_length(ids)
     assert tokens > 5
-    widths = []
+    read = []
     first = model.backbone.base_model.layers[0].self_attn.q_proj
-    hook = first.register_forward_pre_hook(lambda _, inputs: widths.append(inputs[0].shape[:2]))
-    try:
-        model.encode(TEXTS, instruction=INSTRUCTION)
-    finally:
-        hook.remove()
-    response_tokens = len(model.response_tokens)
-    longest = max(len(row) for row in ids) + response_tokens
-    assert widths[0] == (1, len(ids_of(model, [INSTRUCTION])[0]))
-    assert max(width for _, width in widths[1:]) == longest - tokens
+    first.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].shape[0]))
+    model.encode(TEXTS, instruction=INSTRUCTION)
+    behind = len(model.response_tokens) - tokens
+    assert read[0] == len(ids_of(model, [INSTRUCTION])[0])
+    assert sum(read[1:]) == sum(len(row) + behind for row in ids)
 
 
 def test_a_prefix_that_spares_little_is_not_computed_apart(model):
@@ -112,7 +108,7 @@ def test_an_instruction_is_kept_for_the_next_query(qwen3):
     model = qwen3.load()
     rows = []
     first = model.backbone.base_model.layers[0].self_attn.q_proj
-    first.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[1]))
+    first.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[0]))
     texts = ["where do seals live", "how deep is an ocean"]
     for text in texts:
         model.encode(text, instruction=INSTRUCTION)
@@ -155,7 +151,7 @@ def test_the_last_layer_computes_only_what_is_read(model):
     rows = []
     *_, before, last = (layer.mlp for layer in model.backbone.base_model.layers)
     hooks = [
-        mlp.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[1]))
+        mlp.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[0]))
         for mlp in (before, last)
     ]
     try:

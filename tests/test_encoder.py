@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from reference_kits import ReferenceKit
+from watched_forwards import watch_forwards
 
 from llm2vec_gen_rag.batching import CPU_TOKEN_BUDGET, plan_batches
 from llm2vec_gen_rag.encoder import last_hidden_states, padding_is_inert
@@ -20,15 +21,13 @@ PLAIN = "where do polar bears live"
 
 
 @contextlib.contextmanager
-def recorded_shapes(model):
-    """Yield the (rows, tokens) of each forward of the backbone."""
-    shapes = []
+def recorded_tokens(model):
+    """Yield how many tokens went through each forward, no padding among them."""
+    tokens = []
     first = model.backbone.base_model.layers[0].self_attn.q_proj
-    hook = first.register_forward_pre_hook(
-        lambda module, args: shapes.append(tuple(args[0].shape[:2]))
-    )
+    hook = first.register_forward_pre_hook(lambda module, args: tokens.append(args[0].shape[0]))
     try:
-        yield shapes
+        yield tokens
     finally:
         hook.remove()
 
@@ -114,11 +113,11 @@ def test_a_megabyte_is_cut_not_choked_on(model):
 
 def test_max_length_counts_text_and_response_tokens(model):
     text = "the seal swims under the ice " * 40
-    with recorded_shapes(model) as shapes:
+    with recorded_tokens(model) as tokens:
         model.encode(text, max_length=11)
         model.encode(text, max_length=64)
         model.encode("", max_length=11)
-    assert shapes == [(1, 11), (1, 64), (1, 10)]
+    assert tokens == [11, 64, 10]
 
 
 def test_the_instruction_stands_directly_before_the_text(model):
@@ -168,11 +167,12 @@ def test_no_rows_no_batches():
 
 def test_forwards_are_planned_by_tokens_over_the_whole_list(model):
     texts = [f"{row} {PLAIN} {'again ' * (row % 40)}" for row in range(400)]
-    with recorded_shapes(model) as shapes:
+    with recorded_tokens(model) as tokens, watch_forwards(model) as seen:
         model.encode(texts)
-    assert all(rows * tokens <= CPU_TOKEN_BUDGET for rows, tokens in shapes)
-    assert [tokens for _, tokens in shapes] == sorted((t for _, t in shapes), reverse=True)
-    assert len({rows for rows, _ in shapes}) > 1
+    assert len(set(seen.rows)) > 1
+    assert CPU_TOKEN_BUDGET // 2 < max(tokens) <= CPU_TOKEN_BUDGET
+    means = [count / rows for count, rows in zip(tokens, seen.rows, strict=True)]
+    assert means == sorted(means, reverse=True)
 
 
 def test_ten_thousand_texts_take_no_more_memory_than_five_hundred():
@@ -233,7 +233,7 @@ def test_a_frozen_text_costs_no_gradient(qwen3):
     sizes = []
     keys = model.backbone.base_model.layers[-1].self_attn.k_proj
     keys.register_forward_hook(
-        lambda module, args, output: sizes.append((output.shape[1], output.requires_grad))
+        lambda module, args, output: sizes.append((output.shape[-2], output.requires_grad))
     )
     (ids,) = ids_of(model, [PLAIN])
     last_hidden_states(model, [ids])

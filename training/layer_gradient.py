@@ -14,9 +14,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from llm2vec_gen_rag.causal_pass import (
-    inverse_root_mean_square,
     root_mean_square_norm,
     rotated,
+    unit_mean_square,
 )
 from llm2vec_gen_rag.training.attention_gradient import attended, attention_gradients
 
@@ -86,12 +86,10 @@ def norm_gradient(norm: Any, states: Tensor, gradient: Tensor) -> Tensor:
     With y = w x / r, r = sqrt(mean(x^2) + eps), n = x / r and g = w dy it is
     (g - n mean(g n)) / r, computed in float32.
     """
-    scale = inverse_root_mean_square(states, norm.variance_epsilon)
-    normed = states * scale
-    weighted = gradient.view_as(states) * norm.weight.float()
+    normed, scale = unit_mean_square(states, norm.variance_epsilon)
+    weighted = torch.empty_like(normed).copy_(gradient.view_as(states)).mul_(norm.weight.float())
     along = (weighted * normed).mean(dim=-1, keepdim=True)
-    to_states: Tensor = weighted.addcmul_(normed, along, value=-1).mul_(scale).to(states.dtype)
-    return to_states
+    return weighted.sub_(normed.mul_(along)).mul_(scale).to(states.dtype)
 
 
 def _feed_forward_gradient(layer: Any, kept: Kept, gradient: Tensor) -> Tensor:

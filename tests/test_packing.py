@@ -1,0 +1,23 @@
+"""Texts one behind the other, and apart again."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from llm2vec_gen_rag.packing import Packing
+
+
+@pytest.mark.parametrize("lengths", [[3], [2, 2], [3, 1, 2], [1, 4]])
+def test_what_is_spread_and_packed_is_as_it_was(lengths):
+    packing = Packing(lengths)
+    rows = torch.arange(1, sum(lengths) + 1)[:, None] * torch.tensor([1.0, 10.0])
+    spread = packing.spread(rows)
+    assert spread.shape == (len(lengths), max(lengths), 2)
+    assert torch.equal(packing.packed(spread), rows)
+    parts = [text[:length] for text, length in zip(spread, lengths, strict=True)]
+    assert torch.equal(torch.cat(parts), rows)
+
+
+def test_positions_count_from_zero_in_every_text():
+    assert Packing([3, 1, 2]).positions.tolist() == [0, 1, 2, 0, 0, 1]
