@@ -30,13 +30,12 @@ def out_of_numpys_ram():
 
 @contextlib.contextmanager
 def room_for(model, tokens, fail):
-    """Let a forward of more padded tokens than that fail; yields the tokens of each one tried."""
+    """Let a forward of more tokens than that fail; yields the tokens of each one tried."""
     tried = []
 
     def check(module, args):
-        rows, longest = args[0].shape[:2]
-        tried.append(rows * longest)
-        if rows * longest > tokens:
+        tried.append(args[0][..., 0].numel())
+        if tried[-1] > tokens:
             fail()
 
     hook = model.backbone.base_model.layers[1].self_attn.q_proj.register_forward_pre_hook(check)
