@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import numpy as np
 import torch
 
@@ -17,12 +19,16 @@ LEARNING_RATE = 3e-4
 class OurTrainingWorker:
     """One model in training and the batch that it trains on."""
 
+    def __init__(self) -> None:
+        """Begin without a model."""
+        self.mode = ExitStack()
+
     def load(self, checkpoint: str) -> None:
         """Load a checkpoint, make its optimizer, and begin to train."""
         self.model = LLM2VecGen.from_pretrained(checkpoint)
         self.recipe = Recipe()
-        self.mode = training_mode(self.model, self.recipe)
-        self.mode.__enter__()  # one for all steps, as the trainer has it
+        # one for all steps, as the trainer has it
+        self.mode.enter_context(training_mode(self.model, self.recipe))
         mark_trained(self.model)
         heads = torch.nn.ModuleList([self.model.reconstruction, self.model.alignment])
         self.trained = [self.model.response_tokens, *heads.parameters()]

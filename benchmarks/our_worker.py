@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.serving import peak_mib, seconds_of, serve
+from benchmarks.serving import peak_mib, resident_mib, seconds_of, serve
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.decoder import answer_prompts
 from llm2vec_gen_rag.shared_prefix import common_length
@@ -90,6 +90,10 @@ class OurWorker:
         """Return the most memory ever resident, in MiB."""
         return peak_mib()
 
+    def resident(self) -> float:
+        """Return the memory resident now, in MiB."""
+        return resident_mib()
+
 
 def _noise(rows: int, matrix: torch.nn.Linear) -> Tensor:
     return torch.randn(rows, matrix.in_features).to(matrix.weight.dtype)
@@ -108,5 +112,6 @@ if __name__ == "__main__":
             "lengths": worker.lengths,
             "matrices": worker.matrices,
             "peak": worker.peak,
+            "resident": worker.resident,
         }
     )

@@ -56,7 +56,7 @@ def draw_bars(program: str, figures: Figures) -> Any:
         "int8": [
             ("documents per second", ("documents", "texts_per_second")),
             ("queries per second", ("queries", "texts_per_second")),
-            ("peak memory, MiB", ("peak_mib",)),
+            ("resident memory, MiB", ("resident_mib",)),
         ],
         "training": [
             ("steps per second, reference as published", ("as_published", "steps_per_second")),
@@ -81,9 +81,9 @@ def bars(axis: Axes, title: str, measured: Figures) -> None:
         label, colour = LABELS[way]
         middle = spread["median"]
         reach = [[middle - spread["minimum"]], [spread["maximum"] - middle]]
-        axis.barh(place, middle, xerr=reach, color=colour, ecolor="#555555", capsize=3)
-        axis.text(0, place - 0.47, f" {label}: {middle:.3g}", va="bottom", ha="left", fontsize=9)
-    axis.set_ylim(len(measured) - 0.35, -0.65)
+        axis.barh(place, middle, 0.5, xerr=reach, color=colour, ecolor="#555555", capsize=3)
+        axis.text(0, place - 0.27, f"{label}: {middle:.3g}", va="bottom", ha="left", fontsize=9)
+    axis.set_ylim(len(measured) - 0.65, -0.75)
     axis.set_yticks([])
     axis.set_title(title, fontsize=10)
     axis.spines[["top", "right", "left"]].set_visible(False)

@@ -64,6 +64,7 @@ class Row:
         goal: what it has to reach.
         at_least: whether more is better.
         limit: what the arithmetic allows.
+        judged: which of minimum, median and maximum has to reach the goal.
     """
 
     label: str
@@ -72,6 +73,7 @@ class Row:
     goal: float
     at_least: bool
     limit: str
+    judged: str = "median"
 
 
 ROWS = (
@@ -184,6 +186,7 @@ INT8_ROWS = (
         0.99,
         True,
         "1",
+        judged="minimum",
     ),
     Row(
         "cosine to the vectors of the default dtype, queries",
@@ -192,6 +195,7 @@ INT8_ROWS = (
         0.99,
         True,
         "1",
+        judged="minimum",
     ),
     Row(
         "bundled model: cosine, documents and questions",
@@ -200,6 +204,7 @@ INT8_ROWS = (
         0.99,
         True,
         "1",
+        judged="minimum",
     ),
     Row(
         "bundled model: share of nDCG@10 lost, by kind of question",
@@ -208,6 +213,7 @@ INT8_ROWS = (
         0.005,
         False,
         "0",
+        judged="maximum",
     ),
 )
 
@@ -284,7 +290,8 @@ def goals(title: str, rows: Sequence[Row], results: dict[str, Figures]) -> str:
             continue
         measured = _find(figures, row.path)
         low, middle, high = (measured[name] for name in ("minimum", "median", "maximum"))
-        reached = middle >= row.goal if row.at_least else middle <= row.goal
+        judged = measured[row.judged]
+        reached = judged >= row.goal if row.at_least else judged <= row.goal
         lines.append(
             f"| {row.label} | {goal} | {low:.3g} | **{middle:.3g}** | {high:.3g} | {row.limit} "
             f"| {'yes' if reached else 'no'} |"

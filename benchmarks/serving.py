@@ -40,6 +40,12 @@ def seconds_of(call: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
+def resident_mib() -> float:
+    """Return the memory that this process has resident now, in MiB, as Linux says it."""
+    with open("/proc/self/statm", encoding="ascii") as pages:
+        return int(pages.read().split()[1]) * resource.getpagesize() / 2**20
+
+
 def peak_mib() -> float:
     """Return the most memory this process has had resident, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

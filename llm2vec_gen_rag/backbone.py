@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from llm2vec_gen_rag.errors import BaseModelError
-from llm2vec_gen_rag.int8 import quantize_layers
+from llm2vec_gen_rag.int8 import quantize_layers, require_exact_sums
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -143,8 +143,8 @@ def parse_dtype(dtype: object) -> torch.dtype:
     parsed = DTYPES.get(str(dtype).removeprefix("torch."))
     if parsed is None:
         raise ValueError(
-            f"dtype={dtype!r} is not supported; expected one of {', '.join(DTYPES)}, or None for "
-            "the best of the device"
+            f"dtype={dtype!r} is not supported; expected one of {', '.join(DTYPES)}, for embedding "
+            "on a CPU int8, or None for the best of the device"
         )
     return parsed
 
@@ -175,6 +175,7 @@ def load_backbone(
     """
     if dtype == torch.int8:
         _refuse_other_plans(options)
+        require_exact_sums()
         backbone = load_backbone(base_model, device, cpu_dtype(), options)
         quantize_layers(backbone)
         return backbone

@@ -24,6 +24,7 @@ from llm2vec_gen_rag.encoder import (
     require_finite_states,
     soft_prompts,
 )
+from llm2vec_gen_rag.int8 import has_int8_layers
 from llm2vec_gen_rag.out_of_memory import run_batches
 from llm2vec_gen_rag.single_row import logits_without_copies, quick_single_rows
 from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
@@ -196,9 +197,10 @@ def continued_ids(
     mask = mask.to(prompts.device)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     inputs, cache = prompts, None
+    int8 = has_int8_layers(backbone)
     with logits_without_copies(backbone):
         for _ in range(max_new_tokens):
-            with quick_single_rows(backbone, inputs):
+            with quick_single_rows(inputs, int8=int8):
                 output = backbone(
                     inputs_embeds=inputs,
                     attention_mask=mask,

@@ -4,8 +4,9 @@
     p_i = W_rec h_i + b_rec                    soft prompts
     e   = mean_i (W_ali p_i + b_ali)           the embedding (arXiv 2603.10913, section 3)
 
-Rows are padded on the right. The LLM is causal, so no real token sees the padding behind it: no
-attention mask is needed, positions count from zero in every row, and each row is as if alone.
+Where the LLM runs by its own forward, rows are padded on the right. It is causal, so no real token
+sees the padding behind it: no attention mask is needed, positions count from zero in every row, and
+each row is as if alone.
 """
 
 from __future__ import annotations
@@ -133,7 +134,8 @@ def _in_parts(
     response = _response_embeddings(model)
     lengths = [len(row) - known + len(response) for row in token_ids]
     room = np.zeros(len(response), dtype=np.int64)
-    ids = np.concatenate([part for row in token_ids for part in (row[known:], room)])
+    rows = (np.asarray(row[known:], dtype=np.int64) for row in token_ids)  # [] alone is of floats
+    ids = np.concatenate([part for row in rows for part in (row, room)])
     inputs = model.backbone.get_input_embeddings()(torch.from_numpy(ids))
     ends = torch.tensor(lengths).cumsum(0)[:, None]
     inputs[ends - len(response) + torch.arange(len(response))] = response

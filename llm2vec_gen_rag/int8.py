@@ -73,12 +73,11 @@ def rounded_rows(matrix: Tensor) -> tuple[Tensor, Tensor]:
 def quantize_layers(backbone: PreTrainedModel) -> None:
     """Put an `Int8Linear` in place of each linear layer between embedding and output layer.
 
-    One after the other, so that the weights are never in memory twice.
+    What stays as it is gets memory of its own: it would keep the whole file of the weights mapped.
 
     Raises:
-        ValueError: if there is none, or this CPU does not add up products of 8 bits exactly.
+        ValueError: if there is none.
     """
-    require_exact_sums()
     layers: nn.Module = getattr(backbone.base_model, "layers", nn.ModuleList())
     paths = [path for path, module in layers.named_modules() if type(module) is nn.Linear]
     if not paths:
@@ -90,6 +89,9 @@ def quantize_layers(backbone: PreTrainedModel) -> None:
         parent, _, name = path.rpartition(".")
         linear: Any = layers.get_submodule(path)
         setattr(layers.get_submodule(parent), name, Int8Linear(linear))
+    for parameter in backbone.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.clone()
 
 
 def has_int8_layers(backbone: nn.Module) -> bool:
@@ -98,10 +100,17 @@ def has_int8_layers(backbone: nn.Module) -> bool:
 
 
 def require_exact_sums() -> None:
-    """Raise ValueError on a CPU that cuts sums of products of 8 bits off at 16 bits.
+    """Raise ValueError where products of 8 bits are slow, or their sums are cut off at 16 bits.
 
-    oneDNN does, on x86 processors without VNNI, see "Nuances of int8 computations" in its manual.
+    Slow they are without oneDNN, some thirty times. With it sums overflow on x86 processors without
+    VNNI, see "Nuances of int8 computations" in its manual.
     """
+    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
+        raise ValueError(
+            "dtype='int8' found a torch without oneDNN, or with oneDNN switched off; expected one "
+            "that multiplies 8 bits with it. Switch it on (torch.backends.mkldnn.enabled), or pass "
+            "dtype=None."
+        )
     rows, columns = (torch.full(shape, LARGEST, dtype=torch.int8) for shape in ((32, 64), (64, 32)))
     if not bool((torch._int_mm(rows, columns) == 64 * LARGEST**2).all()):
         raise ValueError(

@@ -126,8 +126,9 @@ class LLM2VecGen:
             dtype: of the LLM: "float32", "bfloat16" or "float16". None picks what the checkpoint
                 states on an accelerator; on a CPU, bfloat16 if it multiplies that natively, else
                 float32. "int8", on a CPU alone: the LLM's layers multiply in 8 bits, weights and
-                inputs, and all else is in what None picks; faster and smaller, for embedding at a
-                cosine of 0.99 and more. Pooling and projections are float32 in any case.
+                inputs, and all else is in what None picks; for embedding, faster at a cosine of
+                0.99 and more, and smaller once it is loaded. Pooling and projections are float32
+                in any case.
             revision: branch, tag or commit of the checkpoint on the hub.
             device_map: which layer of the LLM goes where (needs accelerate); replaces `device`.
             quantization_config: a `transformers` quantization config for the LLM.

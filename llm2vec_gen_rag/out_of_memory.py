@@ -85,10 +85,8 @@ def _halves(rows: list[int]) -> list[list[int]]:
 def _warn(shortage: str, rows: list[int], fewer: int, token_ids: Sequence[TokenIds]) -> None:
     tokens = max(len(token_ids[row]) for row in rows)
     logger.warning(
-        "memory ran out in a forward of %d texts of up to %d tokens, %d tokens with padding (%s); "
-        "going on with %d texts, %d tokens, in a forward, or fewer if need be. The results stay "
-        "the same. To save the forwards that fail, free memory, pass fewer texts at a time, or to "
-        "`encode` batch_size=%d.",
-        *(len(rows), tokens, len(rows) * tokens, shortage),
-        *(fewer, fewer * tokens, fewer),
+        "memory ran out in a forward of %d texts of up to %d tokens (%s); going on with %d texts "
+        "in a forward, or fewer if need be. The results stay the same. To save the forwards that "
+        "fail, free memory, pass fewer texts at a time, or to `encode` batch_size=%d.",
+        *(len(rows), tokens, shortage, fewer, fewer),
     )

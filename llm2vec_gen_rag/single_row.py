@@ -15,20 +15,18 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from llm2vec_gen_rag.int8 import has_int8_layers
-
 
 @contextmanager
-def quick_single_rows(backbone: nn.Module, inputs: Tensor) -> Iterator[None]:
+def quick_single_rows(inputs: Tensor, *, int8: bool) -> Iterator[None]:
     """Return a block inside which inputs (batch, tokens, hidden) meet the fastest matrix kernels.
 
     Off for the block and in the whole process is oneDNN, if the inputs are one row of bfloat16 on a
     CPU: other threads that compute at the same time are slower for it, and come to the same. It
-    stays on for an LLM in 8 bits, which torch's own kernels multiply several times as slowly.
+    stays on for layers in 8 bits, which torch's own kernels multiply several times as slowly.
     """
     one_row = inputs.shape[0] * inputs.shape[1] == 1
     on_cpu = inputs.device.type == "cpu"
-    if not (one_row and on_cpu and inputs.dtype == torch.bfloat16) or has_int8_layers(backbone):
+    if int8 or not (one_row and on_cpu and inputs.dtype == torch.bfloat16):
         yield
         return
     was_enabled = torch.backends.mkldnn.enabled

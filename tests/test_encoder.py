@@ -209,6 +209,13 @@ def test_states_are_those_of_the_last_compression_tokens(each_kit, each_model):
     assert states.shape == (len(TEXTS), each_kit.expected["compression_tokens"], 64)
 
 
+def test_a_text_of_no_tokens_may_be_a_plain_list(each_model):
+    with torch.no_grad():
+        states = last_hidden_states(each_model, [[], [5, 6]])
+        alone = last_hidden_states(each_model, [[]])
+    torch.testing.assert_close(states[:1], alone, rtol=1e-5, atol=1e-5)
+
+
 def response_gradient(model, ids):
     """Return the gradient of a fixed weighing of the states in the response tokens."""
     model.response_tokens.requires_grad_(True)

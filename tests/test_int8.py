@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from int8_processors import needs_exact_sums
 from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag import backbone as backbones
-from llm2vec_gen_rag.int8 import Int8Linear, quantize_layers, require_exact_sums, rounded_rows
+from llm2vec_gen_rag.int8 import Int8Linear, quantize_layers, rounded_rows
 from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
 from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
 from llm2vec_gen_rag.parallel import EncoderPool
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection
 
-
-def _sums_are_exact():
-    try:
-        require_exact_sums()
-    except ValueError:
-        return False
-    return True
-
-
-pytestmark = pytest.mark.skipif(not _sums_are_exact(), reason="this CPU has no exact 8-bit sums")
+pytestmark = needs_exact_sums
 
 DOCUMENTS = [document.text for document in almanac.documents()[:60]]
 QUESTIONS = [question.text for question in almanac.held_out_questions()[:30]]
@@ -189,6 +182,24 @@ def test_a_cpu_whose_sums_overflow_is_refused(qwen3, monkeypatch):
     )
     with pytest.raises(ValueError, match="sums of 8-bit products overflow"):
         qwen3.load(dtype="int8")
+
+
+def test_a_torch_without_onednn_is_refused(qwen3):
+    with (
+        torch.backends.mkldnn.flags(enabled=False),
+        pytest.raises(ValueError, match="oneDNN switched off"),
+    ):
+        qwen3.load(dtype="int8")
+
+
+def test_no_weight_is_left_in_the_file_it_came_from(qwen3):
+    """A single one would keep the whole file mapped."""
+    files = Path("/proc/self/maps")
+    if not files.is_file():
+        pytest.skip("only Linux tells which files are mapped")
+    model = qwen3.load(dtype="int8")
+    assert str(qwen3.base) not in files.read_text()
+    assert model.encode("seals").any()
 
 
 # --- wherever a dtype goes

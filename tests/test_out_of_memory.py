@@ -66,9 +66,9 @@ def test_the_warning_says_what_was_found_and_what_is_done(model, caplog):
     with room_for(model, 250, out_of_cuda):
         model.encode(texts, batch_size=8)
     words = caplog.records[0].getMessage()
-    assert f"8 texts of up to {tokens} tokens, {8 * tokens} tokens with padding" in words
+    assert f"8 texts of up to {tokens} tokens" in words
     assert "(OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.)" in words
-    assert f"going on with 4 texts, {4 * tokens} tokens" in words
+    assert "going on with 4 texts" in words
 
 
 def test_each_call_warns_anew(model, caplog):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from llm2vec_gen_rag.int8 import Int8Linear
 from llm2vec_gen_rag.single_row import logits_without_copies, quick_single_rows
 
 LAYER = torch.nn.Linear(8, 8)
@@ -22,20 +21,20 @@ LAYER = torch.nn.Linear(8, 8)
 )
 def test_one_row_of_bfloat16_goes_without_onednn(shape, dtype, switched_off):
     assert torch.backends.mkldnn.enabled
-    with quick_single_rows(LAYER, torch.zeros(shape, dtype=dtype)):
+    with quick_single_rows(torch.zeros(shape, dtype=dtype), int8=False):
         assert torch.backends.mkldnn.enabled is not switched_off
     assert torch.backends.mkldnn.enabled
 
 
 def test_layers_in_8_bits_keep_onednn():
-    with quick_single_rows(Int8Linear(LAYER), torch.zeros(1, 1, 8, dtype=torch.bfloat16)):
+    with quick_single_rows(torch.zeros(1, 1, 8, dtype=torch.bfloat16), int8=True):
         assert torch.backends.mkldnn.enabled
 
 
 def test_onednn_is_back_after_an_error():
     with (
         pytest.raises(KeyError),
-        quick_single_rows(LAYER, torch.zeros(1, 1, 8, dtype=torch.bfloat16)),
+        quick_single_rows(torch.zeros(1, 1, 8, dtype=torch.bfloat16), int8=False),
     ):
         raise KeyError
     assert torch.backends.mkldnn.enabled
@@ -43,7 +42,7 @@ def test_onednn_is_back_after_an_error():
 
 def test_onednn_that_was_off_stays_off():
     with torch.backends.mkldnn.flags(enabled=False):
-        with quick_single_rows(LAYER, torch.zeros(1, 1, 8, dtype=torch.bfloat16)):
+        with quick_single_rows(torch.zeros(1, 1, 8, dtype=torch.bfloat16), int8=False):
             pass
         assert not torch.backends.mkldnn.enabled
 
@@ -52,7 +51,7 @@ def test_one_row_comes_to_the_same_as_among_others():
     torch.manual_seed(0)
     states = torch.randn(1, 1, 512).to(torch.bfloat16)
     matrix = torch.randn(256, 512).to(torch.bfloat16)
-    with quick_single_rows(LAYER, states):
+    with quick_single_rows(states, int8=False):
         alone = torch.nn.functional.linear(states, matrix)
     exact = torch.nn.functional.linear(states.double(), matrix.double())
     torch.testing.assert_close(alone.double(), exact, rtol=1e-2, atol=1e-1)

@@ -49,9 +49,11 @@ def last_states(backbone: PreTrainedModel, inputs: Tensor, *, recomputed: bool =
     Args:
         backbone: an LLM that `runs_under_gradient`, none of whose weights requires gradient.
         inputs: (batch, tokens, hidden) input embeddings, padded on the right.
-        recomputed: whether a layer keeps its input alone, and is computed again on the way back.
+        recomputed: whether a layer keeps its input alone, and is computed again on the way back;
+            the way back can then be gone once.
     """
-    states: Tensor = _Layers.apply(inputs, backbone.base_model, recomputed)  # type: ignore[no-untyped-call]
+    wanted = torch.is_grad_enabled() and inputs.requires_grad
+    states: Tensor = _Layers.apply(inputs, backbone.base_model, recomputed or not wanted)  # type: ignore[no-untyped-call]
     return states
 
 

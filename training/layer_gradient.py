@@ -142,12 +142,12 @@ def _normed_heads(attention: Any, kind: str, kept: Kept) -> Tensor:
 def _unturned(attention: Any, kind: str, kept: Kept, rotary: Rotary, gradient: Tensor) -> Tensor:
     """Return the gradient of a product, given that of the heads made of it by norm and rotation."""
     cos, sin = rotary
-    product = kept.queries if kind == "q" else kept.keys
+    raw = kept.queries if kind == "q" else kept.keys
     by_head = _by_head(_by_token(gradient, kept), kept, attention)
     by_head = rotated(by_head, (cos, -sin))  # back by the same angle
     norm = getattr(attention, f"{kind}_norm", None)
     if norm is not None:
-        by_head = norm_gradient(norm, _by_head(product, kept, attention), by_head)
+        by_head = norm_gradient(norm, _by_head(raw, kept, attention), by_head)
     return by_head.flatten(2).flatten(0, 1)
 
 
@@ -180,8 +180,8 @@ def _multiply(matrix: Any, rows: Tensor, out: Tensor) -> None:
 
 def _back(*products: tuple[Any, Tensor]) -> Tensor:
     """Return the gradient of rows, summed over matrices, given those of what each made of them."""
-    (matrix, gradient), *others = products
-    rows: Tensor = gradient @ matrix.weight.to(gradient.dtype)
+    (first, its_gradient), *others = products
+    rows: Tensor = its_gradient @ first.weight.to(its_gradient.dtype)
     for matrix, gradient in others:
         rows.addmm_(gradient, matrix.weight.to(gradient.dtype))
     return rows

@@ -90,9 +90,10 @@ class _CrossEntropy(torch.autograd.Function):
             with torch.enable_grad():
                 part = states[rows].detach().requires_grad_()
                 logits = head(part)
-            summed, shares = _surprise(logits.detach().float(), labels[rows])
-            shares = shares.div_(len(states)).to(logits.dtype)
-            (gradient[rows],) = torch.autograd.grad(logits, part, shares)
+            room = logits.detach()  # for their gradient, as nobody reads them again
+            summed, shares = _surprise(room.float(), labels[rows])
+            room.copy_(shares.div_(len(states)))
+            (gradient[rows],) = torch.autograd.grad(logits, part, room)
             loss += summed
         ctx.save_for_backward(gradient)
         return loss / len(states)
@@ -170,7 +171,8 @@ def step_losses(
     """Return the reconstruction and alignment loss of one batch of texts.
 
     Both carry gradient to `model.response_tokens`, `model.reconstruction` and `model.alignment`,
-    which are marked as requiring it.
+    which are marked as requiring it. In a loop of your own, `step_memory.memory_for_steps` around
+    all steps lets one on a CPU use the memory of the last.
 
     Args:
         model: the model in training.

@@ -1,7 +1,7 @@
 """One piece of memory for all that a step keeps, used by step after step.
 
 In pieces, among what is soon given up, it would leave holes that nothing fits into; and the system
-hands out fresh memory page by page, which costs a twentieth of a step.
+hands out fresh memory page by page, which takes time in every step.
 """
 
 from __future__ import annotations
@@ -30,10 +30,13 @@ def memory_for_steps(model: nn.Module) -> Iterator[None]:
 def take(model: nn.Module, size: int) -> Tensor:
     """Return as many bytes or more, whatever they hold."""
     spare = _SPARE.get(model)
-    if spare is None or len(spare) < size:
+    if spare is None:
         return _bytes(size)
     _SPARE[model] = _bytes(0)
-    return spare
+    if len(spare) >= size:
+        return spare
+    del spare  # before there is a larger one
+    return _bytes(size)
 
 
 def leave(model: nn.Module, memory: Tensor) -> None:

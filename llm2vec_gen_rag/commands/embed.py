@@ -30,7 +30,7 @@ Row i is line i, an empty line too. --output writes one float32 .npy matrix; --j
 one JSON object {"text", "vector"} a line in its place."""
 
 EXAMPLES = """\
-  llm2vec-gen-rag embed documents.txt --output documents.npy --devices cuda:0 cuda:1
+  llm2vec-gen-rag embed documents.txt --output documents.npy
   echo "who wrote Hamlet" | llm2vec-gen-rag embed - --side query --json"""
 
 

@@ -53,6 +53,19 @@ def test_the_page_says_on_what_and_that_no_gpu_was_measured(results):
     assert "training on a GPU are **not yet measured**" in text
 
 
+def test_8_bits_are_judged_by_the_worst():
+    kinds = {"minimum": 0.0, "median": 0.0, "maximum": 0.02}
+    cosines = {"minimum": 0.98, "median": 0.999, "maximum": 1.0}
+    figures = {
+        "documents": {"cosine": cosines},
+        "queries": {"cosine": cosines},
+        "bundled_model": {"cosine": cosines, "ndcg_loss": kinds},
+    }
+    _, _, *lines = goals("8 bits", INT8_ROWS, {"int8.0.6b": figures}).strip().splitlines()
+    assert len(lines) == 4
+    assert all(line.endswith("| no |") for line in lines)
+
+
 def test_the_page_has_the_cost_of_8_bits():
     table = goals("8 bits", INT8_ROWS, {})
     assert table.count("not yet measured: `python -m benchmarks.int8 --shape 0.6b`") == 4

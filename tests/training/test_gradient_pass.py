@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,7 @@ from transformers import MistralConfig, MistralForCausalLM
 
 from llm2vec_gen_rag.training import attention_gradient
 from llm2vec_gen_rag.training.gradient_pass import last_states, runs_under_gradient
-from llm2vec_gen_rag.training.step_memory import memory_for_steps, take
+from llm2vec_gen_rag.training.step_memory import leave, memory_for_steps, take
 
 KITS = ["qwen3-10", "qwen2-6-4", "llama-20-10"]
 
@@ -83,11 +85,41 @@ def test_little_more_than_half_is_kept_for_the_way_back(model):
 def test_steps_use_one_memory_and_none_is_held_behind_them(model):
     decoder = model.backbone.base_model
     with memory_for_steps(decoder):
-        inputs = inputs_of(model)
-        gradient_of(last_states(model.backbone, inputs), inputs)
-        used = take(decoder, 1)
-    assert len(used) > 1
+        places = []
+        for _ in range(2):
+            inputs = inputs_of(model)
+            gradient_of(last_states(model.backbone, inputs), inputs)
+            used = take(decoder, 1)
+            assert len(used) > 1
+            places.append(used.data_ptr())
+            leave(decoder, used)
+    assert places[0] == places[1]
     assert len(take(decoder, 1)) == 1
+
+
+def test_what_is_too_small_is_given_up_before_there_is_more(model):
+    decoder = model.backbone.base_model
+    with memory_for_steps(decoder):
+        small = torch.empty(8, dtype=torch.uint8)
+        held = weakref.ref(small)
+        leave(decoder, small)
+        del small
+        assert len(take(decoder, 16)) == 16
+        assert held() is None
+
+
+def test_without_gradient_the_states_are_the_same(model):
+    inputs = inputs_of(model)
+    with memory_for_steps(model.backbone.base_model), torch.no_grad():
+        found = last_states(model.backbone, inputs)
+    torch.testing.assert_close(found, own_forward(model, inputs), rtol=1e-5, atol=1e-5)
+
+
+def test_a_batch_of_one(model):
+    inputs = inputs_of(model)[:1].detach().requires_grad_()
+    expected = gradient_of(own_forward(model, inputs), inputs)
+    found = gradient_of(last_states(model.backbone, inputs), inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_steps_that_overlap_have_memory_of_their_own(model):
