@@ -110,7 +110,7 @@ def read_states(
 
     Args:
         backbone: an LLM that `runs_in_parts`.
-        inputs: (tokens, hidden) input embeddings, one text behind the other.
+        inputs: (rows, hidden) input embeddings, one text behind the other.
         packing: which of them are which text's.
         places: (batch, K), which rows of the inputs to read, in each text ascending.
         prefix: what stands before every text, if anything does.

@@ -36,7 +36,7 @@ from llm2vec_gen_rag.causal_pass import (
 from llm2vec_gen_rag.errors import NonFiniteError
 from llm2vec_gen_rag.lora import LowRankAdapter
 from llm2vec_gen_rag.out_of_memory import run_batches
-from llm2vec_gen_rag.packing import Packing
+from llm2vec_gen_rag.packing import Packing, spare_rows
 from llm2vec_gen_rag.shared_prefix import KnownPrefixes, shared_prefix
 from llm2vec_gen_rag.tokenization import TokenIds
 
@@ -135,12 +135,15 @@ def _in_parts(
     lengths = [len(row) - known + len(response) for row in token_ids]
     room = np.zeros(len(response), dtype=np.int64)
     rows = (np.asarray(row[known:], dtype=np.int64) for row in token_ids)  # [] alone is of floats
-    ids = np.concatenate([part for row in rows for part in (row, room)])
+    tokens = sum(lengths)
+    packing = Packing(lengths, spare=spare_rows(tokens))
+    ids = np.zeros(packing.rows, dtype=np.int64)
+    ids[:tokens] = np.concatenate([part for row in rows for part in (row, room)])
     inputs = model.backbone.get_input_embeddings()(torch.from_numpy(ids))
     ends = torch.tensor(lengths).cumsum(0)[:, None]
     inputs[ends - len(response) + torch.arange(len(response))] = response
     places = ends - model.compression_tokens + torch.arange(model.compression_tokens)
-    return read_states(model.backbone, inputs, Packing(lengths), places, prefix)
+    return read_states(model.backbone, inputs, packing, places, prefix)
 
 
 def _with_response_tokens(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from llm2vec_gen_rag.packing import Packing
+from llm2vec_gen_rag.packing import Packing, spare_rows
 
 
 @pytest.mark.parametrize("lengths", [[3], [2, 2], [3, 1, 2], [1, 4]])
@@ -17,6 +17,23 @@ def test_what_is_spread_and_packed_is_as_it_was(lengths):
     assert torch.equal(packing.packed(spread), rows)
     parts = [text[:length] for text, length in zip(spread, lengths, strict=True)]
     assert torch.equal(torch.cat(parts), rows)
+
+
+def test_spare_rows_stand_behind_all_and_change_nothing():
+    packing = Packing([2, 1], spare=2)
+    rows = torch.arange(5.0)[:, None]
+    assert packing.rows == len(packing.positions) == 5
+    spread = packing.spread(rows)
+    assert spread[0, :, 0].tolist() == [0, 1]
+    assert spread[1, 0, 0] == 2
+    packed = packing.packed(spread)
+    assert packed.shape == rows.shape
+    assert torch.equal(packed[:3], rows[:3])
+
+
+@pytest.mark.parametrize(("tokens", "spare"), [(31, 0), (256, 0), (257, 15), (700, 4)])
+def test_many_rows_come_in_multiples(tokens, spare):
+    assert spare_rows(tokens) == spare
 
 
 def test_positions_count_from_zero_in_every_text():
