@@ -27,7 +27,7 @@ class Packing:
         """Lay texts of some lengths one behind the other, and some spare rows behind them."""
         self.batch, self.longest = len(lengths), max(lengths)
         self.rows = sum(lengths) + spare
-        self._even = self.rows == self.batch * self.longest
+        self._even = min(lengths) == self.longest and not spare
         steps, counts = torch.arange(self.longest), torch.tensor(lengths)
         real = steps < counts[:, None]
         starts = counts.cumsum(0) - counts

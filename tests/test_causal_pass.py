@@ -47,6 +47,15 @@ def test_in_float32_to_the_fifth_decimal(each_model, instruction, monkeypatch):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("count", range(10, 26))
+def test_however_many_rows_there_are(model, count, monkeypatch):
+    """Two texts are a little shorter, for some count by as much as there are spare rows."""
+    texts = [f"{chr(ord('a') + row)} which ocean is deep and wide" for row in range(count)]
+    texts += ["y which ocean is deep and", "z which ocean is deep and"]
+    found = model.encode(texts)
+    np.testing.assert_allclose(found, whole(model, texts, monkeypatch), atol=1e-5)
+
+
 def test_in_bfloat16_as_near_to_float32(each_kit, each_model):
     rounded = each_kit.load(dtype="bfloat16")
     found = rounded.encode(TEXTS, instruction=INSTRUCTION)

@@ -31,6 +31,14 @@ def test_spare_rows_stand_behind_all_and_change_nothing():
     assert torch.equal(packed[:3], rows[:3])
 
 
+def test_as_many_rows_as_padded_places_are_not_taken_for_even():
+    packing = Packing([3, 2, 3], spare=1)
+    rows = torch.arange(9.0)[:, None]
+    spread = packing.spread(rows)
+    assert spread[2, :, 0].tolist() == [5, 6, 7]
+    assert torch.equal(packing.packed(spread)[:8], rows[:8])
+
+
 @pytest.mark.parametrize(("tokens", "spare"), [(31, 0), (256, 0), (257, 15), (700, 4)])
 def test_many_rows_come_in_multiples(tokens, spare):
     assert spare_rows(tokens) == spare
