@@ -11,7 +11,7 @@ from benchmarks.serving import peak_mib, seconds_of, serve
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.objective import StepLosses, TokenPair, mark_trained, pair_losses
-from llm2vec_gen_rag.training.trainer_arguments import training_mode
+from llm2vec_gen_rag.training.training_mode import training_mode
 
 LEARNING_RATE = 3e-4
 

@@ -88,14 +88,13 @@ def read_prefix(backbone: PreTrainedModel, ids: Tensor) -> Prefix:
     packing = Packing([tokens] * batch)
     states = model.embed_tokens(ids).flatten(0, 1)
     rotary = _rotary(model, states, packing.positions)
+    positions = torch.arange(tokens)
     kept = []
     for layer in model.layers:
         normed = root_mean_square_norm(layer.input_layernorm, states)
         kept.append(_keys_values(layer.self_attn, normed, rotary, packing))
         if layer is not model.layers[-1]:  # what comes out of the last, nobody reads
-            states = _layer_output(
-                layer, states, normed, kept[-1], rotary, packing, torch.arange(tokens)
-            )
+            states = _layer_output(layer, states, normed, kept[-1], rotary, packing, positions)
     return Prefix(tokens, kept)
 
 
@@ -176,8 +175,13 @@ def _by_head(attention: Any, kind: str, normed: Tensor) -> Tensor:
     """Return queries, keys or values by head, (tokens, heads, head)."""
     projected = getattr(attention, f"{kind}_proj")(normed)
     heads: Tensor = projected.unflatten(-1, (-1, attention.head_dim))
-    norm = getattr(attention, f"{kind}_norm", None)  # Qwen3 has one for queries and one for keys
+    norm = head_norm(attention, kind)
     return heads if norm is None else root_mean_square_norm(norm, heads)
+
+
+def head_norm(attention: Any, kind: str) -> Any | None:
+    """Return the norm of each query ("q") or key ("k"), which Qwen3 has and others have not."""
+    return getattr(attention, f"{kind}_norm", None)
 
 
 def root_mean_square_norm(norm: Any, states: Tensor) -> Tensor:

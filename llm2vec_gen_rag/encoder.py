@@ -22,14 +22,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from tqdm import tqdm
-from transformers import Cache, DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone import embedding_weight
 from llm2vec_gen_rag.batching import plan_batches, token_budget
 from llm2vec_gen_rag.causal_pass import (
     Prefix,
-    has_known_layers,
-    read_prefix,
     read_states,
     runs_in_parts,
 )
@@ -119,11 +117,11 @@ def padding_is_inert(backbone: PreTrainedModel) -> bool:
 
 def _in_one_pass(model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds]) -> Tensor:
     """Run text and response tokens together, by the LLM's own forward."""
-    inputs, kept = _with_response_tokens(model, token_ids)
-    output = model.backbone.base_model(inputs_embeds=inputs, use_cache=False)
-    states: Tensor = output.last_hidden_state
-    rows = torch.arange(len(inputs), device=states.device)[:, None]
-    return states[rows, kept.to(states.device)]
+    packing = Packing([len(row) + len(model.response_tokens) for row in token_ids])
+    inputs, places = _with_response_tokens(model, token_ids, packing)
+    output = model.backbone.base_model(inputs_embeds=packing.spread(inputs), use_cache=False)
+    states: Tensor = packing.packed(output.last_hidden_state)
+    return states[places]
 
 
 def _in_parts(
@@ -131,32 +129,33 @@ def _in_parts(
 ) -> Tensor:
     """Run text and response tokens together, without what is known or what nobody reads."""
     known = 0 if prefix is None else prefix.tokens
-    response = _response_embeddings(model)
-    lengths = [len(row) - known + len(response) for row in token_ids]
-    room = np.zeros(len(response), dtype=np.int64)
-    rows = (np.asarray(row[known:], dtype=np.int64) for row in token_ids)  # [] alone is of floats
-    tokens = sum(lengths)
-    packing = Packing(lengths, spare=spare_rows(tokens))
-    ids = np.zeros(packing.rows, dtype=np.int64)
-    ids[:tokens] = np.concatenate([part for row in rows for part in (row, room)])
-    inputs = model.backbone.get_input_embeddings()(torch.from_numpy(ids))
-    ends = torch.tensor(lengths).cumsum(0)[:, None]
-    inputs[ends - len(response) + torch.arange(len(response))] = response
-    places = ends - model.compression_tokens + torch.arange(model.compression_tokens)
+    texts = [row[known:] for row in token_ids]
+    lengths = [len(row) + len(model.response_tokens) for row in texts]
+    packing = Packing(lengths, spare=spare_rows(sum(lengths)))
+    inputs, places = _with_response_tokens(model, texts, packing)
     return read_states(model.backbone, inputs, packing, places, prefix)
 
 
 def _with_response_tokens(
-    model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds]
+    model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds], packing: Packing
 ) -> tuple[Tensor, Tensor]:
-    """Return input embeddings (batch, tokens, hidden), and where the last K stand, (batch, K)."""
-    response = _response_embeddings(model)
-    ids, lengths = _padded(token_ids, response.device)
-    text = model.backbone.get_input_embeddings()(ids)
-    inputs = torch.cat([text, text.new_zeros(len(ids), *response.shape)], dim=1)
-    rows = torch.arange(len(ids), device=ids.device)[:, None]
-    places = lengths[:, None] + torch.arange(len(response), device=ids.device)
-    inputs[rows, places] = response.expand(len(ids), -1, -1)
+    """Return input embeddings, (rows, hidden), and which rows are the last K, (batch, K).
+
+    Args:
+        model: the model.
+        token_ids: ids of each text, of any lengths, zero included.
+        packing: how texts, with the response tokens behind each, lie one behind the other.
+    """
+    response = response_embeddings(model)
+    room = np.zeros(len(response), dtype=np.int64)
+    ids = np.zeros(packing.rows, dtype=np.int64)
+    rows = (np.asarray(row, dtype=np.int64) for row in token_ids)  # [] alone is of floats
+    tokens = np.concatenate([part for row in rows for part in (row, room)])
+    ids[: len(tokens)] = tokens
+    inputs = model.backbone.get_input_embeddings()(torch.from_numpy(ids).to(response.device))
+    ends = torch.tensor([len(row) + len(response) for row in token_ids]).cumsum(0)[:, None]
+    places = ends + torch.arange(-len(response), 0)
+    inputs[places] = response
     return inputs, places[:, -model.compression_tokens :]
 
 
@@ -164,12 +163,12 @@ def _behind_cached_text(
     model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds]
 ) -> Tensor:
     """Run the text without gradient, then the response tokens on its key-value cache."""
-    response = _response_embeddings(model)
-    ids, lengths = _padded(token_ids, response.device)
+    response = response_embeddings(model)
+    ids, lengths = padded(token_ids, response.device)
     cache = None
     if ids.shape[1]:
         with torch.no_grad():
-            cache = _text_cache(model.backbone, ids)
+            cache = model.backbone.base_model(ids, use_cache=True).past_key_values
     steps = torch.arange(len(response), device=ids.device)
     real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
     seen = torch.cat([real, real.new_ones(len(ids), len(response))], dim=1)
@@ -184,24 +183,13 @@ def _behind_cached_text(
     return states[:, -model.compression_tokens :]
 
 
-def _text_cache(backbone: PreTrainedModel, ids: Tensor) -> Cache:
-    """Return keys and values of texts, ids (batch, tokens) padded on the right."""
-    if not has_known_layers(backbone):
-        cache: Cache = backbone.base_model(ids, use_cache=True).past_key_values
-        return cache
-    known = DynamicCache()
-    for index, (keys, values) in enumerate(read_prefix(backbone, ids).layers):
-        known.update(keys, values, index)
-    return known
-
-
-def _response_embeddings(model: ResponseModel) -> Tensor:
+def response_embeddings(model: ResponseModel) -> Tensor:
     """Return the response tokens as the LLM takes them in, (N, hidden)."""
     embedding = embedding_weight(model.backbone)
     return model.response_tokens.to(embedding.device, embedding.dtype)
 
 
-def _padded(
+def padded(
     token_ids: Sequence[Sequence[int] | TokenIds], device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return ids padded on the right, (batch, longest), and the length of each row, (batch,)."""

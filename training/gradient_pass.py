@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 
-from llm2vec_gen_rag.causal_pass import has_known_layers, root_mean_square_norm
+from llm2vec_gen_rag.causal_pass import Prefix, has_known_layers, root_mean_square_norm
 from llm2vec_gen_rag.training.layer_gradient import (
     Kept,
+    Surroundings,
     fill,
     kept_matrices,
     layer_gradient,
@@ -43,17 +44,43 @@ def runs_under_gradient(backbone: PreTrainedModel) -> bool:
     )
 
 
-def last_states(backbone: PreTrainedModel, inputs: Tensor, *, recomputed: bool = False) -> Tensor:
+@dataclass(frozen=True)
+class TextsBefore:
+    """What stands in front of the input embeddings, and was read without gradient.
+
+    Attributes:
+        prefix: what the LLM keeps of each text, padded on the right.
+        lengths: tokens of each text, (batch,); the rest is padding.
+    """
+
+    prefix: Prefix
+    lengths: Tensor
+
+
+def last_states(
+    backbone: PreTrainedModel,
+    inputs: Tensor,
+    *,
+    before: TextsBefore | None = None,
+    recomputed: bool = False,
+) -> Tensor:
     """Return the last hidden states, (batch, tokens, hidden).
 
     Args:
         backbone: an LLM that `runs_under_gradient`, none of whose weights requires gradient.
         inputs: (batch, tokens, hidden) input embeddings, padded on the right.
+        before: what stands in front of them, if anything does.
         recomputed: whether a layer keeps its input alone, and is computed again on the way back;
             the way back can then be gone once.
     """
+    model: Any = backbone.base_model
+    before = _nothing(model, len(inputs)) if before is None else before
     wanted = torch.is_grad_enabled() and inputs.requires_grad
-    states: Tensor = _Layers.apply(inputs, backbone.base_model, recomputed or not wanted)  # type: ignore[no-untyped-call]
+    layout = _layout(model, inputs, recomputed or not wanted)
+    # what no way back gives up is not taken from the steps
+    memory = take(model, layout.size) if wanted else torch.empty(layout.size, dtype=torch.uint8)
+    around = _surroundings(model, inputs, before)
+    states: Tensor = _Layers.apply(inputs, memory, model, layout, around)  # type: ignore[no-untyped-call]
     return states
 
 
@@ -61,26 +88,29 @@ class _Layers(torch.autograd.Function):
     """All layers and the last norm. Under autocast the products are in its dtype, no states are."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, model: Any, recomputed: bool) -> Tensor:
-        layout = _layout(model, inputs, recomputed)
-        memory = take(model, layout.size)
-        cos, sin = model.rotary_emb(inputs, torch.arange(inputs.shape[1])[None])
-        rotary = cos.to(layout.product_dtype), sin.to(layout.product_dtype)
+    def forward(
+        ctx: Any,
+        inputs: Tensor,
+        memory: Tensor,
+        model: Any,
+        layout: _Layout,
+        around: Sequence[Surroundings],
+    ) -> Tensor:
         ctx.save_for_backward(memory)
-        ctx.model, ctx.layout, ctx.rotary = model, layout, rotary
+        ctx.model, ctx.layout, ctx.around = model, layout, around
         states = layout.states(memory)
         states[0] = inputs
         with torch.autocast("cpu", enabled=False):
             for index, layer in enumerate(model.layers):
                 kept = layout.kept(memory, index)
-                gated = fill(layer, kept, rotary)
+                gated = fill(layer, kept, around[index])
                 fed_forward = product(layer.mlp.down_proj, gated).view_as(inputs)
                 torch.add(kept.middle, fed_forward, out=states[index + 1])
             return root_mean_square_norm(model.norm, states[-1])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         (memory,) = ctx.saved_tensors
         model, layout = ctx.model, ctx.layout
         with torch.autocast("cpu", enabled=False):
@@ -88,10 +118,33 @@ class _Layers(torch.autograd.Function):
             for index in reversed(range(layout.layers)):
                 layer, kept = model.layers[index], layout.kept(memory, index)
                 if layout.rooms < layout.layers:
-                    fill(layer, kept, ctx.rotary)
-                gradient = layer_gradient(layer, kept, ctx.rotary, gradient)
+                    fill(layer, kept, ctx.around[index])
+                gradient = layer_gradient(layer, kept, ctx.around[index], gradient)
         leave(model, memory)
-        return gradient, None, None
+        return gradient, None, None, None, None
+
+
+def _surroundings(model: Any, inputs: Tensor, before: TextsBefore) -> list[Surroundings]:
+    """Return what each layer's attention depends on beside its states."""
+    dtype, steps = _product_dtype(model), torch.arange(inputs.shape[1])
+    starts = before.lengths[:, None]
+    cos, sin = model.rotary_emb(inputs, starts + steps)
+    padding = torch.arange(before.prefix.tokens) >= starts[:, None]
+    sizes = len(starts), len(steps), -1
+    behind = steps > steps[:, None]
+    hidden = torch.cat([padding.expand(sizes), behind.expand(sizes)], dim=2)
+    return [
+        Surroundings((cos.to(dtype), sin.to(dtype)), hidden, (keys.to(dtype), values.to(dtype)))
+        for keys, values in before.prefix.layers
+    ]
+
+
+def _nothing(model: Any, batch: int) -> TextsBefore:
+    """Return texts without tokens."""
+    attention = model.layers[0].self_attn
+    heads = attention.k_proj.out_features // attention.head_dim
+    none = torch.empty(batch, heads, 0, attention.head_dim)
+    return TextsBefore(Prefix(0, [(none, none)] * len(model.layers)), torch.tensor([0]))
 
 
 @dataclass(frozen=True)
@@ -144,13 +197,19 @@ class _Layout:
 
 def _layout(model: Any, inputs: Tensor, recomputed: bool) -> _Layout:
     """Return where a step with these input embeddings keeps what."""
-    matrices = kept_matrices(model.layers[0])
-    autocast = torch.is_autocast_enabled("cpu")
     return _Layout(
         shape=inputs.shape,
         dtype=inputs.dtype,
-        product_dtype=torch.get_autocast_dtype("cpu") if autocast else matrices[0].weight.dtype,
-        widths=[matrix.out_features for matrix in matrices],
+        product_dtype=_product_dtype(model),
+        widths=[matrix.out_features for matrix in kept_matrices(model.layers[0])],
         layers=len(model.layers),
         rooms=1 if recomputed else len(model.layers),
     )
+
+
+def _product_dtype(model: Any) -> torch.dtype:
+    """Return the dtype of what the LLM's matrices make."""
+    if torch.is_autocast_enabled("cpu"):
+        return torch.get_autocast_dtype("cpu")
+    dtype: torch.dtype = kept_matrices(model.layers[0])[0].weight.dtype
+    return dtype

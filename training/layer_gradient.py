@@ -14,14 +14,28 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from llm2vec_gen_rag.causal_pass import (
+    KeysValues,
+    head_norm,
     root_mean_square_norm,
     rotated,
     unit_mean_square,
 )
 from llm2vec_gen_rag.training.attention_gradient import attended, attention_gradients
 
-# cosines and sines of every position, each (1, tokens, head)
-Rotary = tuple[Tensor, Tensor]
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a layer's attention depends on beside the states, none of it with gradient.
+
+    Attributes:
+        rotary: cosines and sines of every position, each (batch or 1, tokens, head).
+        hidden: (batch or 1, tokens, before + tokens), which keys are hidden from which query.
+        before: keys and values of what stands in front, (batch, key heads, before, head) each.
+    """
+
+    rotary: tuple[Tensor, Tensor]
+    hidden: Tensor
+    before: KeysValues
 
 
 @dataclass(frozen=True)
@@ -54,13 +68,13 @@ def kept_matrices(layer: Any) -> list[Any]:
     return [*projections, feed_forward.gate_proj, feed_forward.up_proj]
 
 
-def fill(layer: Any, kept: Kept, rotary: Rotary) -> Tensor:
+def fill(layer: Any, kept: Kept, around: Surroundings) -> Tensor:
     """Compute what is kept from the states that came in; return silu(gate) * up, by token."""
     attention, (query, key, value, gate, up) = layer.self_attn, kept_matrices(layer)
     normed = _normed(layer.input_layernorm, kept.states, kept.gate.dtype)
     for matrix, out in ((query, kept.queries), (key, kept.keys), (value, kept.values)):
         _multiply(matrix, normed, out)
-    read = _by_token(attended(*_attention_inputs(attention, kept, rotary)), kept)
+    read = _by_token(attended(*_attention_inputs(attention, kept, around)), kept)
     torch.add(kept.states, product(attention.o_proj, read).view_as(kept.states), out=kept.middle)
     normed = _normed(layer.post_attention_layernorm, kept.middle, kept.gate.dtype)
     for matrix, out in ((gate, kept.gate), (up, kept.up)):
@@ -74,10 +88,10 @@ def product(matrix: Any, rows: Tensor) -> Tensor:
     return F.linear(rows, matrix.weight.to(rows.dtype), bias)
 
 
-def layer_gradient(layer: Any, kept: Kept, rotary: Rotary, gradient: Tensor) -> Tensor:
+def layer_gradient(layer: Any, kept: Kept, around: Surroundings, gradient: Tensor) -> Tensor:
     """Return the gradient of the states that came in, given that of those behind the layer."""
     middle_gradient = _feed_forward_gradient(layer, kept, gradient)
-    return _attention_gradient(layer, kept, rotary, middle_gradient)
+    return _attention_gradient(layer, kept, around, middle_gradient)
 
 
 def norm_gradient(norm: Any, states: Tensor, gradient: Tensor) -> Tensor:
@@ -102,53 +116,57 @@ def _feed_forward_gradient(layer: Any, kept: Kept, gradient: Tensor) -> Tensor:
     return norm_gradient(layer.post_attention_layernorm, kept.middle, to_normed).add_(gradient)
 
 
-def _attention_gradient(layer: Any, kept: Kept, rotary: Rotary, gradient: Tensor) -> Tensor:
+def _attention_gradient(layer: Any, kept: Kept, around: Surroundings, gradient: Tensor) -> Tensor:
     """Return the gradient of the states that came in, given that of the middle states."""
-    attention = layer.self_attn
-    inputs = _attention_inputs(attention, kept, rotary)
+    attention, before = layer.self_attn, around.before[0].shape[2]
+    inputs = _attention_inputs(attention, kept, around)
     to_read = _back((attention.o_proj, gradient.flatten(0, 1).to(kept.gate.dtype)))
     to_read = _by_head(to_read, kept, attention).transpose(1, 2).reshape(inputs[0].shape)
     to_queries, to_keys, to_values = attention_gradients(*inputs, to_read)
-    to_queries = _unturned(attention, "q", kept, rotary, to_queries.mul_(attention.scaling))
-    to_keys = _unturned(attention, "k", kept, rotary, to_keys)
+    to_queries = _by_token(to_queries.mul_(attention.scaling), kept)
+    to_keys, to_values = (_by_token(part[:, before:], kept) for part in (to_keys, to_values))
+    to_queries = _unturned(attention, "q", kept, kept.queries, around, to_queries)
+    to_keys = _unturned(attention, "k", kept, kept.keys, around, to_keys)
     to_normed = _back(
         (attention.q_proj, to_queries),
         (attention.k_proj, to_keys),
-        (attention.v_proj, _by_token(to_values, kept)),
+        (attention.v_proj, to_values),
     )
     return norm_gradient(layer.input_layernorm, kept.states, to_normed).add_(gradient)
 
 
-def _attention_inputs(attention: Any, kept: Kept, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
-    """Return queries, (groups, heads, tokens, head), keys and values, as `attended` asks."""
-    queries = rotated(_normed_heads(attention, "q", kept), rotary).mul_(attention.scaling)
-    keys = rotated(_normed_heads(attention, "k", kept), rotary)
+def _attention_inputs(
+    attention: Any, kept: Kept, around: Surroundings
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return queries, (groups, heads, tokens, head), keys, values and the mask for `attended`."""
+    queries = _turned(attention, "q", kept, kept.queries, around).mul_(attention.scaling)
+    keys = _turned(attention, "k", kept, kept.keys, around)
+    values = _by_head(kept.values, kept, attention)
     keys, values = (
-        heads.transpose(1, 2).flatten(0, 1)
-        for heads in (keys, _by_head(kept.values, kept, attention))
+        torch.cat([before, own.transpose(1, 2)], dim=2).flatten(0, 1)
+        for before, own in zip(around.before, (keys, values), strict=True)
     )
-    tokens, width = keys.shape[1:]
+    tokens, width = queries.shape[1], queries.shape[-1]
     grouped = queries.transpose(1, 2).reshape(len(keys), -1, tokens, width)
-    return grouped, keys, values
+    return grouped, keys, values, around.hidden
 
 
-def _normed_heads(attention: Any, kind: str, kept: Kept) -> Tensor:
-    """Return queries or keys by head, (batch, tokens, heads, head), before rotation."""
-    heads = _by_head(kept.queries if kind == "q" else kept.keys, kept, attention)
-    norm = getattr(attention, f"{kind}_norm", None)  # Qwen3 has one for queries and one for keys
-    return heads if norm is None else root_mean_square_norm(norm, heads)
+def _turned(attention: Any, kind: str, kept: Kept, rows: Tensor, around: Surroundings) -> Tensor:
+    """Return queries or keys by head, (batch, tokens, heads, head), of a product that is kept."""
+    heads, norm = _by_head(rows, kept, attention), head_norm(attention, kind)
+    return rotated(heads if norm is None else root_mean_square_norm(norm, heads), around.rotary)
 
 
-def _unturned(attention: Any, kind: str, kept: Kept, rotary: Rotary, gradient: Tensor) -> Tensor:
-    """Return the gradient of a product, given that of the heads made of it by norm and rotation."""
-    cos, sin = rotary
-    raw = kept.queries if kind == "q" else kept.keys
-    by_head = _by_head(_by_token(gradient, kept), kept, attention)
-    by_head = rotated(by_head, (cos, -sin))  # back by the same angle
-    norm = getattr(attention, f"{kind}_norm", None)
+def _unturned(
+    attention: Any, kind: str, kept: Kept, rows: Tensor, around: Surroundings, gradient: Tensor
+) -> Tensor:
+    """Return the gradient of a product, given that of what `_turned` makes of it, by token."""
+    cos, sin = around.rotary
+    heads, norm = _by_head(rows, kept, attention), head_norm(attention, kind)
+    turned_back = rotated(_by_head(gradient, kept, attention), (cos, -sin))
     if norm is not None:
-        by_head = norm_gradient(norm, _by_head(raw, kept, attention), by_head)
-    return by_head.flatten(2).flatten(0, 1)
+        turned_back = norm_gradient(norm, heads, turned_back)
+    return turned_back.flatten(2).flatten(0, 1)
 
 
 def _by_head(rows: Tensor, kept: Kept, attention: Any) -> Tensor:
@@ -160,7 +178,7 @@ def _by_head(rows: Tensor, kept: Kept, attention: Any) -> Tensor:
 def _by_token(grouped: Tensor, kept: Kept) -> Tensor:
     """Return heads in groups, (groups, ..., tokens, head), as rows (batch * tokens, width)."""
     batch, tokens, _ = kept.states.shape
-    by_head = grouped.view(batch, -1, tokens, grouped.shape[-1])
+    by_head = grouped.reshape(batch, -1, tokens, grouped.shape[-1])
     return by_head.transpose(1, 2).reshape(batch * tokens, -1)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,22 +24,19 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.arguments import as_texts, require_room
-from llm2vec_gen_rag.encoder import (
-    last_hidden_states,
-    lora_active,
-    padding_is_inert,
-    soft_prompts,
-)
+from llm2vec_gen_rag.encoder import padding_is_inert, soft_prompts
 from llm2vec_gen_rag.int8 import refuse_gradient
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.tokenization import TokenIds
 from llm2vec_gen_rag.training.answer_end import answer_end_id
 from llm2vec_gen_rag.training.gradient_checkpointing import recomputed_layers
 from llm2vec_gen_rag.training.gradient_pass import last_states, runs_under_gradient
+from llm2vec_gen_rag.training.response_states import response_states
 
 PADDING = -1
 ROWS_READ = 4096
 LOGIT_ROWS = 128  # of logits at a time: enough for the full rate of the output layer
+FLOAT_ROWS = 32  # of them in float32 at a time: few enough to stay in the cache
 
 
 @dataclass(frozen=True)
@@ -87,16 +83,10 @@ class _CrossEntropy(torch.autograd.Function):
         gradient = torch.empty_like(states)
         for start in range(0, len(states), LOGIT_ROWS):
             rows = slice(start, start + LOGIT_ROWS)
-            with torch.enable_grad():
-                part = states[rows].detach().requires_grad_()
-                logits = head(part)
-            room = logits.detach()  # for their gradient, as nobody reads them again
-            summed, shares = _surprise(room.float(), labels[rows])
-            room.copy_(shares.div_(len(states)))
-            (gradient[rows],) = torch.autograd.grad(logits, part, room)
-            loss += summed
+            added, gradient[rows] = _mean_surprise(states[rows], labels[rows], head, len(states))
+            loss += added
         ctx.save_for_backward(gradient)
-        return loss / len(states)
+        return loss
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:
@@ -104,19 +94,39 @@ class _CrossEntropy(torch.autograd.Function):
         return gradient * scale.to(gradient.dtype), None, None
 
 
-def _surprise(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sum of -log softmax(z)_label, and softmax(z) - onehot(label) in place of z.
+def _mean_surprise(
+    states: Tensor, labels: Tensor, head: nn.Module, count: int
+) -> tuple[Tensor, Tensor]:
+    """Return what rows add to the mean of -log softmax(head(states))_label over a count of rows.
+
+    With it comes its gradient in the states. Nothing as large as the logits outlives the call.
+    """
+    with torch.enable_grad():
+        part = states.detach().requires_grad_()
+        logits = head(part)
+    room = logits.detach()  # for their gradient, as nobody reads them again
+    pieces = zip(room.split(FLOAT_ROWS), labels.split(FLOAT_ROWS), strict=True)
+    loss = torch.stack([_surprise(*piece, count) for piece in pieces]).sum()
+    (gradient,) = torch.autograd.grad(logits, part, room)
+    return loss, gradient
+
+
+def _surprise(logits: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Return the sum of -log softmax(z)_label / count.
 
     Args:
-        logits: (rows, vocabulary) in float32, overwritten.
+        logits: z, (rows, vocabulary), overwritten by (softmax(z) - onehot(label)) / count.
         labels: (rows,).
+        count: what the sum is divided by.
     """
     labelled = torch.arange(len(labels), device=labels.device), labels
-    shares = logits.sub_(logits.amax(dim=-1, keepdim=True))
+    shares = logits.to(torch.float32, copy=True)
+    shares -= shares.amax(dim=-1, keepdim=True)
     wanted = shares[labelled]
     total = shares.exp_().sum(dim=-1, keepdim=True)
     shares.div_(total)[labelled] -= 1
-    return total.log().sum() - wanted.sum(), shares
+    logits.copy_(shares.div_(count))
+    return (total.log().sum() - wanted.sum()) / count
 
 
 def alignment_loss(embedding: Tensor, teacher: Tensor) -> Tensor:
@@ -141,14 +151,11 @@ def pair_losses(
         model: the model in training; its backbone must not require gradient.
         pairs: the token pairs, best of similar length.
         teacher: (batch, dimension) teacher vectors of the answers, on the device of the heads.
-        gradient_checkpointing: compute the layers again on the way back, of the answer, and of the
-            question where it carries gradient, in place of keeping what they computed.
+        gradient_checkpointing: compute the layers again on the way back, in place of keeping what
+            they computed.
     """
-    # without LoRA the question has a cache and keeps nothing for the way back
-    recomputed = gradient_checkpointing and model.adapter is not None
-    nothing = nullcontext()
-    with recomputed_layers(model.backbone, partial(lora_active, model)) if recomputed else nothing:
-        states = last_hidden_states(model, [pair.question for pair in pairs])
+    questions = [pair.question for pair in pairs]
+    states = response_states(model, questions, recomputed=gradient_checkpointing)
     with torch.autocast(states.device.type, enabled=False):
         prompts = soft_prompts(model, states)
         # the head is linear, so the mean of its outputs is its output of the mean

@@ -1,4 +1,4 @@
-"""One piece of memory for all that a step keeps, used by step after step.
+"""One piece of memory for all that a pass keeps for its way back, used by step after step.
 
 In pieces, among what is soon given up, it would leave holes that nothing fits into; and the system
 hands out fresh memory page by page, which takes time in every step.
@@ -13,14 +13,15 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-# by model, what its last step used; empty while a step uses it
-_SPARE: WeakKeyDictionary[nn.Module, Tensor] = WeakKeyDictionary()
+# by model, what the passes of its last step used; the first pass of a step goes back last, so its
+# piece is the last to be left, and the first to be taken
+_SPARE: WeakKeyDictionary[nn.Module, list[Tensor]] = WeakKeyDictionary()
 
 
 @contextmanager
 def memory_for_steps(model: nn.Module) -> Iterator[None]:
     """Return a block inside which a step of the model leaves its memory to the next one."""
-    _SPARE[model] = _bytes(0)
+    _SPARE[model] = []
     try:
         yield
     finally:
@@ -30,20 +31,14 @@ def memory_for_steps(model: nn.Module) -> Iterator[None]:
 def take(model: nn.Module, size: int) -> Tensor:
     """Return as many bytes or more, whatever they hold."""
     spare = _SPARE.get(model)
-    if spare is None:
-        return _bytes(size)
-    _SPARE[model] = _bytes(0)
-    if len(spare) >= size:
-        return spare
-    del spare  # before there is a larger one
-    return _bytes(size)
+    if spare and len(spare[-1]) >= size:
+        return spare.pop()
+    if spare:
+        spare.pop()  # before there is a larger one
+    return torch.empty(size, dtype=torch.uint8)
 
 
 def leave(model: nn.Module, memory: Tensor) -> None:
     """Leave what was taken to the next step, inside `memory_for_steps`."""
     if model in _SPARE:
-        _SPARE[model] = memory
-
-
-def _bytes(size: int) -> Tensor:
-    return torch.empty(size, dtype=torch.uint8)
+        _SPARE[model].append(memory)

@@ -32,7 +32,8 @@ from llm2vec_gen_rag.training.loop import ResponseTokenTrainer, TrainedParts
 from llm2vec_gen_rag.training.objective import TokenPair, check_pairs, check_teacher, tokenize_pairs
 from llm2vec_gen_rag.training.run_checkpoints import KEPT, RunCheckpoints, run_identity
 from llm2vec_gen_rag.training.storage import storing
-from llm2vec_gen_rag.training.trainer_arguments import trainer_arguments, training_mode
+from llm2vec_gen_rag.training.trainer_arguments import trainer_arguments
+from llm2vec_gen_rag.training.training_mode import training_mode
 
 CURVES_FILE = "loss_curves.png"
 CARD_FILE = "README.md"

@@ -1,0 +1,105 @@
+"""The response tokens behind questions in a training step, against the encoder's states."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from llm2vec_gen_rag.encoder import last_hidden_states
+from llm2vec_gen_rag.training import attention_gradient, response_states
+from llm2vec_gen_rag.training.response_states import response_states as states_of
+from llm2vec_gen_rag.training.step_memory import memory_for_steps
+
+KITS = ["qwen3-10", "qwen2-6-4", "llama-20-10"]
+LENGTHS = {"uneven": [3, 7, 1], "even": [4, 4], "one is empty": [0, 5], "all are empty": [0, 0]}
+
+
+def questions_of(lengths):
+    generator = np.random.default_rng(0)
+    return [generator.integers(5, 40, size=length) for length in lengths]
+
+
+def gradient_of(states, weight):
+    direction = torch.randn(states.shape, generator=torch.Generator().manual_seed(1))
+    (gradient,) = torch.autograd.grad((states.float() * direction).sum(), weight)
+    return gradient
+
+
+@pytest.mark.parametrize(("recomputed", "block"), [(False, 128), (True, 128), (False, 4)])
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=list(LENGTHS))
+@pytest.mark.parametrize("kit", KITS)
+def test_states_and_gradient_are_those_of_the_encoder(
+    load_kit, monkeypatch, kit, lengths, recomputed, block
+):
+    monkeypatch.setattr(attention_gradient, "BLOCK", block)
+    model, questions = load_kit(kit), questions_of(lengths)
+    tokens = model.response_tokens.requires_grad_()
+    expected = last_hidden_states(model, questions)
+    found = states_of(model, questions, recomputed=recomputed)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    wanted = gradient_of(expected, tokens)
+    assert (gradient_of(found, tokens) - wanted).norm() < 1e-5 * wanted.norm()
+
+
+@pytest.mark.parametrize("kit", KITS)
+def test_under_autocast_the_gradient_is_as_close_as_the_llms_own(load_kit, kit):
+    model, questions = load_kit(kit), questions_of(LENGTHS["uneven"])
+    tokens = model.response_tokens.requires_grad_()
+    exact = gradient_of(last_hidden_states(model, questions), tokens)
+    with torch.autocast("cpu", torch.bfloat16):
+        own, found = last_hidden_states(model, questions), states_of(model, questions)
+    errors = [(gradient_of(states, tokens) - exact).norm() for states in (own, found)]
+    assert errors[1] < 2 * errors[0]
+    assert errors[1] < 0.05 * exact.norm()
+
+
+def test_a_question_reads_no_padding_and_no_other_question(model):
+    questions = questions_of(LENGTHS["uneven"])
+    together = states_of(model, questions)
+    for row, question in enumerate(questions):
+        torch.testing.assert_close(together[row], states_of(model, [question])[0])
+
+
+def test_no_key_or_value_of_a_question_is_kept_once_for_every_head(model):
+    """Eager attention keeps them repeated, which is what a step of a long question consists of."""
+    model.response_tokens.requires_grad_()
+    questions = questions_of([200, 200])
+
+    def kept(forward):
+        sizes = {}
+
+        def keep(tensor):
+            storage = tensor.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            assert forward(model, questions).requires_grad
+        return sum(sizes.values())
+
+    assert kept(states_of) < 0.2 * kept(last_hidden_states)
+
+
+def test_steps_take_their_memory_in_turn(model):
+    """Two passes, one inside the other, as question and answer of every step."""
+    model.response_tokens.requires_grad_()
+    questions = questions_of(LENGTHS["uneven"])
+    alone = gradient_of(states_of(model, questions), model.response_tokens)
+    with memory_for_steps(model.backbone.base_model):
+        for _ in range(3):
+            outer = states_of(model, questions)
+            inner = states_of(model, questions_of([9, 9, 9, 9]))
+            gradient_of(inner, model.response_tokens)
+            found = gradient_of(outer, model.response_tokens)
+            assert (found - alone).norm() < 1e-6 * alone.norm()
+
+
+def test_without_known_layers_the_encoder_computes_them(model, monkeypatch):
+    model.response_tokens.requires_grad_()
+    questions = questions_of(LENGTHS["uneven"])
+    expected = states_of(model, questions)
+    monkeypatch.setattr(response_states, "runs_under_gradient", lambda backbone: False)
+    monkeypatch.setattr(response_states, "last_states", None)
+    found = states_of(model, questions)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

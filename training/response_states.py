@@ -1,0 +1,56 @@
+"""The states of the response tokens behind questions, for a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from llm2vec_gen_rag.causal_pass import read_prefix
+from llm2vec_gen_rag.encoder import (
+    last_hidden_states,
+    lora_active,
+    padded,
+    padding_is_inert,
+    response_embeddings,
+)
+from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.tokenization import TokenIds
+from llm2vec_gen_rag.training.gradient_checkpointing import recomputed_layers
+from llm2vec_gen_rag.training.gradient_pass import TextsBefore, last_states, runs_under_gradient
+
+
+def response_states(
+    model: LLM2VecGen, questions: Sequence[TokenIds], *, recomputed: bool = False
+) -> Tensor:
+    """Return the last hidden states of the last K response tokens, (batch, K, hidden).
+
+    A question is read without gradient, which flows through the response tokens behind it; with
+    LoRA through the question, too.
+
+    Args:
+        model: the model in training.
+        questions: token ids of each, of any lengths, zero included.
+        recomputed: whether layers are computed again on the way back.
+    """
+    if model.adapter is not None:
+        again = partial(lora_active, model)
+        with recomputed_layers(model.backbone, again) if recomputed else nullcontext():
+            return last_hidden_states(model, questions)
+    if padding_is_inert(model.backbone) and runs_under_gradient(model.backbone):
+        return _behind_questions(model, questions, recomputed)
+    return last_hidden_states(model, questions)
+
+
+def _behind_questions(model: LLM2VecGen, questions: Sequence[TokenIds], recomputed: bool) -> Tensor:
+    """Run the questions without gradient, then the response tokens behind them."""
+    response = response_embeddings(model)
+    ids, lengths = padded(questions, response.device)
+    with torch.no_grad():
+        before = TextsBefore(read_prefix(model.backbone, ids), lengths)
+    inputs = response.expand(len(ids), -1, -1)
+    states = last_states(model.backbone, inputs, before=before, recomputed=recomputed)
+    return states[:, -model.compression_tokens :]
