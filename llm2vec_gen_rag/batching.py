@@ -13,6 +13,8 @@ CPU_TOKEN_BUDGET = 768
 # each new token reads every weight once, whatever the rows
 CPU_WRITING_TOKEN_BUDGET = 4_096
 ACCELERATOR_TOKEN_BUDGET = 32_768
+# lengths of batches are told apart in steps: every number of texts costs memory, see `packing`
+LENGTH_STEP = 8
 
 
 def plan_batches(
@@ -37,12 +39,17 @@ def plan_batches(
         if batches:
             batch = batches[-1]
             longest = lengths[batch[0]]
-            limit = batch_size if batch_size is not None else token_budget // max(longest, 1)
+            limit = batch_size if batch_size is not None else _fitting(longest, token_budget)
             if len(batch) < limit and (pad or lengths[row] == longest):
                 batch.append(row)
                 continue
         batches.append([row])
     return batches
+
+
+def _fitting(longest: int, token_budget: int) -> int:
+    """Return how many texts fit a budget, of few different numbers: the longest is rounded up."""
+    return token_budget // (-(-max(longest, 1) // LENGTH_STEP) * LENGTH_STEP)
 
 
 def token_budget(device: torch.device, *, writes: bool) -> int:

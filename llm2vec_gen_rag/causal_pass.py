@@ -119,7 +119,7 @@ def read_states(
     """
     model: Any = backbone.base_model
     start = 0 if prefix is None else prefix.tokens
-    positions = torch.arange(start, start + packing.longest)
+    positions = torch.arange(start, start + packing.width)
     rotary = _rotary(model, inputs, start + packing.positions)
     states, read_from = inputs, packing
     for index, layer in enumerate(model.layers):

@@ -34,7 +34,7 @@ from llm2vec_gen_rag.causal_pass import (
 from llm2vec_gen_rag.errors import NonFiniteError
 from llm2vec_gen_rag.lora import LowRankAdapter
 from llm2vec_gen_rag.out_of_memory import run_batches
-from llm2vec_gen_rag.packing import Packing, spare_rows
+from llm2vec_gen_rag.packing import Packing, packing_of_few_sizes
 from llm2vec_gen_rag.shared_prefix import KnownPrefixes, shared_prefix
 from llm2vec_gen_rag.tokenization import TokenIds
 
@@ -130,8 +130,7 @@ def _in_parts(
     """Run text and response tokens together, without what is known or what nobody reads."""
     known = 0 if prefix is None else prefix.tokens
     texts = [row[known:] for row in token_ids]
-    lengths = [len(row) + len(model.response_tokens) for row in texts]
-    packing = Packing(lengths, spare=spare_rows(sum(lengths)))
+    packing = packing_of_few_sizes([len(row) + len(model.response_tokens) for row in texts])
     inputs, places = _with_response_tokens(model, texts, packing)
     return read_states(model.backbone, inputs, packing, places, prefix)
 

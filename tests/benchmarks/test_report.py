@@ -7,7 +7,8 @@ import json
 import pytest
 
 from benchmarks.figures import ratios, spread
-from benchmarks.report import INT8_ROWS, ROWS, goals, page, read_results
+from benchmarks.goals import INT8_ROWS, ROWS, goals
+from benchmarks.report import page, read_results
 
 MACHINE = {"processor": "Two cores", "threads": 2, "torch": "2.13.0", "native_bfloat16": True}
 
