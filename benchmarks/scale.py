@@ -2,12 +2,14 @@
 
 python -m benchmarks.scale [--shape almanac] [--rounds 2]
 
-The almanac's own short documents, over again with a number behind them, on a random-weight LM of
-its shape; every size in a fresh process. The reference embeds in sorted batches, up to a size.
+The almanac's own short documents, in any order, over again with a number of six digits behind them,
+on a random-weight LM of its shape; every size in a fresh process. The reference embeds in sorted
+batches, up to a size.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +30,7 @@ def main() -> None:
     """Measure, print, and write."""
     options = parse(__doc__, rounds=2, shape="almanac")
     documents = [document.text for document in almanac.documents()]
+    random.Random(0).shuffle(documents)
     source = Texts(documents, [], "almanac")
     checkpoint = str(checkpoint_for(SHAPES[options.shape], source))
     measured: dict[str, list[tuple[float, float]]] = {}
@@ -41,8 +44,8 @@ def main() -> None:
 
 
 def corpus(documents: Sequence[str], size: int) -> list[str]:
-    """Return as many documents as asked for, no two alike."""
-    return [f"{documents[row % len(documents)]} {row}" for row in range(size)]
+    """Return as many documents as asked for, no two alike, of the same lengths on average."""
+    return [f"{documents[row % len(documents)]} {row:06d}" for row in range(size)]
 
 
 def one_life(way: str, checkpoint: str, texts: list[str], threads: int) -> tuple[float, float]:

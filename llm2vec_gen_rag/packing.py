@@ -39,7 +39,8 @@ class Packing:
         steps, counts = torch.arange(self.width), torch.tensor(lengths)
         real = steps < counts[:, None]
         spare = self.rows - sum(lengths)
-        self._even = spare == 0 and bool(real.all())
+        # spare rows behind one text alone are its padding
+        self._even = self.rows == real.numel() and (self.batch == 1 or bool(real.all()))
         self.positions = F.pad(steps.expand(self.batch, -1)[real], (0, spare))
         # padding and spare rows repeat the first, so that no number is made up for them
         starts = counts.cumsum(0) - counts
@@ -66,8 +67,9 @@ def packing_of_few_sizes(lengths: Sequence[int]) -> Packing:
     tokens = sum(lengths)
     if tokens < MANY:
         return Packing(lengths)
-    step = 1 << ((tokens // 32).bit_length() - 1)
-    return Packing(lengths, rows=_up(tokens, step), width=_up(max(lengths), WIDTH_STEP))
+    rows = _up(tokens, 1 << ((tokens // 32).bit_length() - 1))
+    width = rows if len(lengths) == 1 else _up(max(lengths), WIDTH_STEP)
+    return Packing(lengths, rows=rows, width=width)
 
 
 def _up(count: int, step: int) -> int:

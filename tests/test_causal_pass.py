@@ -11,6 +11,7 @@ from llm2vec_gen_rag import encoder
 from llm2vec_gen_rag.causal_attention import BLOCK, causal_attention
 from llm2vec_gen_rag.causal_pass import runs_in_parts
 from llm2vec_gen_rag.encoder import known_prefix, last_hidden_states
+from llm2vec_gen_rag.packing import MANY
 from llm2vec_gen_rag.shared_prefix import MOST_KEPT, common_length
 
 INSTRUCTION = "Generate a passage that best answers this question: "
@@ -53,6 +54,15 @@ def test_however_many_rows_there_are(model, count, monkeypatch):
     texts += ["y which ocean is deep and", "z which ocean is deep and"]
     found = model.encode(texts)
     np.testing.assert_allclose(found, whole(model, texts, monkeypatch), atol=1e-5)
+
+
+@pytest.mark.parametrize("characters", range(700, 710))
+def test_one_text_of_many_rows(model, characters, monkeypatch):
+    """Behind it stand spare rows, another number of them every few characters."""
+    text = ("a seal " * 200)[:characters]
+    assert len(ids_of(model, [text])[0]) >= MANY
+    found = model.encode(text)
+    np.testing.assert_allclose(found, whole(model, [text], monkeypatch)[0], atol=1e-5)
 
 
 def test_in_bfloat16_as_near_to_float32(each_kit, each_model):

@@ -50,12 +50,21 @@ def test_a_width_beyond_the_longest_pads_and_changes_nothing():
 
 def test_many_rows_come_in_few_sizes_and_hardly_more_of_them():
     sizes = range(MANY, 2_049)
-    packings = [packing_of_few_sizes([tokens]) for tokens in sizes]
+    packings = [packing_of_few_sizes([tokens - 20, 20]) for tokens in sizes]
     assert len({packing.rows for packing in packings}) <= 3 * 32 + 1
     assert len({packing.width for packing in packings}) <= len(sizes) // 8 + 1
     for tokens, packing in zip(sizes, packings, strict=True):
         assert tokens <= packing.rows < tokens * (1 + 1 / 32)
-        assert tokens <= packing.width < tokens + 8
+        assert tokens - 20 <= packing.width < tokens - 20 + 8
+
+
+def test_one_text_of_many_rows_is_not_copied():
+    packing = packing_of_few_sizes([MANY + 1])
+    rows = torch.arange(float(packing.rows))[:, None]
+    spread = packing.spread(rows)
+    assert spread.data_ptr() == packing.packed(spread).data_ptr() == rows.data_ptr()
+    assert torch.equal(spread[0, : MANY + 1], rows[: MANY + 1])
+    assert packing.positions[: MANY + 1].tolist() == list(range(MANY + 1))
 
 
 def test_few_rows_are_as_they_are():
