@@ -13,12 +13,15 @@ CPU_TOKEN_BUDGET = 768
 # each new token reads every weight once, whatever the rows
 CPU_WRITING_TOKEN_BUDGET = 4_096
 ACCELERATOR_TOKEN_BUDGET = 32_768
-# lengths of batches are told apart in steps: every number of texts costs memory, see `packing`
-LENGTH_STEP = 8
 
 
 def plan_batches(
-    lengths: Sequence[int], *, token_budget: int, batch_size: int | None = None, pad: bool = True
+    lengths: Sequence[int],
+    *,
+    token_budget: int,
+    batch_size: int | None = None,
+    pad: bool = True,
+    width_step: int = 1,
 ) -> list[list[int]]:
     """Return the rows of each batch, sorted by length over the whole list, the longest first.
 
@@ -29,6 +32,7 @@ def plan_batches(
         token_budget: the most tokens in a batch, padding counted; a longer row stands alone.
         batch_size: rows in a batch, whatever their tokens; None goes by the budget.
         pad: whether rows of unequal length may share a batch.
+        width_step: rows are padded to multiples of it.
 
     Returns:
         Lists of row indices; each row is in exactly one.
@@ -39,17 +43,13 @@ def plan_batches(
         if batches:
             batch = batches[-1]
             longest = lengths[batch[0]]
-            limit = batch_size if batch_size is not None else _fitting(longest, token_budget)
+            width = -(-max(longest, 1) // width_step) * width_step
+            limit = batch_size if batch_size is not None else token_budget // width
             if len(batch) < limit and (pad or lengths[row] == longest):
                 batch.append(row)
                 continue
         batches.append([row])
     return batches
-
-
-def _fitting(longest: int, token_budget: int) -> int:
-    """Return how many texts fit a budget, of few different numbers: the longest is rounded up."""
-    return token_budget // (-(-max(longest, 1) // LENGTH_STEP) * LENGTH_STEP)
 
 
 def token_budget(device: torch.device, *, writes: bool) -> int:

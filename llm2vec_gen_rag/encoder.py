@@ -34,7 +34,7 @@ from llm2vec_gen_rag.causal_pass import (
 from llm2vec_gen_rag.errors import NonFiniteError
 from llm2vec_gen_rag.lora import LowRankAdapter
 from llm2vec_gen_rag.out_of_memory import run_batches
-from llm2vec_gen_rag.packing import Packing, packing_of_few_sizes
+from llm2vec_gen_rag.packing import WIDTH_STEP, Packing, packing_of_few_sizes
 from llm2vec_gen_rag.shared_prefix import KnownPrefixes, shared_prefix
 from llm2vec_gen_rag.tokenization import TokenIds
 
@@ -117,11 +117,13 @@ def padding_is_inert(backbone: PreTrainedModel) -> bool:
 
 def _in_one_pass(model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds]) -> Tensor:
     """Run text and response tokens together, by the LLM's own forward."""
-    packing = Packing([len(row) + len(model.response_tokens) for row in token_ids])
-    inputs, places = _with_response_tokens(model, token_ids, packing)
+    lengths = [len(row) + len(model.response_tokens) for row in token_ids]
+    packing = Packing(lengths)
+    inputs, _ = _with_response_tokens(model, token_ids, packing)
     output = model.backbone.base_model(inputs_embeds=packing.spread(inputs), use_cache=False)
-    states: Tensor = packing.packed(output.last_hidden_state)
-    return states[places]
+    states: Tensor = output.last_hidden_state
+    last = torch.tensor(lengths)[:, None] + torch.arange(-model.compression_tokens, 0)
+    return states[torch.arange(len(lengths))[:, None], last]
 
 
 def _in_parts(
@@ -266,11 +268,12 @@ def batches(
     new_tokens: int = 0,
 ) -> list[list[int]]:
     """Return the rows of each batch of texts; `new_tokens` are written behind each."""
-    extra = len(model.response_tokens) + new_tokens
+    extra, device = len(model.response_tokens) + new_tokens, model.response_tokens.device
     return plan_batches(
         [len(ids) + extra for ids in token_ids],
-        token_budget=token_budget(model.response_tokens.device, writes=new_tokens > 0),
+        token_budget=token_budget(device, writes=new_tokens > 0),
         batch_size=batch_size,
+        width_step=WIDTH_STEP if device.type == "cpu" else 1,
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 # from this many tokens on, sizes are rounded up
 MANY = 256
-# padded texts come in multiples of this width
+# texts that are padded come in multiples of this width
 WIDTH_STEP = 8
 
 

@@ -96,8 +96,9 @@ class _Layers(torch.autograd.Function):
         layout: _Layout,
         around: Sequence[Surroundings],
     ) -> Tensor:
-        ctx.save_for_backward(memory)
-        ctx.model, ctx.layout, ctx.around = model, layout, around
+        known = [part for layer in around for part in layer.before]
+        ctx.save_for_backward(memory, around[0].hidden, *around[0].rotary, *known)
+        ctx.model, ctx.layout = model, layout
         states = layout.states(memory)
         states[0] = inputs
         with torch.autocast("cpu", enabled=False):
@@ -111,15 +112,17 @@ class _Layers(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (memory,) = ctx.saved_tensors
+        memory, hidden, cos, sin, *known = ctx.saved_tensors
         model, layout = ctx.model, ctx.layout
+        before = zip(known[::2], known[1::2], strict=True)
+        around = [Surroundings((cos, sin), hidden, front) for front in before]
         with torch.autocast("cpu", enabled=False):
             gradient = norm_gradient(model.norm, layout.states(memory)[-1], gradient)
             for index in reversed(range(layout.layers)):
                 layer, kept = model.layers[index], layout.kept(memory, index)
                 if layout.rooms < layout.layers:
-                    fill(layer, kept, ctx.around[index])
-                gradient = layer_gradient(layer, kept, ctx.around[index], gradient)
+                    fill(layer, kept, around[index])
+                gradient = layer_gradient(layer, kept, around[index], gradient)
         leave(model, memory)
         return gradient, None, None, None, None
 

@@ -36,7 +36,7 @@ from llm2vec_gen_rag.training.response_states import response_states
 PADDING = -1
 ROWS_READ = 4096
 LOGIT_ROWS = 128  # of logits at a time: enough for the full rate of the output layer
-FLOAT_ROWS = 32  # of them in float32 at a time: few enough to stay in the cache
+FLOAT_ROWS = 32  # of them in float32 at a time, so that there is no second copy of all
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,8 @@ def pair_losses(
         pairs: the token pairs, best of similar length.
         teacher: (batch, dimension) teacher vectors of the answers, on the device of the heads.
         gradient_checkpointing: compute the layers again on the way back, in place of keeping what
-            they computed.
+            they computed: of the answer, and of the response tokens as far as `response_states`
+            can.
     """
     questions = [pair.question for pair in pairs]
     states = response_states(model, questions, recomputed=gradient_checkpointing)

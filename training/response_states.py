@@ -34,7 +34,8 @@ def response_states(
     Args:
         model: the model in training.
         questions: token ids of each, of any lengths, zero included.
-        recomputed: whether layers are computed again on the way back.
+        recomputed: whether layers are computed again on the way back, where they are known and on a
+            CPU, or have LoRA; other layers keep what they compute.
     """
     if model.adapter is not None:
         again = partial(lora_active, model)
@@ -49,8 +50,10 @@ def _behind_questions(model: LLM2VecGen, questions: Sequence[TokenIds], recomput
     """Run the questions without gradient, then the response tokens behind them."""
     response = response_embeddings(model)
     ids, lengths = padded(questions, response.device)
-    with torch.no_grad():
-        before = TextsBefore(read_prefix(model.backbone, ids), lengths)
+    before = None
+    if ids.shape[1]:
+        with torch.no_grad():
+            before = TextsBefore(read_prefix(model.backbone, ids), lengths)
     inputs = response.expand(len(ids), -1, -1)
     states = last_states(model.backbone, inputs, before=before, recomputed=recomputed)
     return states[:, -model.compression_tokens :]

@@ -39,6 +39,10 @@ def take(model: nn.Module, size: int) -> Tensor:
 
 
 def leave(model: nn.Module, memory: Tensor) -> None:
-    """Leave what was taken to the next step, inside `memory_for_steps`."""
-    if model in _SPARE:
-        _SPARE[model].append(memory)
+    """Leave what was taken to the next step, inside `memory_for_steps`.
+
+    Left again it is not there twice: a way back can be gone more than once.
+    """
+    spare = _SPARE.get(model)
+    if spare is not None and all(piece.data_ptr() != memory.data_ptr() for piece in spare):
+        spare.append(memory)

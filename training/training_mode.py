@@ -14,8 +14,8 @@ from llm2vec_gen_rag.training.step_memory import memory_for_steps
 def training_mode(model: LLM2VecGen, recipe: Recipe) -> Iterator[None]:
     """Switch to what training computes faster or otherwise than embedding, and back.
 
-    On a CPU that is eager attention, 0.29 s a step against 0.47 at almanac size, and memory that
-    one step leaves to the next; with LoRA, its dropout.
+    On a CPU that is memory that one step leaves to the next, and for layers that run by the LLM's
+    own forward eager attention, which is faster there under gradient; with LoRA, its dropout.
     """
     configured = model.backbone.config._attn_implementation
     if model.device.type == "cpu":
