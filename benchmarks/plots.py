@@ -80,9 +80,10 @@ def bars(axis: Axes, title: str, measured: Figures) -> None:
     for place, (way, spread) in enumerate(measured.items()):
         label, colour = LABELS[way]
         middle = spread["median"]
+        written = f"{middle:,.0f}" if middle >= 1_000 else f"{middle:.3g}"
         reach = [[middle - spread["minimum"]], [spread["maximum"] - middle]]
         axis.barh(place, middle, 0.5, xerr=reach, color=colour, ecolor="#555555", capsize=3)
-        axis.text(0, place - 0.27, f"{label}: {middle:.3g}", va="bottom", ha="left", fontsize=9)
+        axis.text(0, place - 0.27, f"{label}: {written}", va="bottom", ha="left", fontsize=9)
     axis.set_ylim(len(measured) - 0.65, -0.75)
     axis.set_yticks([])
     axis.set_title(title, fontsize=10)
@@ -110,7 +111,7 @@ def draw_scale(figures: Figures) -> Any:
         axis.set_xlabel("short documents")
         axis.spines[["top", "right"]].set_visible(False)
     above.set_yscale("log")
-    below.set_ylim(bottom=0)
+    below.set_ylim(bottom=0, top=1.1 * max(below.get_ylim()))
     above.legend(frameon=False, fontsize=9)
     return figure
 
