@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
@@ -31,12 +30,11 @@ from llm2vec_gen_rag.tokenization import TokenIds
 from llm2vec_gen_rag.training.answer_end import answer_end_id
 from llm2vec_gen_rag.training.gradient_checkpointing import recomputed_layers
 from llm2vec_gen_rag.training.gradient_pass import last_states, runs_under_gradient
+from llm2vec_gen_rag.training.reconstruction_loss import reconstruction_loss
 from llm2vec_gen_rag.training.response_states import response_states
 
 PADDING = -1
 ROWS_READ = 4096
-LOGIT_ROWS = 128  # of logits at a time: enough for the full rate of the output layer
-FLOAT_ROWS = 32  # of them in float32 at a time, so that there is no second copy of all
 
 
 @dataclass(frozen=True)
@@ -57,76 +55,6 @@ class TokenPair:
 
     question: TokenIds
     answer: TokenIds
-
-
-def reconstruction_loss(states: Tensor, labels: Tensor, head: nn.Module) -> Tensor:
-    """Return the mean cross-entropy over all answer tokens of the batch.
-
-    Args:
-        states: (answer tokens, hidden), the LLM's last states in front of each answer token.
-        labels: (answer tokens,), the answer tokens themselves.
-        head: the LLM's output layer, frozen: states to logits, (..., vocabulary).
-    """
-    loss: Tensor = _CrossEntropy.apply(states, labels, head)  # type: ignore[no-untyped-call]
-    return loss
-
-
-class _CrossEntropy(torch.autograd.Function):
-    """Cross-entropy whose gradient is computed with it, some rows at a time.
-
-    So the logits of all rows, for a large vocabulary the largest tensor of a step, never exist.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, states: Tensor, labels: Tensor, head: nn.Module) -> Tensor:
-        loss = torch.zeros((), device=labels.device)
-        gradient = torch.empty_like(states)
-        for start in range(0, len(states), LOGIT_ROWS):
-            rows = slice(start, start + LOGIT_ROWS)
-            added, gradient[rows] = _mean_surprise(states[rows], labels[rows], head, len(states))
-            loss += added
-        ctx.save_for_backward(gradient)
-        return loss
-
-    @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * scale.to(gradient.dtype), None, None
-
-
-def _mean_surprise(
-    states: Tensor, labels: Tensor, head: nn.Module, count: int
-) -> tuple[Tensor, Tensor]:
-    """Return what rows add to the mean of -log softmax(head(states))_label over a count of rows.
-
-    With it comes its gradient in the states. Nothing as large as the logits outlives the call.
-    """
-    with torch.enable_grad():
-        part = states.detach().requires_grad_()
-        logits = head(part)
-    room = logits.detach()  # for their gradient, as nobody reads them again
-    pieces = zip(room.split(FLOAT_ROWS), labels.split(FLOAT_ROWS), strict=True)
-    loss = torch.stack([_surprise(*piece, count) for piece in pieces]).sum()
-    (gradient,) = torch.autograd.grad(logits, part, room)
-    return loss, gradient
-
-
-def _surprise(logits: Tensor, labels: Tensor, count: int) -> Tensor:
-    """Return the sum of -log softmax(z)_label / count.
-
-    Args:
-        logits: z, (rows, vocabulary), overwritten by (softmax(z) - onehot(label)) / count.
-        labels: (rows,).
-        count: what the sum is divided by.
-    """
-    labelled = torch.arange(len(labels), device=labels.device), labels
-    shares = logits.to(torch.float32, copy=True)
-    shares -= shares.amax(dim=-1, keepdim=True)
-    wanted = shares[labelled]
-    total = shares.exp_().sum(dim=-1, keepdim=True)
-    shares.div_(total)[labelled] -= 1
-    logits.copy_(shares.div_(count))
-    return (total.log().sum() - wanted.sum()) / count
 
 
 def alignment_loss(embedding: Tensor, teacher: Tensor) -> Tensor:

@@ -15,11 +15,10 @@ from torch import nn
 
 from llm2vec_gen_rag.training.config import load_recipe
 from llm2vec_gen_rag.training.objective import (
-    LOGIT_ROWS,
     alignment_loss,
-    reconstruction_loss,
     step_losses,
 )
+from llm2vec_gen_rag.training.reconstruction_loss import LOGIT_ROWS, reconstruction_loss
 from llm2vec_gen_rag.training.trainer import fit
 
 REFERENCE = Path(__file__).parents[1] / "reference"
