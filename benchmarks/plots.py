@@ -13,7 +13,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from benchmarks import RESULTS
-from benchmarks.report import Figures, read_results
+from benchmarks.goals import Figures
+from benchmarks.report import read_results
 
 PLOTS = Path(__file__).parent.parent / "docs" / "plots"
 OURS, THEIRS, ONE_CALL = "#1b6ca8", "#c8553d", "#e6ae90"

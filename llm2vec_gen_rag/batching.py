@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from llm2vec_gen_rag.packing import rounded_up
+
 # padded tokens in one forward: enough to keep the matrix units busy, few enough that a long list
 # peaks no higher than a short one, and that on a CPU what one layer computes stays in the cache
 CPU_TOKEN_BUDGET = 768
@@ -43,7 +45,7 @@ def plan_batches(
         if batches:
             batch = batches[-1]
             longest = lengths[batch[0]]
-            width = -(-max(longest, 1) // width_step) * width_step
+            width = rounded_up(max(longest, 1), width_step)
             limit = batch_size if batch_size is not None else token_budget // width
             if len(batch) < limit and (pad or lengths[row] == longest):
                 batch.append(row)

@@ -26,11 +26,7 @@ from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone import embedding_weight
 from llm2vec_gen_rag.batching import plan_batches, token_budget
-from llm2vec_gen_rag.causal_pass import (
-    Prefix,
-    read_states,
-    runs_in_parts,
-)
+from llm2vec_gen_rag.causal_pass import Prefix, read_states, runs_in_parts
 from llm2vec_gen_rag.errors import NonFiniteError
 from llm2vec_gen_rag.lora import LowRankAdapter
 from llm2vec_gen_rag.out_of_memory import run_batches
@@ -117,13 +113,11 @@ def padding_is_inert(backbone: PreTrainedModel) -> bool:
 
 def _in_one_pass(model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds]) -> Tensor:
     """Run text and response tokens together, by the LLM's own forward."""
-    lengths = [len(row) + len(model.response_tokens) for row in token_ids]
-    packing = Packing(lengths)
-    inputs, _ = _with_response_tokens(model, token_ids, packing)
+    packing = Packing([len(row) + len(model.response_tokens) for row in token_ids])
+    inputs, places = _with_response_tokens(model, token_ids, packing)
     output = model.backbone.base_model(inputs_embeds=packing.spread(inputs), use_cache=False)
     states: Tensor = output.last_hidden_state
-    last = torch.tensor(lengths)[:, None] + torch.arange(-model.compression_tokens, 0)
-    return states[torch.arange(len(lengths))[:, None], last]
+    return states[torch.arange(packing.batch)[:, None], packing.positions[places]]
 
 
 def _in_parts(

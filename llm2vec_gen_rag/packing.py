@@ -67,12 +67,12 @@ def packing_of_few_sizes(lengths: Sequence[int]) -> Packing:
     tokens = sum(lengths)
     if tokens < MANY:
         return Packing(lengths)
-    rows = _up(tokens, 1 << ((tokens // 32).bit_length() - 1))
-    width = rows if len(lengths) == 1 else _up(max(lengths), WIDTH_STEP)
+    rows = rounded_up(tokens, 1 << ((tokens // 32).bit_length() - 1))
+    width = rows if len(lengths) == 1 else rounded_up(max(lengths), WIDTH_STEP)
     return Packing(lengths, rows=rows, width=width)
 
 
-def _up(count: int, step: int) -> int:
+def rounded_up(count: int, step: int) -> int:
     """Return the next multiple of a step."""
     return -(-count // step) * step
 

@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.causal_pass import Prefix, has_known_layers, root_mean_square_norm
+from llm2vec_gen_rag.encoder import padding_is_inert
 from llm2vec_gen_rag.training.layer_gradient import (
     Kept,
     Surroundings,
@@ -55,6 +56,11 @@ class TextsBefore:
 
     prefix: Prefix
     lengths: Tensor
+
+
+def replaces_own_forward(backbone: PreTrainedModel) -> bool:
+    """Return whether `last_states` can stand for the LLM's own forward."""
+    return padding_is_inert(backbone) and runs_under_gradient(backbone)
 
 
 def last_states(
@@ -131,13 +137,13 @@ def _surroundings(model: Any, inputs: Tensor, before: TextsBefore) -> list[Surro
     """Return what each layer's attention depends on beside its states."""
     dtype, steps = _product_dtype(model), torch.arange(inputs.shape[1])
     starts = before.lengths[:, None]
-    cos, sin = model.rotary_emb(inputs, starts + steps)
+    cos, sin = (part.to(dtype) for part in model.rotary_emb(inputs, starts + steps))
     padding = torch.arange(before.prefix.tokens) >= starts[:, None]
     sizes = len(starts), len(steps), -1
     behind = steps > steps[:, None]
     hidden = torch.cat([padding.expand(sizes), behind.expand(sizes)], dim=2)
     return [
-        Surroundings((cos.to(dtype), sin.to(dtype)), hidden, (keys.to(dtype), values.to(dtype)))
+        Surroundings((cos, sin), hidden, (keys.to(dtype), values.to(dtype)))
         for keys, values in before.prefix.layers
     ]
 

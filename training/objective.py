@@ -23,13 +23,13 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.arguments import as_texts, require_room
-from llm2vec_gen_rag.encoder import padding_is_inert, soft_prompts
+from llm2vec_gen_rag.encoder import soft_prompts
 from llm2vec_gen_rag.int8 import refuse_gradient
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.tokenization import TokenIds
 from llm2vec_gen_rag.training.answer_end import answer_end_id
 from llm2vec_gen_rag.training.gradient_checkpointing import recomputed_layers
-from llm2vec_gen_rag.training.gradient_pass import last_states, runs_under_gradient
+from llm2vec_gen_rag.training.gradient_pass import last_states, replaces_own_forward
 from llm2vec_gen_rag.training.reconstruction_loss import reconstruction_loss
 from llm2vec_gen_rag.training.response_states import response_states
 
@@ -222,7 +222,7 @@ def _before_answer_tokens(
 
 def _states_of(backbone: PreTrainedModel, inputs: Tensor, recomputed: bool) -> Tensor:
     """Return last hidden states (batch, tokens, hidden), and keep the less where that is known."""
-    if padding_is_inert(backbone) and runs_under_gradient(backbone):
+    if replaces_own_forward(backbone):
         return last_states(backbone, inputs, recomputed=recomputed)
     with recomputed_layers(backbone) if recomputed else nullcontext():
         output = backbone.base_model(inputs_embeds=inputs, use_cache=False)

@@ -14,13 +14,12 @@ from llm2vec_gen_rag.encoder import (
     last_hidden_states,
     lora_active,
     padded,
-    padding_is_inert,
     response_embeddings,
 )
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.tokenization import TokenIds
 from llm2vec_gen_rag.training.gradient_checkpointing import recomputed_layers
-from llm2vec_gen_rag.training.gradient_pass import TextsBefore, last_states, runs_under_gradient
+from llm2vec_gen_rag.training.gradient_pass import TextsBefore, last_states, replaces_own_forward
 
 
 def response_states(
@@ -41,7 +40,7 @@ def response_states(
         again = partial(lora_active, model)
         with recomputed_layers(model.backbone, again) if recomputed else nullcontext():
             return last_hidden_states(model, questions)
-    if padding_is_inert(model.backbone) and runs_under_gradient(model.backbone):
+    if replaces_own_forward(model.backbone):
         return _behind_questions(model, questions, recomputed)
     return last_hidden_states(model, questions)
 

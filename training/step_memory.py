@@ -30,11 +30,11 @@ def memory_for_steps(model: nn.Module) -> Iterator[None]:
 
 def take(model: nn.Module, size: int) -> Tensor:
     """Return as many bytes or more, whatever they hold."""
-    spare = _SPARE.get(model)
-    if spare and len(spare[-1]) >= size:
-        return spare.pop()
-    if spare:
-        spare.pop()  # before there is a larger one
+    if spare := _SPARE.get(model):
+        memory = spare.pop()
+        if len(memory) >= size:
+            return memory
+        del memory  # before there is a larger one
     return torch.empty(size, dtype=torch.uint8)
 
 

@@ -6,6 +6,7 @@ import weakref
 
 import pytest
 import torch
+from kept_storages import kept_storages
 from torch import nn
 from transformers import MistralConfig, MistralForCausalLM
 
@@ -65,14 +66,7 @@ def test_little_more_than_half_is_kept_for_the_way_back(model):
     weights = {weight.untyped_storage().data_ptr() for weight in model.backbone.parameters()}
 
     def kept(forward):
-        sizes = {}
-
-        def keep(tensor):
-            storage = tensor.untyped_storage()
-            sizes[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        with kept_storages() as sizes:
             states = forward(inputs_of(model, torch.bfloat16))
         assert states.requires_grad
         return sum(size for place, size in sizes.items() if place not in weights)

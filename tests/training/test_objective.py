@@ -14,10 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from llm2vec_gen_rag.training.config import load_recipe
-from llm2vec_gen_rag.training.objective import (
-    alignment_loss,
-    step_losses,
-)
+from llm2vec_gen_rag.training.objective import alignment_loss, step_losses
 from llm2vec_gen_rag.training.reconstruction_loss import LOGIT_ROWS, reconstruction_loss
 from llm2vec_gen_rag.training.trainer import fit
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from kept_storages import kept_storages
 from torch import nn
 
 from llm2vec_gen_rag.encoder import last_hidden_states
@@ -68,14 +69,7 @@ def test_a_question_keeps_its_keys_and_values_once_and_not_for_every_head(model)
     model.response_tokens.requires_grad_()
 
     def kept(tokens):
-        sizes = {}
-
-        def keep(tensor):
-            storage = tensor.untyped_storage()
-            sizes[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        with kept_storages() as sizes:
             assert states_of(model, questions_of([tokens, tokens])).requires_grad
         return sum(sizes.values())
 
@@ -121,7 +115,7 @@ def test_without_known_layers_the_encoder_computes_them(model, monkeypatch):
     model.response_tokens.requires_grad_()
     questions = questions_of(LENGTHS["uneven"])
     expected = states_of(model, questions)
-    monkeypatch.setattr(response_states, "runs_under_gradient", lambda backbone: False)
+    monkeypatch.setattr(response_states, "replaces_own_forward", lambda backbone: False)
     monkeypatch.setattr(response_states, "last_states", None)
     found = states_of(model, questions)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
