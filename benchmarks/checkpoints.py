@@ -22,10 +22,10 @@ from transformers import (
 
 from benchmarks.shapes import Shape
 from benchmarks.texts import Texts
-from llm2vec_gen_rag.backbone import freeze
-from llm2vec_gen_rag.checkpoint import Checkpoint, write_checkpoint
-from llm2vec_gen_rag.new_checkpoint import new_checkpoint
-from llm2vec_gen_rag.peft_adapter import AdapterWeights
+from llm2vec_gen_rag.backbone.loading import freeze
+from llm2vec_gen_rag.checkpoint.adapter import AdapterWeights
+from llm2vec_gen_rag.checkpoint.format import Checkpoint, write_checkpoint
+from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint
 
 RUNS = Path(__file__).parent.parent / "runs" / "benchmarks"
 END = "<|endoftext|>"

@@ -22,7 +22,7 @@ from benchmarks.shapes import SHAPES
 from benchmarks.texts import read_texts, sample
 from benchmarks.workers import Worker, ours
 from llm2vec_gen_rag import almanac
-from llm2vec_gen_rag.checkpoint import read_checkpoint
+from llm2vec_gen_rag.checkpoint.format import read_checkpoint
 from llm2vec_gen_rag.evaluation.almanac import GROUPS, group_name
 from llm2vec_gen_rag.evaluation.metrics import ndcg, ranks
 from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTIONS

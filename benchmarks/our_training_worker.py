@@ -10,8 +10,13 @@ import torch
 from benchmarks.serving import peak_mib, seconds_of, serve
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.objective import StepLosses, TokenPair, mark_trained, pair_losses
-from llm2vec_gen_rag.training.training_mode import training_mode
+from llm2vec_gen_rag.training.fit.training_mode import training_mode
+from llm2vec_gen_rag.training.objective.losses import (
+    StepLosses,
+    TokenPair,
+    mark_trained,
+    pair_losses,
+)
 
 LEARNING_RATE = 3e-4
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from benchmarks.serving import peak_mib, resident_mib, seconds_of, serve
 from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.cpu.prefix_cache import common_length
 from llm2vec_gen_rag.decoder import answer_prompts
-from llm2vec_gen_rag.shared_prefix import common_length
 
 
 class OurWorker:

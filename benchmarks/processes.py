@@ -19,7 +19,7 @@ from benchmarks.serving import seconds_of
 from benchmarks.shapes import SHAPES
 from benchmarks.texts import Texts
 from llm2vec_gen_rag import LLM2VecGen, almanac
-from llm2vec_gen_rag.parallel import EncoderPool
+from llm2vec_gen_rag.parallel.pool import EncoderPool
 
 DOCUMENTS = 10_000
 WARM_UP = 500

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from llm2vec_gen_rag.packing import rounded_up
+from llm2vec_gen_rag.cpu.packing import rounded_up
 
 # padded tokens in one forward: enough to keep the matrix units busy, few enough that a long list
 # peaks no higher than a short one, and that on a CPU what one layer computes stays in the cache

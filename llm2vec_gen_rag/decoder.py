@@ -14,8 +14,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone import embedding_weight, end_token_ids
+from llm2vec_gen_rag.backbone.int8 import has_int8_layers
+from llm2vec_gen_rag.backbone.loading import embedding_weight, end_token_ids
 from llm2vec_gen_rag.batching import plan_batches, token_budget
+from llm2vec_gen_rag.checkpoint.tokenizer_files import TextTokenizer, TokenIds
+from llm2vec_gen_rag.cpu.single_row import logits_without_copies, quick_single_rows
 from llm2vec_gen_rag.encoder import (
     ResponseModel,
     batches,
@@ -24,10 +27,7 @@ from llm2vec_gen_rag.encoder import (
     require_finite_states,
     soft_prompts,
 )
-from llm2vec_gen_rag.int8 import has_int8_layers
 from llm2vec_gen_rag.out_of_memory import run_batches
-from llm2vec_gen_rag.single_row import logits_without_copies, quick_single_rows
-from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
 
 # next-token logits (rows, vocabulary) and the rows' places among the prompts -> one id a row
 PickTokens = Callable[[Tensor, Sequence[int]], Tensor]

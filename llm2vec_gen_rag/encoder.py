@@ -24,15 +24,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from llm2vec_gen_rag.backbone import embedding_weight
+from llm2vec_gen_rag.backbone.loading import embedding_weight
+from llm2vec_gen_rag.backbone.lora import LowRankAdapter
 from llm2vec_gen_rag.batching import plan_batches, token_budget
-from llm2vec_gen_rag.causal_pass import Prefix, read_states, runs_in_parts
+from llm2vec_gen_rag.checkpoint.tokenizer_files import TokenIds
+from llm2vec_gen_rag.cpu.forward import Prefix, read_states, runs_in_parts
+from llm2vec_gen_rag.cpu.packing import WIDTH_STEP, Packing, packing_of_few_sizes
+from llm2vec_gen_rag.cpu.prefix_cache import KnownPrefixes, shared_prefix
 from llm2vec_gen_rag.errors import NonFiniteError
-from llm2vec_gen_rag.lora import LowRankAdapter
 from llm2vec_gen_rag.out_of_memory import run_batches
-from llm2vec_gen_rag.packing import WIDTH_STEP, Packing, packing_of_few_sizes
-from llm2vec_gen_rag.shared_prefix import KnownPrefixes, shared_prefix
-from llm2vec_gen_rag.tokenization import TokenIds
 
 Vectors = npt.NDArray[np.float32]
 

@@ -9,7 +9,7 @@ try:
 except ModuleNotFoundError as missing:
     raise MissingExtraError("langchain", "langchain_core") from missing
 
-from llm2vec_gen_rag.framework_adapter import FrameworkAdapter
+from llm2vec_gen_rag.frameworks.adapter import FrameworkAdapter
 
 
 class LLM2VecGenEmbeddings(FrameworkAdapter, Embeddings):

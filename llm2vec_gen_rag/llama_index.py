@@ -17,7 +17,7 @@ except ModuleNotFoundError as missing:
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import Self
 
-from llm2vec_gen_rag.framework_adapter import FrameworkAdapter, Side
+from llm2vec_gen_rag.frameworks.adapter import FrameworkAdapter, Side
 
 Vector = list[float]
 

@@ -16,7 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag import decoder, encoder
 from llm2vec_gen_rag.arguments import as_texts, require_positive, require_room, require_string
-from llm2vec_gen_rag.backbone import (
+from llm2vec_gen_rag.backbone.int8 import has_int8_layers
+from llm2vec_gen_rag.backbone.loading import (
     BackboneOptions,
     base_name,
     embedding_weight,
@@ -26,15 +27,19 @@ from llm2vec_gen_rag.backbone import (
     pick_device,
     pick_dtype,
 )
-from llm2vec_gen_rag.checkpoint import Checkpoint, read_checkpoint, require_fit, write_checkpoint
+from llm2vec_gen_rag.backbone.lora import LowRankAdapter
+from llm2vec_gen_rag.checkpoint.adapter import AdapterWeights
+from llm2vec_gen_rag.checkpoint.format import (
+    Checkpoint,
+    read_checkpoint,
+    require_fit,
+    write_checkpoint,
+)
+from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint
+from llm2vec_gen_rag.checkpoint.location import find_base_model, find_checkpoint
+from llm2vec_gen_rag.checkpoint.tokenizer_files import TextTokenizer, TokenIds
+from llm2vec_gen_rag.cpu.prefix_cache import KnownPrefixes
 from llm2vec_gen_rag.encoder import Vectors
-from llm2vec_gen_rag.hub import find_base_model, find_checkpoint
-from llm2vec_gen_rag.int8 import has_int8_layers
-from llm2vec_gen_rag.lora import LowRankAdapter
-from llm2vec_gen_rag.new_checkpoint import new_checkpoint
-from llm2vec_gen_rag.peft_adapter import AdapterWeights
-from llm2vec_gen_rag.shared_prefix import KnownPrefixes
-from llm2vec_gen_rag.tokenization import TextTokenizer, TokenIds
 
 Texts = str | Sequence[str]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from llm2vec_gen_rag.tokenization import TokenIds
+from llm2vec_gen_rag.checkpoint.tokenizer_files import TokenIds
 
 logger = logging.getLogger(__name__)
 

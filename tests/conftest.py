@@ -48,6 +48,16 @@ def model(qwen3):
 
 
 @pytest.fixture
+def load_kit():
+    """Load a reference checkpoint anew by the name of its folder, for a test that trains it."""
+
+    def load(kit, dtype="float32"):
+        return ReferenceKit(kit).load(dtype=dtype)
+
+    return load
+
+
+@pytest.fixture
 def broken(qwen3, tmp_path):
     """A copy of the first reference checkpoint to break, its base inside as `base/`."""
     shutil.copytree(qwen3.checkpoint, tmp_path / "checkpoint")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm2vec_gen_rag.int8 import require_exact_sums
+from llm2vec_gen_rag.backbone.int8 import require_exact_sums
 
 
 def _sums_are_exact():

@@ -15,7 +15,8 @@ from reference_kits import REFERENCE, ReferenceKit
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, Qwen3Config
 
-from llm2vec_gen_rag import LLM2VecGen, hub
+from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.checkpoint import location as hub
 from llm2vec_gen_rag.errors import (
     BaseModelError,
     CheckpointError,

@@ -12,7 +12,7 @@ import torch
 from reference_kits import ReferenceKit
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-from llm2vec_gen_rag import backbone as backbones
+from llm2vec_gen_rag.backbone import loading as backbones
 from llm2vec_gen_rag.errors import BaseModelError
 from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTIONS
 

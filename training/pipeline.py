@@ -17,13 +17,16 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone import base_name, weights_digest
+from llm2vec_gen_rag.backbone.loading import base_name, weights_digest
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS, Prompts
+from llm2vec_gen_rag.teachers import write_teacher_vectors
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.decoding import Decoding
+from llm2vec_gen_rag.training.fit.stage import FitResult, fit
 from llm2vec_gen_rag.training.recipe_teacher import read_taught, recipe_teacher
-from llm2vec_gen_rag.training.responses import write_responses
+from llm2vec_gen_rag.training.responses.decoding import Decoding
+from llm2vec_gen_rag.training.responses.local import write_responses
+from llm2vec_gen_rag.training.responses.shards import Shard
 from llm2vec_gen_rag.training.run_folder import (
     MODEL_FOLDER,
     RESPONSES_FILE,
@@ -34,9 +37,6 @@ from llm2vec_gen_rag.training.run_folder import (
     read_answered,
     require_one_process,
 )
-from llm2vec_gen_rag.training.shards import Shard
-from llm2vec_gen_rag.training.teachers import write_teacher_vectors
-from llm2vec_gen_rag.training.trainer import FitResult, fit
 
 __all__ = [
     "MODEL_FOLDER",

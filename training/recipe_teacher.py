@@ -8,13 +8,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone import base_name
-from llm2vec_gen_rag.config_files import read_json, write_json
-from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.run_folder import TEACHER_FOLDER, VECTORS_FILE, AnsweredQueries
-from llm2vec_gen_rag.training.storage import storing
-from llm2vec_gen_rag.training.teacher_vectors import StoredVectors, texts_digest
-from llm2vec_gen_rag.training.teachers import (
+from llm2vec_gen_rag.backbone.loading import base_name
+from llm2vec_gen_rag.files import read_json, write_json
+from llm2vec_gen_rag.teachers import (
     BackboneMeanTeacher,
     LLM2VecTeacher,
     SentenceTransformersTeacher,
@@ -22,6 +18,10 @@ from llm2vec_gen_rag.training.teachers import (
     TfidfTeacher,
     read_teacher_vectors,
 )
+from llm2vec_gen_rag.teachers.stored_vectors import StoredVectors, texts_digest
+from llm2vec_gen_rag.training.config import Recipe
+from llm2vec_gen_rag.training.run_folder import TEACHER_FOLDER, VECTORS_FILE, AnsweredQueries
+from llm2vec_gen_rag.training.storage import storing
 
 FITTED_ON = "fitted_on.json"
 _MEAN_OF = "mean of "

@@ -11,8 +11,8 @@ from llm2vec_gen_rag.commands.options import new_command, quieten_loading, shows
 from llm2vec_gen_rag.commands.output import paragraph, print_json, strong
 
 if TYPE_CHECKING:
+    from llm2vec_gen_rag.commands.demonstration import Asked, Found, Outcome
     from llm2vec_gen_rag.commands.options import Subparsers
-    from llm2vec_gen_rag.demo import Asked, Found, Outcome
 
 SUMMARY = """\
 Index the bundled almanac, ask three questions, and see why the answers differ.
@@ -47,9 +47,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Demonstrate."""
     started = time.perf_counter()
     from llm2vec_gen_rag import almanac
-    from llm2vec_gen_rag.demo import ask, choose_questions
+    from llm2vec_gen_rag.commands.demonstration import ask, choose_questions
     from llm2vec_gen_rag.model import LLM2VecGen
-    from llm2vec_gen_rag.training.tfidf import TfidfTeacher
+    from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 
     quieten_loading()
     model = LLM2VecGen.from_pretrained("almanac")

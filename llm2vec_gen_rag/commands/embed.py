@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
     from llm2vec_gen_rag.encoder import Vectors
     from llm2vec_gen_rag.model import LLM2VecGen
-    from llm2vec_gen_rag.parallel import EncoderPool
+    from llm2vec_gen_rag.parallel.pool import EncoderPool
 
 SUMMARY = """\
 Embed texts, one a line, as vectors of length 1.

@@ -21,7 +21,7 @@ from llm2vec_gen_rag.commands.output import print_json
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
     from llm2vec_gen_rag.qdrant import IndexReport
-    from llm2vec_gen_rag.text_files import FoundFiles
+    from llm2vec_gen_rag.qdrant.text_files import FoundFiles
 
 SUMMARY = """\
 Index a folder or a file, or bring its index up to date.
@@ -54,7 +54,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Index, and say what changed."""
-    from llm2vec_gen_rag.text_files import find_files, full_path, read_documents
+    from llm2vec_gen_rag.qdrant.text_files import find_files, full_path, read_documents
 
     found = find_files(arguments.path)
     for path in found.unreadable:

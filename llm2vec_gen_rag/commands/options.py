@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
-    from llm2vec_gen_rag.parallel import EncoderPool
+    from llm2vec_gen_rag.parallel.pool import EncoderPool
 
     Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -91,7 +91,7 @@ def load_model(arguments: argparse.Namespace) -> LLM2VecGen:
 
 def load_pool(arguments: argparse.Namespace) -> EncoderPool:
     """Load the model that the options name on each of `--devices`."""
-    from llm2vec_gen_rag.parallel import EncoderPool
+    from llm2vec_gen_rag.parallel.pool import EncoderPool
 
     if arguments.device is not None:
         raise ValueError(

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from llm2vec_gen_rag.training.config import Recipe
-    from llm2vec_gen_rag.training.decoding import Decoding
+    from llm2vec_gen_rag.training.fit.stage import FitResult
+    from llm2vec_gen_rag.training.responses.decoding import Decoding
     from llm2vec_gen_rag.training.run_folder import AnsweredQueries
-    from llm2vec_gen_rag.training.trainer import FitResult
 
 DECODINGS: dict[str, Decoding] = {"greedy": "greedy", "sampled": "generation-config"}
 BATCH_SIZE = 64
@@ -182,8 +182,13 @@ def load_llm(
     """
     from transformers import AutoTokenizer
 
-    from llm2vec_gen_rag.backbone import BackboneOptions, load_backbone, pick_device, pick_dtype
-    from llm2vec_gen_rag.int8 import refuse_gradient
+    from llm2vec_gen_rag.backbone.int8 import refuse_gradient
+    from llm2vec_gen_rag.backbone.loading import (
+        BackboneOptions,
+        load_backbone,
+        pick_device,
+        pick_dtype,
+    )
 
     quieten_loading()
     device = pick_device(arguments.device)

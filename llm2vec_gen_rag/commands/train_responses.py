@@ -26,7 +26,7 @@ from llm2vec_gen_rag.commands.train_options import (
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
     from llm2vec_gen_rag.training.config import Recipe
-    from llm2vec_gen_rag.training.endpoint import Endpoint
+    from llm2vec_gen_rag.training.responses.remote import Endpoint
 
 SUMMARY = """\
 First stage: the frozen LLM answers the queries, appended to OUTPUT as they come.
@@ -87,7 +87,7 @@ def _respond(arguments: argparse.Namespace) -> None:
     require_behind_the_stage(arguments)
     endpoint = _endpoint(arguments)
     from llm2vec_gen_rag.training.config import load_recipe
-    from llm2vec_gen_rag.training.shards import Shard
+    from llm2vec_gen_rag.training.responses.shards import Shard
 
     recipe = load_recipe(arguments.recipe)
     shard = None if arguments.shard is None else Shard.parse(arguments.shard)
@@ -129,7 +129,7 @@ def _respond_by_endpoint(
     """Let a server answer."""
     from transformers import AutoTokenizer
 
-    from llm2vec_gen_rag.training.endpoint import respond_by_endpoint
+    from llm2vec_gen_rag.training.responses.remote import respond_by_endpoint
 
     tokenizer: Any = None
     if arguments.base_model:
@@ -154,7 +154,7 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
             "--endpoint needs --endpoint-model, the LLM as the server names it: of vLLM, the name "
             "behind `vllm serve`"
         )
-    from llm2vec_gen_rag.training.endpoint import Endpoint
+    from llm2vec_gen_rag.training.responses.remote import Endpoint
 
     how = {} if arguments.concurrency is None else {"concurrency": arguments.concurrency}
     return Endpoint(
@@ -168,7 +168,7 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
 
 def _report_responses(arguments: argparse.Namespace, path: Path, asked: int) -> None:
     """Say how many queries are answered, and how many answers were cut."""
-    from llm2vec_gen_rag.training.response_file import read_responses
+    from llm2vec_gen_rag.training.responses.file import read_responses
 
     cut = sum(not response.finished for response in read_responses(path))
     if arguments.json:

@@ -17,8 +17,8 @@ from llm2vec_gen_rag import almanac
 from llm2vec_gen_rag.almanac import Document, Question
 from llm2vec_gen_rag.evaluation.metrics import Vectors, ndcg, ranks, success
 from llm2vec_gen_rag.model import LLM2VecGen
-from llm2vec_gen_rag.training.teachers import Teacher
-from llm2vec_gen_rag.training.tfidf import TfidfTeacher
+from llm2vec_gen_rag.teachers import Teacher
+from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 
 STUBS = ("stub", "withheld")
 HEADER = (

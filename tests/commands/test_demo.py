@@ -12,8 +12,8 @@ import pytest
 from llm2vec_gen_rag import almanac
 from llm2vec_gen_rag.cli import main
 from llm2vec_gen_rag.commands.demo import as_dict, as_text
-from llm2vec_gen_rag.demo import DIRECT_DOCUMENT, ask, choose_questions
-from llm2vec_gen_rag.training.tfidf import TfidfTeacher
+from llm2vec_gen_rag.commands.demonstration import DIRECT_DOCUMENT, ask, choose_questions
+from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 
 DOCUMENTS = [
     almanac.Document(DIRECT_DOCUMENT, "Mongolia's seat is Ulaanbaatar.", "countries", ""),

@@ -21,8 +21,8 @@ from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.cli import build_parser, main
 from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
 from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
-from llm2vec_gen_rag.training import loop
-from llm2vec_gen_rag.training.response_file import read_responses
+from llm2vec_gen_rag.training.fit import trainer as loop
+from llm2vec_gen_rag.training.responses.file import read_responses
 
 PROGRAM = "import sys; from llm2vec_gen_rag.cli import main; sys.exit(main())"
 DEVICE = ["--device", "cpu", "--dtype", "float32"]

@@ -9,7 +9,7 @@ import pytest
 
 from llm2vec_gen_rag.almanac import Document, Question
 from llm2vec_gen_rag.evaluation.almanac import Goal, evaluate
-from llm2vec_gen_rag.training.tfidf import TfidfTeacher
+from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 
 FACTS = {"Japan": "yen", "Peru": "sol", "Kenya": "shilling", "India": "rupee", "Oman": "rial"}
 DOCUMENTS = [

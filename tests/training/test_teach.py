@@ -13,16 +13,16 @@ from transformers import AutoTokenizer
 
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.errors import BaseModelError, StorageError, TeacherError
-from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.pipeline import RESPONSES_FILE, VECTORS_FILE, teach, train
-from llm2vec_gen_rag.training.response_file import Response, append_responses, open_responses
-from llm2vec_gen_rag.training.teachers import (
+from llm2vec_gen_rag.teachers import (
     BackboneMeanTeacher,
     LLM2VecTeacher,
     SentenceTransformersTeacher,
     TfidfTeacher,
     read_teacher_vectors,
 )
+from llm2vec_gen_rag.training.config import Recipe
+from llm2vec_gen_rag.training.pipeline import RESPONSES_FILE, VECTORS_FILE, teach, train
+from llm2vec_gen_rag.training.responses.file import Response, append_responses, open_responses
 
 QUERIES = ["what do bears eat?", "where do they live?", "why?"]  # in the order of the stages
 ANSWERS = ["fish and honey, mostly", "in woods near rivers", ""]

@@ -23,13 +23,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.almanac import DOCUMENT_INSTRUCTION, DOCUMENTS_FILE, QUESTIONS_FILE
+from llm2vec_gen_rag.checkpoint.tokenizer_files import save_tokenizer
 from llm2vec_gen_rag.evaluation.almanac import evaluate
 from llm2vec_gen_rag.prompts import Prompts
-from llm2vec_gen_rag.tokenization import save_tokenizer
+from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 from llm2vec_gen_rag.training import pipeline
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
-from llm2vec_gen_rag.training.tfidf import TfidfTeacher
-from llm2vec_gen_rag.training.trainer import CARD_FILE, CURVES_FILE, FitResult
+from llm2vec_gen_rag.training.fit.stage import CARD_FILE, CURVES_FILE, FitResult
 
 from .corpus import Almanac, fraction
 from .corpus import build as build_corpus

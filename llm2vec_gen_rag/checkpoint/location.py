@@ -1,0 +1,95 @@
+"""Where a checkpoint is: a folder, the bundled almanac, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError
+
+from llm2vec_gen_rag.backbone.loading import BackboneOptions, first_line
+from llm2vec_gen_rag.errors import CheckpointError
+
+ALMANAC = "almanac"
+_ALMANAC_FOLDER = Path(__file__).parents[1] / "almanac" / "model"
+
+# all that a checkpoint is; a repository can hold much more
+_FILES = ["*.json", "*.yml", "*.jinja", "*.txt", "*.model", "*_mlp", "encoder/*", "base/*"]
+
+
+@dataclass(frozen=True)
+class FoundCheckpoint:
+    """Where a checkpoint lies on this machine.
+
+    Attributes:
+        folder: its folder.
+        revision: the commit it was downloaded at; None for a folder.
+    """
+
+    folder: Path
+    revision: str | None
+
+
+def find_checkpoint(name: str, revision: str | None, options: BackboneOptions) -> FoundCheckpoint:
+    """Return the folder of a checkpoint, downloaded if need be.
+
+    Args:
+        name: "almanac", a folder, or a hub id.
+        revision: a branch, tag or commit on the hub.
+        options: for the token, the cache and whether to stay off the network.
+
+    Raises:
+        CheckpointError: if it is in none of these places.
+    """
+    if name == ALMANAC:
+        if not _ALMANAC_FOLDER.is_dir():
+            raise CheckpointError(
+                f"the bundled almanac is not in this installation (no {_ALMANAC_FOLDER}). Install "
+                "the package again, or in a clone of the repository run: make almanac"
+            )
+        return FoundCheckpoint(_ALMANAC_FOLDER, None)
+    if name and Path(name).is_dir():
+        return FoundCheckpoint(Path(name), None)
+    try:
+        folder = snapshot_download(
+            name,
+            revision=revision,
+            allow_patterns=_FILES,
+            token=options.token,
+            cache_dir=options.cache_folder,
+            local_files_only=options.local_files_only,
+        )
+    except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
+        raise CheckpointError(
+            f"{name!r} is neither a folder here nor a checkpoint that the hub gave "
+            f"({first_line(error)}). Expected a folder in the published format, a hub id such as "
+            f"'McGill-NLP/LLM2Vec-Gen-Qwen3-06B', or {ALMANAC!r}."
+        ) from error
+    return FoundCheckpoint(Path(folder), Path(folder).name)
+
+
+def find_base_model(folder: Path, stated: Any) -> str:
+    """Return where the base model is that a checkpoint states: a hub id or a folder.
+
+    A relative path such as "./base" names a folder inside the checkpoint.
+
+    Raises:
+        CheckpointError: if the checkpoint states none, or one outside itself.
+    """
+    if not isinstance(stated, str) or not stated:
+        raise CheckpointError(
+            f"model_name_or_path in {folder / 'run_config.yml'} is {stated!r}; expected the base "
+            "model. Pass base_model='<hub id or folder>' to LLM2VecGen.from_pretrained."
+        )
+    if not stated.startswith("."):
+        return stated
+    inside = (folder / stated).resolve()
+    if not inside.is_relative_to(folder.resolve()):
+        raise CheckpointError(
+            f"model_name_or_path in {folder / 'run_config.yml'} is {stated!r}, which leaves the "
+            "checkpoint's folder. Pass base_model='<hub id or folder>' to "
+            "LLM2VecGen.from_pretrained."
+        )
+    return str(inside)

@@ -1,0 +1,196 @@
+"""Text to token ids, byte for byte: whatever a user writes is text.
+
+A tokenizer finds its special tokens inside text, so that a user's "<|im_end|>" would end a turn and
+"<question3>" would be a response token. Texts are therefore read by a copy of the tokenizer that
+splits special tokens like any other characters. The ids of a text that holds none are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import AddedToken, Tokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from llm2vec_gen_rag.errors import CheckpointError, UnsupportedCheckpointError
+from llm2vec_gen_rag.files import read_json, write_json
+
+TokenIds = npt.NDArray[np.int64]
+
+# texts handed to the tokenizer at once: its results are large objects, ours are small arrays
+WINDOW = 1024
+
+_SPECIAL_NAMES = (
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"
+)  # fmt: skip
+
+
+class TextTokenizer:
+    """Reads texts as text; safe to use from several threads."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Copy a tokenizer; later changes to it are not followed.
+
+        Args:
+            tokenizer: a Hugging Face tokenizer backed by the `tokenizers` library.
+
+        Raises:
+            UnsupportedCheckpointError: if it is backed by something else.
+        """
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if not isinstance(backend, Tokenizer):
+            raise UnsupportedCheckpointError(
+                f"the tokenizer is a {type(tokenizer).__name__}, which is not backed by the "
+                "'tokenizers' library; supported are tokenizers with a tokenizer.json. Convert it "
+                "with AutoTokenizer.from_pretrained(..., use_fast=True).save_pretrained(...)."
+            )
+        self._tokenizer: Tokenizer = Tokenizer.from_str(backend.to_str())
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True
+
+    def token_ids(
+        self, texts: Sequence[str], *, max_tokens: int | None = None, bos: bool = True
+    ) -> list[TokenIds]:
+        """Return the ids of each text, a BOS first where the tokenizer adds one.
+
+        Args:
+            texts: the texts.
+            max_tokens: how many ids to keep from the front, the BOS counted; None keeps all.
+            bos: whether to let the tokenizer add its BOS.
+
+        Returns:
+            One int64 array per text.
+        """
+        ids: list[TokenIds] = []
+        for start in range(0, len(texts), WINDOW):
+            window = [utf8_text(text) for text in texts[start : start + WINDOW]]
+            encodings = self._tokenizer.encode_batch_fast(window, add_special_tokens=bos)
+            ids += [np.array(e.ids[:max_tokens], dtype=np.int64) for e in encodings]
+        return ids
+
+
+def utf8_text(text: str) -> str:
+    """Return the text in a form that UTF-8 has, which is all that a tokenizer can read.
+
+    Python strings can hold lone surrogates, which stand for no character: each becomes U+FFFD, the
+    replacement character. Two that form a pair become the character they stand for. Every other
+    text is returned as it is.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a checkpoint.
+
+    Raises:
+        CheckpointError: if its files are missing or broken.
+    """
+    # transformers would go on without either, and fail far from the cause
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        read_json(folder / name)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _broken(folder, error) from error
+    except Exception as error:
+        # the tokenizers library raises bare Exception, and nothing narrower, on a broken file
+        if type(error) is not Exception:
+            raise
+        raise _broken(folder, error) from error
+    return tokenizer
+
+
+def response_token_ids(
+    tokenizer: PreTrainedTokenizerBase, names: Sequence[str], folder: Path
+) -> list[int]:
+    """Return the id of each response token.
+
+    Raises:
+        CheckpointError: if the tokenizer does not hold one of them.
+    """
+    added = {token.content: index for index, token in tokenizer.added_tokens_decoder.items()}
+    missing = [name for name in names if name not in added]
+    if missing:
+        raise CheckpointError(
+            f"the tokenizer in {folder} has no added token {missing[0]!r}; expected all "
+            f"{len(names)} special_tokens of run_config.yml. Its files come from different runs: "
+            "download or save the checkpoint again."
+        )
+    return [added[name] for name in names]
+
+
+def add_response_tokens(tokenizer: PreTrainedTokenizerBase, names: Sequence[str]) -> list[int]:
+    """Add response tokens to a tokenizer and return their ids.
+
+    Raises:
+        ValueError: if it already holds one of them.
+    """
+    tokens = [AddedToken(name, special=True, normalized=False) for name in names]
+    if tokenizer.add_tokens(tokens, special_tokens=True) != len(names):
+        raise ValueError(
+            f"the tokenizer already holds some of {names[0]} to {names[-1]}; expected the base "
+            "model's own tokenizer. Load it from the base model."
+        )
+    added = {token.content: index for index, token in tokenizer.added_tokens_decoder.items()}
+    return [added[name] for name in names]
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, names: Sequence[str]) -> None:
+    """Write the tokenizer files as transformers 4 lays them out.
+
+    Version 5 renames `additional_special_tokens`, leaves out `special_tokens_map.json`, and names a
+    class that version 4 does not have; both read the older layout, as does the reference package.
+    """
+    tokenizer.save_pretrained(str(folder))
+    path = folder / "tokenizer_config.json"
+    config = read_json(path)
+    if config.get("tokenizer_class") == "TokenizersBackend":
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    for key in ("backend", "is_local", "local_files_only"):
+        config.pop(key, None)
+    config |= {
+        "additional_special_tokens": list(names),
+        "extra_special_tokens": {},
+        "added_tokens_decoder": {
+            str(index): {**_entry(token), "special": token.special}
+            for index, token in sorted(tokenizer.added_tokens_decoder.items())
+        },
+    }
+    write_json(path, dict(sorted(config.items())))
+    special = {
+        n: str(token) for n in _SPECIAL_NAMES if (token := getattr(tokenizer, n)) is not None
+    }
+    entries = [_entry(AddedToken(name, normalized=False)) for name in names]
+    write_json(
+        folder / "special_tokens_map.json", {"additional_special_tokens": entries, **special}
+    )
+
+
+def _entry(token: AddedToken) -> dict[str, Any]:
+    """Return a token as both files describe it."""
+    return {
+        "content": token.content,
+        "lstrip": token.lstrip,
+        "normalized": token.normalized,
+        "rstrip": token.rstrip,
+        "single_word": token.single_word,
+    }
+
+
+def _broken(folder: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"the tokenizer in {folder} cannot be read ({error}); a file of it may be missing or "
+        "half-written. Expected tokenizer.json and tokenizer_config.json: download or save the "
+        "checkpoint again."
+    )

@@ -1,0 +1,1 @@
+"""The frozen LLM's layers written out for a CPU, forward and backward."""

@@ -1,0 +1,206 @@
+"""What both framework adapters are: one model, and the instruction that each side's text follows.
+
+Only the adapters import this module: it needs pydantic, which comes with either framework.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from typing_extensions import Self
+
+from llm2vec_gen_rag.errors import CheckpointError
+from llm2vec_gen_rag.frameworks.worker_thread import run_on_worker
+
+if TYPE_CHECKING:
+    from llm2vec_gen_rag.model import LLM2VecGen
+
+Side = Literal["query", "document"]
+
+_LOADING_FIELDS = frozenset({"base_model", "revision", "dtype", "device"})
+
+
+class FrameworkAdapter(BaseModel):
+    """One embedding model and how it is asked; loaded by the constructor.
+
+    A pickled copy holds these settings alone and loads its model at the first text, by its name:
+    a quantization or device map given to `LLM2VecGen.from_pretrained` does not travel with it.
+
+    Attributes:
+        model: a loaded `LLM2VecGen`; None loads `model_name`.
+        model_name: a hub id, a folder in the published format, or "almanac" (bundled, offline).
+        base_model: the frozen LLM, when it is not where the checkpoint says: a hub id or a folder.
+        revision: of the checkpoint on the hub.
+        dtype: such as "float32", or "int8" on a CPU; None picks the best of the device and states
+            it.
+        device: such as "cpu" or "cuda:0"; None picks the best there is.
+        task: which of the model's query instructions to use where `query_instruction` is None.
+        query_instruction: put before every query as it stands ("" for none).
+        document_instruction: put before every document as it stands ("" for none); None takes the
+            model's.
+        max_length: tokens of instruction, text and response tokens together.
+        normalize: scale every vector to length 1.
+        batch_size: texts in one forward; None plans the batches by their tokens.
+        fingerprint: of the weights that make the vectors, as they were when this was constructed. A
+            saved configuration brings the one it was saved with, and loading another is an error.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    # Frozen: set after loading, these would describe another model than the one in memory.
+    model: Any = Field(default=None, exclude=True, frozen=True, repr=False)
+    model_name: str = Field(default="", frozen=True)
+    base_model: str | None = Field(default=None, frozen=True)
+    revision: str | None = Field(default=None, frozen=True)
+    dtype: str | None = Field(default=None, frozen=True)
+    fingerprint: str = Field(default="", frozen=True)
+    task: str = Field(default="retrieval", frozen=True)
+    query_instruction: str | None = Field(default=None, frozen=True)
+    document_instruction: str | None = Field(default=None, frozen=True)
+    max_length: int = Field(default=512, gt=0)
+    normalize: bool = True
+    # Excluded from dumps: how the work is done, which changes no cache key.
+    device: str | None = Field(default=None, exclude=True, frozen=True)
+    batch_size: int | None = Field(default=None, exclude=True, gt=0)
+
+    # What stays in the process: pickling leaves these fields at their defaults.
+    unpickled_fields: ClassVar[frozenset[str]] = frozenset({"model"})
+    _loading: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+
+    @field_validator("model_name", "base_model", mode="before")
+    @classmethod
+    def _folder_name(cls, value: Any) -> Any:
+        """Take a folder as a path, too."""
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+    @model_validator(mode="after")
+    def _load_and_describe(self) -> Self:
+        """Have a model, and state in the fields what it is and which instructions it gets."""
+        from llm2vec_gen_rag.backbone.loading import base_name
+
+        self._check_source()
+        # Straight into __dict__, as these fields are frozen for everyone else.
+        stated = self.__dict__
+        if self.model is not None:
+            self._check_fingerprint(self.model)
+            stated["base_model"] = base_name(self.model.backbone)
+        model = self.loaded_model()
+        stated["model_name"] = model.name
+        stated["revision"] = model.revision
+        stated["dtype"] = str(model.dtype).removeprefix("torch.")
+        stated["fingerprint"] = model.fingerprint
+        if self.query_instruction is None:
+            stated["query_instruction"] = model.prompts.for_query(self.task)
+        if self.document_instruction is None:
+            stated["document_instruction"] = model.prompts.document
+        return self
+
+    def _check_source(self) -> None:
+        """Raise ValueError unless exactly one of `model` and `model_name` says what to use."""
+        from llm2vec_gen_rag.model import LLM2VecGen
+
+        if (self.model is None) == (not self.model_name):
+            raise ValueError(
+                f"got {'neither' if self.model is None else 'both'} of model and model_name; pass "
+                "model_name='almanac' (or a hub id, or a folder), or model= a loaded LLM2VecGen"
+            )
+        if self.model is None:
+            return
+        if not isinstance(self.model, LLM2VecGen):
+            raise ValueError(
+                f"model is a {type(self.model).__name__}; expected a loaded LLM2VecGen. To load "
+                "one by its name or folder, pass model_name="
+            )
+        unused = sorted(_LOADING_FIELDS & self.model_fields_set)
+        if unused:
+            raise ValueError(
+                f"got {', '.join(unused)} beside model=, which is loaded already; pass them to "
+                "LLM2VecGen.from_pretrained, or pass model_name= in place of model="
+            )
+
+    def loaded_model(self) -> LLM2VecGen:
+        """Return the resident model, loading it first in a copy that was unpickled.
+
+        Raises:
+            CheckpointError: if what is loaded is not what `fingerprint` was taken from.
+        """
+        from llm2vec_gen_rag.model import LLM2VecGen
+
+        with self._loading:
+            if self.model is None:
+                model = LLM2VecGen.from_pretrained(
+                    self.model_name,
+                    base_model=self.base_model,
+                    device=self.device,
+                    dtype=self.dtype,
+                    revision=self.revision,
+                )
+                self._check_fingerprint(model)
+                self.__dict__["model"] = model
+            return cast("LLM2VecGen", self.model)
+
+    def _check_fingerprint(self, model: LLM2VecGen) -> None:
+        """Raise CheckpointError if saved settings were saved with other weights."""
+        found = model.fingerprint
+        if self.fingerprint not in ("", found):
+            raise CheckpointError(
+                f"{model.name} has the fingerprint {found}, but this configuration was saved with "
+                f"{self.fingerprint}: the checkpoint has changed. Restore it, or leave out "
+                "fingerprint= and embed the documents again."
+            )
+
+    def instruction(self, side: Side) -> str:
+        """Return what is put before the texts of this side."""
+        stated = self.query_instruction if side == "query" else self.document_instruction
+        return cast("str", stated)  # where it was None, the constructor took the model's
+
+    def _embed(self, side: Side, texts: list[str]) -> list[list[float]]:
+        """Return one vector of Python floats for each text, all in one call of the model."""
+        vectors = self.loaded_model().encode(
+            texts,
+            instruction=self.instruction(side),
+            max_length=self.max_length,
+            normalize=self.normalize,
+            batch_size=self.batch_size,
+        )
+        return cast("list[list[float]]", vectors.tolist())
+
+    async def _aembed(self, side: Side, texts: list[str]) -> list[list[float]]:
+        """Do what `_embed` does, off the event loop and after the calls that came before."""
+        model = await asyncio.to_thread(self.loaded_model) if self.model is None else self.model
+        return await run_on_worker(model, partial(self._embed, side, texts))
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[dict[str, Any]]]:
+        """Pickle the settings alone: a copy in another process loads its own model."""
+        if not self._can_be_found_again():
+            raise pickle.PicklingError(
+                f"the model {self.model_name!r} is in memory only, so a copy would have nowhere to "
+                "load it from; save_pretrained(folder) it and pass model_name=folder"
+            )
+        fields = type(self).model_fields.keys() - self.unpickled_fields
+        return type(self)._from_settings, ({name: getattr(self, name) for name in fields},)
+
+    def _can_be_found_again(self) -> bool:
+        """Return whether the model's name is a hub id (then it has a revision) or a folder."""
+        from llm2vec_gen_rag.checkpoint.location import ALMANAC
+
+        if self.revision is not None or self.model_name == ALMANAC:
+            return True
+        return bool(self.model_name) and Path(self.model_name).is_dir()
+
+    @classmethod
+    def _from_settings(cls, settings: dict[str, Any]) -> Self:
+        """Rebuild a pickled copy without running the validator that loads the model."""
+        return cls.model_construct(**settings)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Copy the settings and share the model: weights and locks are not to be duplicated."""
+        return self.model_copy()

@@ -1,0 +1,251 @@
+"""The forward that leaves out what nobody reads gives the same vectors as the LLM's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from reference_kits import ReferenceKit
+
+from llm2vec_gen_rag import encoder
+from llm2vec_gen_rag.cpu.attention import BLOCK, causal_attention
+from llm2vec_gen_rag.cpu.forward import runs_in_parts
+from llm2vec_gen_rag.cpu.packing import MANY
+from llm2vec_gen_rag.cpu.prefix_cache import MOST_KEPT, common_length
+from llm2vec_gen_rag.encoder import known_prefix, last_hidden_states
+
+INSTRUCTION = "Generate a passage that best answers this question: "
+TEXTS = [
+    "where do polar bears live",
+    "",
+    "a",
+    f"{'the seal swims under the ice ' * 60}",
+    *[f"which ocean is {'very ' * row}deep" for row in range(40)],
+]
+
+
+def whole(model, texts, monkeypatch, **options):
+    """Embed with the LLM's own forward."""
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder, "runs_in_parts", lambda backbone: False)
+        return model.encode(texts, **options)
+
+
+def ids_of(model, texts):
+    return model.text_tokenizer.token_ids(texts, max_tokens=512 - len(model.response_tokens))
+
+
+# --- the same vectors
+
+
+@pytest.mark.parametrize("instruction", ["", INSTRUCTION])
+def test_in_float32_to_the_fifth_decimal(each_model, instruction, monkeypatch):
+    assert runs_in_parts(each_model.backbone)
+    options = {"instruction": instruction, "normalize": False}
+    found = each_model.encode(TEXTS, **options)
+    expected = whole(each_model, TEXTS, monkeypatch, **options)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", range(10, 26))
+def test_however_many_rows_there_are(model, count, monkeypatch):
+    """Two texts are a little shorter, for some count by as much as there are spare rows."""
+    texts = [f"{chr(ord('a') + row)} which ocean is deep and wide" for row in range(count)]
+    texts += ["y which ocean is deep and", "z which ocean is deep and"]
+    found = model.encode(texts)
+    np.testing.assert_allclose(found, whole(model, texts, monkeypatch), atol=1e-5)
+
+
+@pytest.mark.parametrize("characters", range(700, 710))
+def test_one_text_of_many_rows(model, characters, monkeypatch):
+    """Behind it stand spare rows, another number of them every few characters."""
+    text = ("a seal " * 200)[:characters]
+    assert len(ids_of(model, [text])[0]) >= MANY
+    found = model.encode(text)
+    np.testing.assert_allclose(found, whole(model, [text], monkeypatch)[0], atol=1e-5)
+
+
+def test_in_bfloat16_as_near_to_float32(each_kit, each_model):
+    rounded = each_kit.load(dtype="bfloat16")
+    found = rounded.encode(TEXTS, instruction=INSTRUCTION)
+    exact = each_model.encode(TEXTS, instruction=INSTRUCTION)
+    assert (found * exact).sum(axis=1).min() >= 0.9995
+
+
+def test_a_text_that_is_nothing_but_the_prefix(model, monkeypatch):
+    texts = ["which ocean is deep and what swims there"] * 10
+    np.testing.assert_allclose(model.encode(texts), whole(model, texts, monkeypatch), atol=1e-5)
+
+
+def test_a_text_alone_and_among_others_behind_the_same_instruction(model):
+    together = model.encode_query(TEXTS)
+    alone = np.stack([model.encode_query(text) for text in TEXTS])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+# --- the prefix
+
+
+@pytest.mark.parametrize(
+    ("rows", "length"),
+    [
+        ([], 0),
+        ([[]], 0),
+        ([[1, 2, 3]], 3),
+        ([[1, 2, 3], [1, 2, 4]], 2),
+        ([[1, 2, 3], [1, 2]], 2),
+        ([[1, 2, 3], [1, 2, 3, 4], [1, 5, 3]], 1),
+        ([[1], [2]], 0),
+    ],
+)
+def test_common_length_is_what_all_rows_begin_with(rows, length):
+    assert common_length([np.array(row, dtype=np.int64) for row in rows]) == length
+
+
+def test_an_instruction_is_computed_once(qwen3):
+    model = qwen3.load()
+    ids = ids_of(model, [INSTRUCTION + text for text in TEXTS])
+    tokens = common_length(ids)
+    assert tokens > 5
+    read = []
+    first = model.backbone.base_model.layers[0].self_attn.q_proj
+    first.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].shape[0]))
+    model.encode(TEXTS, instruction=INSTRUCTION)
+    behind = len(model.response_tokens) - tokens
+    assert read[0] == len(ids_of(model, [INSTRUCTION])[0])
+    tokens = sum(len(row) + behind for row in ids)
+    assert tokens <= sum(read[1:]) < tokens * (1 + 1 / 32)  # a few spare rows
+
+
+def test_a_prefix_that_spares_little_is_not_computed_apart(model):
+    nothing = ids_of(model, [""])[0]
+    with torch.no_grad():
+        assert known_prefix(model, ids_of(model, TEXTS[:1]), nothing) is None
+        assert known_prefix(model, ids_of(model, TEXTS[:8]), nothing) is None
+
+
+def test_an_instruction_is_kept_for_the_next_query(qwen3):
+    model = qwen3.load()
+    rows = []
+    first = model.backbone.base_model.layers[0].self_attn.q_proj
+    first.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[0]))
+    texts = ["where do seals live", "how deep is an ocean"]
+    for text in texts:
+        model.encode(text, instruction=INSTRUCTION)
+    (alone,) = ids_of(model, [INSTRUCTION])
+    behind = [
+        len(ids) - common_length([alone, ids]) + len(model.response_tokens)
+        for ids in ids_of(model, [INSTRUCTION + text for text in texts])
+    ]
+    assert rows == [len(alone), *behind]
+
+
+def test_a_query_alone_behind_a_kept_instruction_has_the_same_vector(each_kit, monkeypatch):
+    model = each_kit.load()
+    options = {"instruction": INSTRUCTION, "normalize": False}
+    for text in TEXTS[:4]:
+        expected = whole(model, text, monkeypatch, **options)
+        for _ in range(2):
+            np.testing.assert_allclose(model.encode(text, **options), expected, atol=1e-5)
+
+
+def test_no_more_than_a_few_instructions_are_kept(qwen3):
+    model = qwen3.load()
+    for number in range(MOST_KEPT + 3):
+        model.encode("seals", instruction=f"{number} is the number of this instruction: ")
+    assert len(model.known_prefixes) == MOST_KEPT
+
+
+def test_what_depends_on_low_rank_updates_is_not_kept():
+    model = ReferenceKit("qwen3-10-lora").load()
+    before = model.encode("seals", instruction=INSTRUCTION)
+    for update in model.adapter.updates.values():
+        update.up.data.mul_(3)
+    assert np.abs(model.encode("seals", instruction=INSTRUCTION) - before).max() > 1e-4
+
+
+# --- the last layer
+
+
+def test_the_last_layer_computes_only_what_is_read(model):
+    rows = []
+    *_, before, last = (layer.mlp for layer in model.backbone.base_model.layers)
+    hooks = [
+        mlp.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[0]))
+        for mlp in (before, last)
+    ]
+    try:
+        model.encode(TEXTS[3])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert rows[0] > 100
+    assert rows[1] == model.compression_tokens
+
+
+# --- where it does not apply
+
+
+def test_under_gradient_the_llm_runs_its_own_forward(qwen3):
+    model = qwen3.load()
+    model.response_tokens.requires_grad_(True)
+    states = last_hidden_states(model, ids_of(model, TEXTS))
+    states.sum().backward()
+    assert model.response_tokens.grad.abs().sum() > 0
+
+
+def test_layers_that_look_back_a_window_run_as_they_are(model, monkeypatch):
+    expected = whole(model, TEXTS, monkeypatch)
+    monkeypatch.setattr(encoder, "padding_is_inert", lambda backbone: False)
+    monkeypatch.setattr(encoder, "read_states", None)  # calling it would fail
+    np.testing.assert_allclose(model.encode(TEXTS), expected, atol=1e-5)
+
+
+def test_attention_that_was_asked_for_is_used():
+    assert not runs_in_parts(ReferenceKit("qwen3-10").load(attn_implementation="eager").backbone)
+
+
+def test_layers_of_another_form_run_as_they_are(qwen3):
+    backbone = qwen3.load().backbone
+    layer = backbone.base_model.layers[0]
+    layer.__class__ = type("OtherDecoderLayer", (type(layer),), {})
+    assert not runs_in_parts(backbone)
+
+
+# --- attention
+
+
+def masked_softmax(queries, keys, values, positions):
+    """The definition: softmax over the keys up to each position, in float64."""
+    queries, keys, values = (part.double() for part in (queries, keys, values))
+    heads, groups = queries.shape[2], keys.shape[1]
+    keys, values = (part.repeat_interleave(heads // groups, dim=1) for part in (keys, values))
+    scores = queries.transpose(1, 2) @ keys.mT
+    hidden = torch.arange(keys.shape[2]) > positions[..., None]
+    hidden = hidden[:, None] if hidden.dim() == 3 else hidden
+    read = scores.masked_fill(hidden, -torch.inf).softmax(-1) @ values
+    return read.transpose(1, 2).flatten(2)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
+@pytest.mark.parametrize("prefix", [0, 7])
+@pytest.mark.parametrize("rows", [1, 30, BLOCK, 2 * BLOCK + 17])
+def test_attention_is_softmax_over_what_came_before(dtype, tolerance, prefix, rows):
+    torch.manual_seed(0)
+    queries = (torch.randn(2, rows, 4, 16) / 4).to(dtype)
+    keys, values = (torch.randn(2, 2, prefix + rows, 16).to(dtype) for _ in range(2))
+    positions = torch.arange(prefix, prefix + rows)
+    found = causal_attention(queries, keys, values, positions)
+    expected = masked_softmax(queries, keys, values, positions)
+    torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
+def test_attention_of_other_positions_in_each_row(dtype, tolerance):
+    torch.manual_seed(0)
+    queries = (torch.randn(2, 3, 4, 16) / 4).to(dtype)
+    keys, values = (torch.randn(2, 2, 20, 16).to(dtype) for _ in range(2))
+    positions = torch.tensor([[4, 5, 6], [17, 18, 19]])
+    found = causal_attention(queries, keys, values, positions)
+    expected = masked_softmax(queries, keys, values, positions)
+    torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)

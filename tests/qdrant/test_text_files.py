@@ -1,0 +1,134 @@
+"""Files become documents by one simple rule, and nothing of a text is lost or changed."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from llm2vec_gen_rag.qdrant.text_files import find_files, passages, read_documents
+
+
+def write_rows(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" \n\n \n", []),
+        ("one", ["one"]),
+        ("\n\none\n\n\ntwo\n", ["one\n\n\ntwo"]),
+        ("one two three\n\nfour five six", ["one two three", "four five six"]),
+        ("# A\n\none\n\n# B\ntwo", ["# A\n\none", "# B\ntwo"]),
+        ("one\n# A\ntwo", ["one", "# A\ntwo"]),
+        ("# A\n\n## B\n\none", ["# A\n\n## B\n\none"]),
+        ("#tag one\n#tag two", ["#tag one\n#tag two"]),
+        ("one\r\n \r\ntwo words that are long", ["one", "two words that are", "long"]),
+        ("abcdefghijklmnopqrstuvwxyz", ["abcdefghijklmnopqrst", "uvwxyz"]),
+    ],
+)
+def test_passages_of_at_most_twenty_characters(text, expected):
+    assert passages(text, 20) == expected
+
+
+def test_passages_keep_every_character_but_the_space_between():
+    text = "\n\n".join(
+        f"## Part {n}\n" + " ".join(f"wörd{n * i}" for i in range(n * 7)) for n in range(1, 30)
+    )
+    cut = passages(text, 120)
+    assert max(map(len, cut)) <= 120
+    assert re.sub(r"\s", "", "".join(cut)) == re.sub(r"\s", "", text)
+    assert all(passage in text for passage in cut)
+
+
+def test_a_folder_is_read_in_order_and_whatever_else_is_there_is_counted(tmp_path):
+    (tmp_path / "b.TXT").write_bytes("\ufeffzwei ☃\r\n".encode())
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.md").write_text("# One\n\n" + "word " * 30)
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    (tmp_path / "utf16.txt").write_bytes("texts".encode("utf-16-le"))
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "c.txt").write_text("no")
+    (tmp_path / ".secret.txt").write_text("no")
+    found = find_files(tmp_path)
+    assert [path.name for path in found.files] == ["b.TXT", "a.md"]
+    assert [path.name for path in found.unreadable] == ["utf16.txt"]
+    assert found.others == 1
+    documents = list(read_documents(found.files, passage_characters=100))
+    assert [document.id for document in documents] == [
+        f"{tmp_path}/b.TXT#1",
+        f"{tmp_path}/deep/a.md#1",
+        f"{tmp_path}/deep/a.md#2",
+    ]
+    assert documents[0].text == "zwei ☃"
+    assert documents[2].metadata == {"file": f"{tmp_path}/deep/a.md", "passage": 2}
+
+
+def test_one_file_has_one_name_however_it_is_reached(tmp_path, monkeypatch):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("one")
+    monkeypatch.chdir(tmp_path / "notes")
+    ways = [tmp_path / "notes", tmp_path / "notes" / ".." / "notes" / "a.txt"]
+    names = {document.id for way in ways for document in read_documents(find_files(way).files)}
+    names |= {d.id for d in read_documents(find_files(tmp_path.__class__("a.txt")).files)}
+    assert names == {f"{tmp_path}/notes/a.txt#1"}
+
+
+def test_json_lines_keep_ids_and_metadata(tmp_path):
+    path = write_rows(
+        tmp_path / "rows.jsonl",
+        {"text": "one", "id": 7, "metadata": {"lang": "en"}, "url": "here"},
+        {"_id": "d2", "title": "Kyoto", "text": "A city.", "metadata": {}},
+        {"text": " three\n", "title": ""},
+    )
+    path.write_text(path.read_text() + "\n\n")
+    documents = list(read_documents(find_files(path).files))
+    assert [(d.id, d.text) for d in documents] == [
+        ("7", "one"),
+        ("d2", "Kyoto A city."),
+        (None, " three\n"),
+    ]
+    assert [d.metadata for d in documents] == [
+        {"url": "here", "lang": "en"},
+        {"title": "Kyoto"},
+        {"title": ""},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("second", "named"),
+    [
+        ("{", "line 2 is not JSON"),
+        ("\xff", "line 2 is not JSON"),
+        ('["text"]', 'line 2 has no "text"'),
+        ('{"text": 3}', 'line 2 has no "text"'),
+        ('{"text": "x", "metadata": [1]}', "line 2: .metadata. is "),
+        ('{"text": "\\ud800"}', "line 2: .*lone surrogate"),
+        ('{"text": "x", "id": "a"}', "line 2 has the id 'a', and so has .*line 1"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path, second, named):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"text": "whole", "id": "a"}\n' + second.encode("latin-1") + b"\n")
+    with pytest.raises(ValueError, match=named):
+        list(read_documents(find_files(path).files))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        (None, b"", "there is no "),
+        ("scan.pdf", b"text", "not of a kind that is read"),
+        ("old.txt", "é".encode("latin-1"), "not UTF-8 text"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, name, content, named):
+    path = tmp_path / (name or "nowhere")
+    if name:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=named):
+        find_files(path)

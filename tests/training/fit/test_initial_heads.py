@@ -1,0 +1,70 @@
+"""The closed-form start of the heads: exact where the teacher is linear in the states."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from llm2vec_gen_rag.encoder import last_hidden_states
+from llm2vec_gen_rag.training.config import Recipe
+from llm2vec_gen_rag.training.fit.initial_heads import ridge_regression, start_heads
+
+QUESTIONS = [f"what is {number} and {number * number}" for number in range(300)]
+RECIPE = Recipe(least_squares_rows=300, max_length=64)
+
+
+def mean_states(model):
+    with torch.no_grad():
+        ids = model.text_tokenizer.token_ids(QUESTIONS)
+        return last_hidden_states(model, ids).mean(dim=1).numpy()
+
+
+def test_a_teacher_that_is_linear_in_the_states_is_found(model):
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(model.dimension, model.reconstruction.in_features))
+    teacher = (mean_states(model) @ weight.T + 3).astype(np.float32)
+    assert start_heads(model, QUESTIONS, teacher, RECIPE) > 0.99
+    embedded = model.encode(QUESTIONS, normalize=False)
+    error = np.square(embedded - teacher).mean()
+    assert error < 0.01 * np.var(teacher, axis=0).mean()
+
+
+def test_soft_prompts_are_as_long_as_the_embeddings_of_tokens(model):
+    teacher = np.random.default_rng(0).normal(size=(300, model.dimension)).astype(np.float32)
+    start_heads(model, QUESTIONS, teacher, RECIPE)
+    with torch.no_grad():
+        states = last_hidden_states(model, model.text_tokenizer.token_ids(QUESTIONS))
+        prompts = model.reconstruction(states)
+    tokens = model.backbone.get_input_embeddings().weight
+    lengths = [part.square().mean().sqrt().item() for part in (prompts, tokens)]
+    assert lengths[0] == pytest.approx(lengths[1], rel=1e-3)
+
+
+def test_fewer_rows_than_questions_are_a_sample_by_the_seed(load_kit):
+    def weight_by(**changes):
+        model = load_kit("qwen3-10")
+        teacher = np.random.default_rng(0).normal(size=(300, model.dimension))
+        start_heads(model, QUESTIONS, teacher, dataclasses.replace(RECIPE, **changes))
+        return model.alignment.weight
+
+    few = weight_by(least_squares_rows=50)
+    assert torch.equal(few, weight_by(least_squares_rows=50))
+    assert not torch.equal(few, weight_by(least_squares_rows=50, seed=1))
+    assert not torch.equal(few, weight_by())
+
+
+def test_one_question_is_too_few(model):
+    with pytest.raises(ValueError, match="at least two"):
+        start_heads(model, ["why"], np.zeros((1, model.dimension), dtype=np.float32), RECIPE)
+
+
+def test_ridge_regression_without_noise_is_exact():
+    inputs = torch.randn(200, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    true = torch.arange(15, dtype=torch.float64).reshape(3, 5)
+    weight, bias, explained = ridge_regression(inputs, inputs @ true.T + 7)
+    torch.testing.assert_close(weight, true, rtol=0.01, atol=0.02)
+    torch.testing.assert_close(bias, torch.full((3,), 7.0, dtype=torch.float64), rtol=0.02, atol=0)
+    assert explained > 0.9999

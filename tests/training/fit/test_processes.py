@@ -1,0 +1,74 @@
+"""Several processes, each with a copy of the model, take the steps that one would take."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from training_runs import ANSWERS, QUESTIONS, RECIPE, teacher_of
+
+import llm2vec_gen_rag
+from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.backbone.loading import pick_device
+from llm2vec_gen_rag.training.fit import trainer_arguments
+from llm2vec_gen_rag.training.fit.batches import PlannedBatches
+from llm2vec_gen_rag.training.fit.stage import fit
+from llm2vec_gen_rag.training.objective.losses import tokenize_pairs
+
+# on CPUs accelerate starts several processes by MPI; told of GPUs it does so as torchrun does
+LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+LAUNCH += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+LAUNCH += ["--main_process_port", "0"]
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_with_the_double_batch(load_kit, tmp_path, monkeypatch):
+    recipe = dataclasses.replace(RECIPE, steps=6, accumulation=2, save_steps=4, logging_steps=1)
+    script = Path(__file__).with_name("fit_script.py")
+    program = [str(script), json.dumps(dataclasses.asdict(recipe)), str(tmp_path / "two")]
+    package = Path(llm2vec_gen_rag.__file__).parents[1]
+    launched = subprocess.run(
+        [sys.executable, *LAUNCH, *program],
+        env=os.environ | {"PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert launched.returncode == 0, launched.stderr
+    report = json.loads(launched.stdout.splitlines()[-1])
+    assert report["steps"] == 12  # of 24 parts, in each of the two
+
+    monkeypatch.setattr(trainer_arguments, "cpu_has_bfloat16", lambda: False)
+    one = load_kit("qwen3-10")
+    whole = dataclasses.replace(recipe, accumulation=1)
+    result = fit(one, QUESTIONS, ANSWERS, teacher_of(one), whole, tmp_path / "one")
+    base = one.backbone.config.name_or_path
+    two = LLM2VecGen.from_pretrained(tmp_path / "two", base_model=base, device="cpu")
+    torch.testing.assert_close(two.response_tokens, one.response_tokens, rtol=0, atol=1e-4)
+    torch.testing.assert_close(two.alignment.weight, one.alignment.weight, rtol=0, atol=1e-4)
+    log = json.loads((tmp_path / "two" / "training_log.json").read_text())["log"]
+    assert [entry["step"] for entry in log] == [1, 2, 3, 4, 5, 6]
+    for found, expected in zip(log, result.log, strict=True):
+        for loss in ("reconstruction", "alignment"):
+            assert found[loss] == pytest.approx(expected[loss], rel=1e-4)
+
+
+def test_a_step_that_processes_cannot_share_is_refused(model):
+    pairs = tokenize_pairs(model, QUESTIONS, ANSWERS, max_length=64)
+    with pytest.raises(ValueError, match="batch_size 4 cannot be cut into 3 processes"):
+        PlannedBatches(pairs, teacher_of(model), RECIPE, processes=3)
+
+
+def test_a_launched_process_takes_the_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert pick_device(None) == pick_device("cuda") == torch.device("cuda", 1)
+    assert pick_device("cuda:0") == torch.device("cuda", 0)
+    assert pick_device("cpu") == torch.device("cpu")

@@ -1,0 +1,204 @@
+"""A run that is stopped, by whatever, goes on to the weights that it would have come to."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from training_runs import (
+    ANSWERS,
+    QUESTIONS,
+    RECIPE,
+    StopError,
+    count_steps,
+    stop_in_step,
+    teacher_of,
+)
+
+import llm2vec_gen_rag
+from llm2vec_gen_rag import LLM2VecGen, NonFiniteError
+from llm2vec_gen_rag.errors import StorageError
+from llm2vec_gen_rag.training.fit import trainer_arguments
+from llm2vec_gen_rag.training.fit.stage import fit
+
+RUN = dataclasses.replace(RECIPE, steps=12, save_steps=4, logging_steps=3)
+SCRIPT = Path(__file__).with_name("fit_script.py")
+
+
+def trained(load_kit, folder, recipe=RUN, answers=ANSWERS, stop=None):
+    """Train a checkpoint; return its fingerprint, or None where the run is stopped in a step."""
+    model = load_kit("qwen3-10")
+    if stop is not None:
+        stop_in_step(model, stop)
+    try:
+        fit(model, QUESTIONS, answers, teacher_of(model), recipe, folder)
+    except StopError:
+        return None
+    return model.fingerprint
+
+
+def checkpoints_in(folder):
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+@contextmanager
+def no_file_above(size):
+    """Let every write behind this size fail, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def start(folder, recipe):
+    """Start a run in a process of its own."""
+    package = Path(llm2vec_gen_rag.__file__).parents[1]
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), json.dumps(dataclasses.asdict(recipe)), *map(str, folder)],
+        env=os.environ | {"PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_in_the_weights_of_one_that_was_not(tmp_path):
+    recipe = dataclasses.replace(RUN, steps=60, save_steps=2)
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    last_seen = killed / "checkpoints" / f"checkpoint-{2 * random.Random(7).randrange(3, 20)}"
+    process = start([killed], recipe)
+    while not last_seen.exists():
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed / "run_config.yml").exists()
+
+    output, _ = start([killed, whole], recipe).communicate()
+    rest, all_steps = (json.loads(line) for line in output.splitlines()[-2:])
+    assert rest["fingerprint"] == all_steps["fingerprint"]
+    assert 0 < rest["steps"] <= 60 - int(last_seen.name.rpartition("-")[2])
+    assert all_steps["steps"] == 60
+
+
+@pytest.mark.parametrize("stop", [2, 5, 9, 11])
+def test_a_stopped_run_goes_on_from_its_last_checkpoint(load_kit, tmp_path, stop):
+    whole = trained(load_kit, tmp_path / "whole")
+    assert trained(load_kit, tmp_path / "cut", stop=stop) is None
+    model = load_kit("qwen3-10")
+    steps = count_steps(model)
+    result = fit(model, QUESTIONS, ANSWERS, teacher_of(model), RUN, tmp_path / "cut")
+    assert model.fingerprint == whole
+    assert len(steps) == 12 - 4 * ((stop - 1) // 4)
+    assert [entry["step"] for entry in result.log] == [1, 3, 6, 9, 12]
+
+
+def test_a_run_that_came_to_its_end_leaves_no_checkpoint(load_kit, tmp_path):
+    trained(load_kit, tmp_path)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_run_may_go_on_in_smaller_parts(load_kit, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_arguments, "cpu_has_bfloat16", lambda: False)
+    trained(load_kit, tmp_path / "whole")
+    trained(load_kit, tmp_path / "cut", stop=6)
+    parts = dataclasses.replace(RUN, accumulation=2, gradient_checkpointing=True, save_steps=3)
+    trained(load_kit, tmp_path / "cut", parts)
+    whole, cut = (
+        LLM2VecGen.from_pretrained(
+            tmp_path / name,
+            base_model=load_kit("qwen3-10").backbone.config.name_or_path,
+            device="cpu",
+        )
+        for name in ("whole", "cut")
+    )
+    torch.testing.assert_close(cut.alignment.weight, whole.alignment.weight, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"recipe": dataclasses.replace(RUN, learning_rate=2e-2)}, "learning_rate 0.01"),
+        ({"recipe": dataclasses.replace(RUN, steps=20)}, "steps 12"),
+        ({"answers": ["No.", *ANSWERS[1:]]}, "with responses and vectors"),
+    ],
+)
+def test_the_checkpoint_of_another_run_is_refused(load_kit, tmp_path, change, named):
+    trained(load_kit, tmp_path, stop=6)
+    with pytest.raises(ValueError, match=named) as refusal:
+        trained(load_kit, tmp_path, **change)
+    assert "checkpoint-4" in str(refusal.value)
+    assert trained(load_kit, tmp_path) is not None
+
+
+def test_a_run_without_a_checkpoint_binds_nobody(load_kit, tmp_path):
+    trained(load_kit, tmp_path, stop=2)
+    other = dataclasses.replace(RUN, learning_rate=2e-2)
+    assert trained(load_kit, tmp_path, other) == trained(load_kit, tmp_path / "new", other)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(load_kit, tmp_path):
+    whole = trained(load_kit, tmp_path / "whole")
+    trained(load_kit, tmp_path / "cut", stop=6)
+    with no_file_above(8192), pytest.raises(StorageError, match=r"step 8 .* cannot be written"):
+        trained(load_kit, tmp_path / "cut")
+    assert checkpoints_in(tmp_path / "cut") == ["checkpoint-4", "run.json"]
+    assert trained(load_kit, tmp_path / "cut") == whole
+
+
+def test_a_disk_that_is_full_at_the_end_costs_no_step(load_kit, tmp_path):
+    (tmp_path / "reconstruction_mlp").mkdir()  # where a file is to go
+    with pytest.raises(StorageError, match=r"the trained model in .* cannot be written"):
+        trained(load_kit, tmp_path)
+    assert checkpoints_in(tmp_path) == ["checkpoint-12", "run.json"]
+    (tmp_path / "reconstruction_mlp").rmdir()
+    model = load_kit("qwen3-10")
+    steps = count_steps(model)
+    fit(model, QUESTIONS, ANSWERS, teacher_of(model), RUN, tmp_path)
+    assert steps == []
+    assert model.fingerprint == trained(load_kit, tmp_path / "whole")
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_the_first_step(load_kit, tmp_path):
+    (tmp_path / "file").touch()
+    model = load_kit("qwen3-10")
+    steps = count_steps(model)
+    with pytest.raises(StorageError, match=r"file/out.* cannot be written"):
+        fit(model, QUESTIONS, ANSWERS, teacher_of(model), RUN, tmp_path / "file" / "out")
+    assert steps == []
+
+
+def test_what_a_kill_left_half_written_is_no_checkpoint(load_kit, tmp_path):
+    half = tmp_path / "checkpoints" / "writing" / "checkpoint-8"
+    half.mkdir(parents=True)
+    (half / "trainer_state.json").write_text("{")
+    assert trained(load_kit, tmp_path) == trained(load_kit, tmp_path / "new")
+
+
+def test_weights_that_are_not_finite_are_never_a_checkpoint(load_kit, tmp_path):
+    model = load_kit("qwen3-10")
+    recipe = dataclasses.replace(RUN, steps=4, save_steps=2, logging_steps=4, warmup_steps=0)
+    steps = []
+
+    def damage(*_):
+        steps.append(1)
+        if len(steps) == 2:
+            model.reconstruction.bias.data[0] = float("nan")
+
+    model.alignment.register_forward_hook(damage)
+    with pytest.raises(NonFiniteError, match="after step 2"):
+        fit(model, QUESTIONS, ANSWERS, teacher_of(model), recipe, tmp_path)
+    assert checkpoints_in(tmp_path) == ["run.json"]

@@ -1,0 +1,1 @@
+"""Response tokens learn from responses and teacher vectors."""

@@ -1,0 +1,99 @@
+"""Heads that start where least squares puts them, not at random.
+
+A frozen LLM's last hidden states are long and point mostly the same way, and a random head on them
+starts further from the teacher than zero is; until that has worn off, its error says nothing
+useful to the response tokens. With h_i the states of the response tokens, x = s mean_i h_i and t
+the teacher's vector, both heads have a closed form to start from:
+
+    W_rec = s I,                       s = rms(input embeddings) / rms(h)
+    W_ali = argmin_W sum ||W (x - mean x) - (t - mean t)||^2 + ridge ||W||^2
+
+so that soft prompts have the length of the tokens that the LLM is used to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from llm2vec_gen_rag.backbone.loading import embedding_weight
+from llm2vec_gen_rag.encoder import batches, last_hidden_states
+from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.training.config import Recipe
+
+RIDGE = 1e-3  # of the mean variance of a direction of the states
+
+
+@torch.no_grad()
+def start_heads(
+    model: LLM2VecGen,
+    questions: Sequence[str],
+    teacher_vectors: npt.NDArray[np.floating],
+    recipe: Recipe,
+) -> float:
+    """Set both heads of a model to their closed form on a sample of the training pairs.
+
+    Args:
+        model: the model, its response tokens as training will find them; changed in place.
+        questions: each with its instruction.
+        teacher_vectors: (questions, model.dimension), the teacher's vectors of the answers.
+        recipe: gives `least_squares_rows`, `max_length` and `seed`.
+
+    Returns:
+        The share of the teacher's variance that the heads explain on the sample, at most 1.
+
+    Raises:
+        ValueError: if there are fewer than two rows to fit on.
+    """
+    if min(len(questions), recipe.least_squares_rows) < 2:
+        raise ValueError(
+            f"least_squares_rows is {recipe.least_squares_rows} and there are {len(questions)} "
+            "questions; expected at least two of both, or least_squares_rows 0"
+        )
+    sample = np.random.default_rng(recipe.seed).permutation(len(questions))
+    rows = np.sort(sample[: recipe.least_squares_rows])
+    states, squares = _mean_states(model, [questions[row] for row in rows], recipe.max_length)
+    scale = embedding_weight(model.backbone).float().pow(2).mean().sqrt().cpu() / squares.sqrt()
+    targets = torch.from_numpy(np.asarray(teacher_vectors[rows], dtype=np.float64))
+    weight, bias, explained = ridge_regression(scale * states, targets)
+    model.reconstruction.weight.copy_(scale * torch.eye(states.shape[1]))
+    model.reconstruction.bias.zero_()
+    model.alignment.weight.copy_(weight)
+    model.alignment.bias.copy_(bias)
+    return explained
+
+
+def ridge_regression(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Fit targets (rows, d) as a linear function of inputs (rows, h), in float64.
+
+    Returns:
+        The weight (d, h), the bias (d,), and the share of the targets' variance they explain.
+    """
+    mean, offset = inputs.mean(dim=0), targets.mean(dim=0)
+    centred, wanted = inputs - mean, targets - offset
+    covariance = centred.T @ centred
+    covariance.diagonal().add_(RIDGE * covariance.diagonal().mean())
+    weight = torch.linalg.solve(covariance, centred.T @ wanted).T
+    missed = (centred @ weight.T - wanted).pow(2).sum() / wanted.pow(2).sum().clamp(
+        min=torch.finfo(wanted.dtype).tiny
+    )
+    return weight, offset - weight @ mean, 1 - float(missed)
+
+
+def _mean_states(
+    model: LLM2VecGen, questions: Sequence[str], max_length: int
+) -> tuple[Tensor, Tensor]:
+    """Return the mean state of each question, float64 (questions, hidden), and the mean square."""
+    room = max_length - len(model.response_tokens)
+    ids = model.text_tokenizer.token_ids(questions, max_tokens=room)
+    means = torch.empty(len(ids), model.reconstruction.in_features, dtype=torch.float64)
+    squares = torch.zeros((), dtype=torch.float64)
+    for batch in batches(model, ids):
+        states = last_hidden_states(model, [ids[row] for row in batch]).double().cpu()
+        means[torch.as_tensor(batch)] = states.mean(dim=1)
+        squares += states.pow(2).mean() * len(batch) / len(ids)
+    return means, squares

@@ -1,0 +1,141 @@
+"""What `transformers.Trainer` trains here, and what it does in a way of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import SequentialSampler
+
+from llm2vec_gen_rag.errors import NonFiniteError, require_extra
+from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.training.config import Recipe
+from llm2vec_gen_rag.training.fit.run_checkpoints import RunCheckpoints
+from llm2vec_gen_rag.training.objective.losses import TokenPair, mark_trained, pair_losses
+
+require_extra("train", "accelerate")
+from transformers import PrinterCallback, Trainer  # noqa: E402
+
+
+class TrainedParts(nn.Module):
+    """What training changes, as a module: the only weights that are optimized and checkpointed."""
+
+    accepts_loss_kwargs = False
+
+    def __init__(self, model: LLM2VecGen, recipe: Recipe) -> None:
+        super().__init__()
+        self.response_tokens = model.response_tokens
+        self.reconstruction = model.reconstruction
+        self.alignment = model.alignment
+        if model.adapter is not None:
+            self.low_rank = nn.ParameterList(model.adapter.parameters())
+        mark_trained(model)
+        self._model = model  # no module, so the frozen LLM is no part of this one
+        self._recipe = recipe
+
+    def forward(
+        self, pairs: Sequence[TokenPair], teacher: Tensor, share: float
+    ) -> dict[str, Tensor]:
+        """Return the losses of a micro-batch; their mean over the parts is the step's."""
+        losses = pair_losses(
+            self._model, pairs, teacher, gradient_checkpointing=self._recipe.gradient_checkpointing
+        )
+        losses = dataclasses.replace(losses, reconstruction=losses.reconstruction * share)
+        total = losses.total(self._recipe.reconstruction_weight, self._recipe.alignment_weight)
+        return {
+            "loss": total,
+            "reconstruction": losses.reconstruction.detach(),
+            "alignment": losses.alignment.detach(),
+        }
+
+
+class ResponseTokenTrainer(Trainer):
+    """A `Trainer` that reads the batches as planned, logs both losses and saves whole or not."""
+
+    def __init__(
+        self, *, model: TrainedParts, recipe: Recipe, checkpoints: RunCheckpoints, **arguments: Any
+    ) -> None:
+        super().__init__(model=model, data_collator=_only, **arguments)
+        self.remove_callback(PrinterCallback)
+        self._schedule_steps = recipe.schedule_steps or recipe.steps
+        self._checkpoints = checkpoints
+        self._trained = list(model.parameters())
+        self._since_log: list[Tensor] = []
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        """Return the plan as it stands: it is already shuffled."""
+        planned: Any = self.train_dataset if train_dataset is None else train_dataset
+        return SequentialSampler(planned)
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> Any:
+        """Return the learning rate's schedule, which can be longer than the run."""
+        return super().create_scheduler(self._schedule_steps, optimizer)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Return the loss of a micro-batch and remember its two parts."""
+        outputs = model(**inputs)
+        self._since_log.append(torch.stack([outputs["reconstruction"], outputs["alignment"]]))
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add both losses, mean since the last log, and stop where one is not a number.
+
+        Raises:
+            NonFiniteError: if a loss is NaN or infinite.
+        """
+        if self._since_log:
+            own = torch.stack(self._since_log).mean(dim=0)
+            means: Tensor = self.accelerator.reduce(own, reduction="mean")
+            reconstruction, alignment = means.tolist()
+            self._since_log.clear()
+            logs |= {"reconstruction": reconstruction, "alignment": alignment}
+            if not (math.isfinite(reconstruction) and math.isfinite(alignment)):
+                raise NonFiniteError(
+                    f"by step {self.state.global_step} the reconstruction loss was "
+                    f"{reconstruction} and the alignment loss {alignment}; lower the learning "
+                    "rate, and check the teacher vectors"
+                )
+        super().log(logs, start_time)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        """Return where `Trainer` writes a checkpoint, to be moved from there."""
+        return str(self._checkpoints.writing)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Write a checkpoint and put it in place once all processes have written their part.
+
+        Raises:
+            NonFiniteError: if there is nothing to go on from.
+            StorageError: if it cannot be written.
+        """
+        if not all(bool(weight.isfinite().all()) for weight in self._trained):
+            raise NonFiniteError(
+                f"after step {self.state.global_step} the trained weights hold NaN or infinity; "
+                "lower the learning rate, and check the teacher vectors"
+            )
+        if not self.is_world_process_zero():
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+        else:
+            with self._checkpoints.saving(self.state.global_step):
+                super()._save_checkpoint(model, trial)
+                self.accelerator.wait_for_everyone()
+        self.accelerator.wait_for_everyone()
+
+
+def _only(batches: list[dict[str, Any]]) -> dict[str, Any]:
+    """Hand on the one micro-batch the loader asks for at a time."""
+    (batch,) = batches
+    return batch

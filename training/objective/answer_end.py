@@ -1,0 +1,57 @@
+"""The token with which a frozen LLM ends an answer."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from llm2vec_gen_rag.backbone.loading import end_token_ids
+
+# stands for an answer while the chat template is rendered
+_ANSWER = "\ue000answer\ue000"
+
+
+def answer_end_id(backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the id of the token behind every answer that the LLM writes to its end.
+
+    It is one that the LLM stops at: what its chat template puts behind an answer, else the
+    tokenizer's end-of-sequence token, else the first that its generation config names. A tokenizer
+    can name another one than the LLM was trained to write (a base model's "<|endoftext|>" beside a
+    chat model's "<|im_end|>"), and an answer that ended so would be decoded without an end.
+
+    Args:
+        backbone: the frozen LLM.
+        tokenizer: its tokenizer.
+
+    Raises:
+        ValueError: if neither names an end token.
+    """
+    ends = end_token_ids(backbone)
+    eos: int | None = tokenizer.eos_token_id
+    for token in [*_behind_an_answer(tokenizer), eos, *_stated_ends(backbone)]:
+        if token in ends:
+            return token
+    if eos is None:
+        raise ValueError(
+            "neither the tokenizer nor the LLM's generation config names an end-of-sequence "
+            "token; expected one. Set tokenizer.eos_token."
+        )
+    return eos
+
+
+def _behind_an_answer(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the tokens that the chat template, if there is one, puts behind an answer."""
+    if tokenizer.chat_template is None:
+        return []
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "?"}, {"role": "assistant", "content": _ANSWER}],
+        tokenize=False,
+    )
+    behind = str(rendered).partition(_ANSWER)[2]
+    return list(tokenizer(behind, add_special_tokens=False)["input_ids"])
+
+
+def _stated_ends(backbone: PreTrainedModel) -> list[int]:
+    """Return the end tokens of the generation config, and then the LLM's others, in order."""
+    stated = getattr(backbone.generation_config, "eos_token_id", None)
+    first = stated if isinstance(stated, list) else [stated]
+    return [*first, *sorted(end_token_ids(backbone))]

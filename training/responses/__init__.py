@@ -1,0 +1,1 @@
+"""The LLM's own completions of unlabeled queries."""
