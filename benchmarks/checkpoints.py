@@ -22,7 +22,7 @@ from transformers import (
 
 from benchmarks.shapes import Shape
 from benchmarks.texts import Texts
-from llm2vec_gen_rag.backbone.loading import freeze
+from llm2vec_gen_rag.backbone.facts import freeze
 from llm2vec_gen_rag.checkpoint.adapter import AdapterWeights
 from llm2vec_gen_rag.checkpoint.format import Checkpoint, write_checkpoint
 from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 
 from llm2vec_gen_rag.cpu.packing import rounded_up
+from llm2vec_gen_rag.text_tokenizer import TokenIds
+
+logger = logging.getLogger(__name__)
+
+# what a RuntimeError says when memory ran out and torch has no error of its own for it: on a CPU
+# under Linux and macOS, on a CPU under Windows, on Apple's GPU
+_SHORTAGES = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "MPS backend out of memory",
+)
 
 # padded tokens in one forward: enough to keep the matrix units busy, few enough that a long list
 # peaks no higher than a short one, and that on a CPU what one layer computes stays in the cache
@@ -64,3 +77,74 @@ def token_budget(device: torch.device, *, writes: bool) -> int:
     if device.type != "cpu":
         return ACCELERATOR_TOKEN_BUDGET
     return CPU_WRITING_TOKEN_BUDGET if writes else CPU_TOKEN_BUDGET
+
+
+def run_batches(
+    forward: Callable[[list[int]], None],
+    batches: Iterable[list[int]],
+    token_ids: Sequence[TokenIds],
+) -> None:
+    """Run a forward of each batch; once one runs out of memory, of halves of those that are left.
+
+    The first halving of a call is logged as a warning; a forward that still does not fit is halved
+    again.
+
+    Args:
+        forward: runs some rows and keeps what comes of them as its last act.
+        batches: rows of each batch.
+        token_ids: ids of each row.
+
+    Raises:
+        RuntimeError: of the forward's own, also where memory runs out with a single row.
+        MemoryError: likewise.
+    """
+    left = deque(batches)
+    warned = False
+    while left:
+        rows = left[0]
+        shortage = _shortage(forward, rows)
+        if not shortage:
+            left.popleft()
+            continue
+        torch.cuda.empty_cache()  # of the pieces that the failed forward left behind
+        left = deque(half for batch in left for half in _halves(batch))
+        if not warned:
+            _warn(shortage, rows, len(left[0]), token_ids)
+            warned = True
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on a GPU or on a CPU."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SHORTAGES)
+
+
+def _shortage(forward: Callable[[list[int]], None], rows: list[int]) -> str:
+    """Return what the forward said when memory ran out; nothing if it went through.
+
+    A string, as the error holds the frames of the forward, and these the tensors that have to go.
+    """
+    try:
+        forward(rows)
+    except (RuntimeError, MemoryError) as error:
+        if len(rows) == 1 or not is_out_of_memory(error):
+            raise
+        return f"{type(error).__name__}: {error}".split("\n", 1)[0]
+    return ""
+
+
+def _halves(rows: list[int]) -> list[list[int]]:
+    """Return the first half, the larger one if they differ, and the second if there is one."""
+    middle = (len(rows) + 1) // 2
+    return [half for half in (rows[:middle], rows[middle:]) if half]
+
+
+def _warn(shortage: str, rows: list[int], fewer: int, token_ids: Sequence[TokenIds]) -> None:
+    tokens = max(len(token_ids[row]) for row in rows)
+    logger.warning(
+        "memory ran out in a forward of %d texts of up to %d tokens (%s); going on with %d texts "
+        "in a forward, or fewer if need be. The results stay the same. To save the forwards that "
+        "fail, free memory, pass fewer texts at a time, or to `encode` batch_size=%d.",
+        *(len(rows), tokens, shortage, fewer, fewer),
+    )

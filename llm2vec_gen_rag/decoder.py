@@ -14,20 +14,18 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from llm2vec_gen_rag.backbone.facts import embedding_weight, end_token_ids, padding_is_inert
 from llm2vec_gen_rag.backbone.int8 import has_int8_layers
-from llm2vec_gen_rag.backbone.loading import embedding_weight, end_token_ids
-from llm2vec_gen_rag.batching import plan_batches, token_budget
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TextTokenizer, TokenIds
+from llm2vec_gen_rag.batching import plan_batches, run_batches, token_budget
 from llm2vec_gen_rag.cpu.single_row import logits_without_copies, quick_single_rows
 from llm2vec_gen_rag.encoder import (
     ResponseModel,
     batches,
     last_hidden_states,
-    padding_is_inert,
     require_finite_states,
     soft_prompts,
 )
-from llm2vec_gen_rag.out_of_memory import run_batches
+from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds
 
 # next-token logits (rows, vocabulary) and the rows' places among the prompts -> one id a row
 PickTokens = Callable[[Tensor, Sequence[int]], Tensor]

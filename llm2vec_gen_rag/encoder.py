@@ -24,15 +24,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from llm2vec_gen_rag.backbone.loading import embedding_weight
+from llm2vec_gen_rag.backbone.facts import embedding_weight, padding_is_inert
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter
-from llm2vec_gen_rag.batching import plan_batches, token_budget
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TokenIds
+from llm2vec_gen_rag.batching import plan_batches, run_batches, token_budget
 from llm2vec_gen_rag.cpu.forward import Prefix, read_states, runs_in_parts
 from llm2vec_gen_rag.cpu.packing import WIDTH_STEP, Packing, packing_of_few_sizes
 from llm2vec_gen_rag.cpu.prefix_cache import KnownPrefixes, shared_prefix
 from llm2vec_gen_rag.errors import NonFiniteError
-from llm2vec_gen_rag.out_of_memory import run_batches
+from llm2vec_gen_rag.text_tokenizer import TokenIds
 
 Vectors = npt.NDArray[np.float32]
 
@@ -100,15 +99,6 @@ def _runs_in_parts(model: ResponseModel) -> bool:
 def lora_active(model: ResponseModel) -> AbstractContextManager[None]:
     """Return a block inside which the low-rank updates of a checkpoint, if any, are on."""
     return nullcontext() if model.adapter is None else model.adapter.active()
-
-
-def padding_is_inert(backbone: PreTrainedModel) -> bool:
-    """Return whether a key-value cache may hold padding: not so where layers look back a window."""
-    config = backbone.config
-    kinds = getattr(config, "layer_types", None)
-    if kinds is None:
-        return getattr(config, "sliding_window", None) is None
-    return set(kinds) == {"full_attention"}
 
 
 def _in_one_pass(model: ResponseModel, token_ids: Sequence[Sequence[int] | TokenIds]) -> Tensor:

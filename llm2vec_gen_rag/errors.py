@@ -98,3 +98,8 @@ def require_extra(extra: str, *modules: str) -> None:
     for module in modules:
         if find_spec(module) is None:
             raise MissingExtraError(extra, module)
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says first; the hub's errors go on for paragraphs."""
+    return str(error).strip().split("\n", 1)[0]

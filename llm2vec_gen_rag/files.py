@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors import SafetensorError
 
-from llm2vec_gen_rag.errors import CheckpointError
+from llm2vec_gen_rag.errors import CheckpointError, StorageError
 
 _PYTHON_NAME = "tag:yaml.org,2002:python/name:"
 
@@ -120,3 +121,26 @@ def _require_mapping(path: Path, content: object) -> dict[str, Any]:
             "Download or save the checkpoint again."
         )
     return content
+
+
+@contextmanager
+def storing(what: str, kept: str, *others: type[Exception]) -> Iterator[None]:
+    """Name what could not be written, what is kept, and what to do.
+
+    Args:
+        what: what the block writes, with its path.
+        kept: what is not lost, as a clause.
+        others: what a writer raises for a failure of the disk, beside OSError and safetensors' own.
+
+    Raises:
+        StorageError: in place of what the block raises.
+    """
+    failures: tuple[type[Exception], ...] = (OSError, SafetensorError, *others)
+    try:
+        yield
+    except failures as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(
+            f"{what} cannot be written ({reason}); {kept}. Make room, mend the folder's "
+            "permissions or choose another folder, and run the same again."
+        ) from error

@@ -16,17 +16,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag import decoder, encoder
 from llm2vec_gen_rag.arguments import as_texts, require_positive, require_room, require_string
+from llm2vec_gen_rag.backbone.facts import base_name, embedding_weight, end_token_ids, freeze
 from llm2vec_gen_rag.backbone.int8 import has_int8_layers
-from llm2vec_gen_rag.backbone.loading import (
-    BackboneOptions,
-    base_name,
-    embedding_weight,
-    end_token_ids,
-    freeze,
-    load_backbone,
-    pick_device,
-    pick_dtype,
-)
+from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone, pick_device, pick_dtype
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter
 from llm2vec_gen_rag.checkpoint.adapter import AdapterWeights
 from llm2vec_gen_rag.checkpoint.format import (
@@ -37,9 +29,9 @@ from llm2vec_gen_rag.checkpoint.format import (
 )
 from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint
 from llm2vec_gen_rag.checkpoint.location import find_base_model, find_checkpoint
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TextTokenizer, TokenIds
 from llm2vec_gen_rag.cpu.prefix_cache import KnownPrefixes
 from llm2vec_gen_rag.encoder import Vectors
+from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds
 
 Texts = str | Sequence[str]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from llm2vec_gen_rag.out_of_memory import run_batches
+from llm2vec_gen_rag.batching import run_batches
 
 # they begin apart, so that there is no prefix to be read in a forward of its own
 TEXTS = [f"{chr(ord('a') + row % 26)} {row} {'and more ' * (row % 7)}" for row in range(40)]

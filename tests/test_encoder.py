@@ -13,9 +13,10 @@ import torch
 from reference_kits import ReferenceKit
 from watched_forwards import watch_forwards
 
+from llm2vec_gen_rag.backbone.facts import padding_is_inert
 from llm2vec_gen_rag.batching import CPU_TOKEN_BUDGET, plan_batches
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TextTokenizer, utf8_text
-from llm2vec_gen_rag.encoder import last_hidden_states, padding_is_inert
+from llm2vec_gen_rag.encoder import last_hidden_states
+from llm2vec_gen_rag.text_tokenizer import TextTokenizer, utf8_text
 
 PLAIN = "where do polar bears live"
 

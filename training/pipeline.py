@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone.loading import base_name, weights_digest
+from llm2vec_gen_rag.backbone.facts import base_name, weights_digest
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS, Prompts
-from llm2vec_gen_rag.teachers import write_teacher_vectors
+from llm2vec_gen_rag.teachers.stored_vectors import write_teacher_vectors
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.stage import FitResult, fit
 from llm2vec_gen_rag.training.recipe_teacher import read_taught, recipe_teacher

@@ -8,20 +8,20 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone.loading import base_name
-from llm2vec_gen_rag.files import read_json, write_json
-from llm2vec_gen_rag.teachers import (
-    BackboneMeanTeacher,
-    LLM2VecTeacher,
-    SentenceTransformersTeacher,
-    Teacher,
-    TfidfTeacher,
+from llm2vec_gen_rag.backbone.facts import base_name
+from llm2vec_gen_rag.files import read_json, storing, write_json
+from llm2vec_gen_rag.teachers.backbone_mean import BackboneMeanTeacher
+from llm2vec_gen_rag.teachers.llm2vec import LLM2VecTeacher
+from llm2vec_gen_rag.teachers.protocol import Teacher
+from llm2vec_gen_rag.teachers.sentence_transformers import SentenceTransformersTeacher
+from llm2vec_gen_rag.teachers.stored_vectors import (
+    StoredVectors,
     read_teacher_vectors,
+    texts_digest,
 )
-from llm2vec_gen_rag.teachers.stored_vectors import StoredVectors, texts_digest
+from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.run_folder import TEACHER_FOLDER, VECTORS_FILE, AnsweredQueries
-from llm2vec_gen_rag.training.storage import storing
 
 FITTED_ON = "fitted_on.json"
 _MEAN_OF = "mean of "

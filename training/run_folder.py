@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm2vec_gen_rag.files import storing
 from llm2vec_gen_rag.training.responses.file import read_origin, read_run
 from llm2vec_gen_rag.training.responses.shards import Shard, run_files
-from llm2vec_gen_rag.training.storage import storing
 
 RESPONSES_FILE = "responses.jsonl"
 TEACHER_FOLDER = "teacher"

@@ -23,7 +23,9 @@ from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.evaluation.almanac import evaluate
 from llm2vec_gen_rag.evaluation.provenance import checkout_commit
 from llm2vec_gen_rag.prompts import Prompts
-from llm2vec_gen_rag.teachers import BackboneMeanTeacher, Teacher, TfidfTeacher
+from llm2vec_gen_rag.teachers.backbone_mean import BackboneMeanTeacher
+from llm2vec_gen_rag.teachers.protocol import Teacher
+from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 from llm2vec_gen_rag.training import pipeline
 from llm2vec_gen_rag.training.almanac.build import BuildRecipe, training_queries
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,11 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
-from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from llm2vec_gen_rag.backbone.facts import freeze
 from llm2vec_gen_rag.backbone.int8 import quantize_layers, require_exact_sums
-from llm2vec_gen_rag.errors import BaseModelError
+from llm2vec_gen_rag.errors import BaseModelError, first_line
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -228,56 +226,3 @@ def _require_config(base_model: str, options: BackboneOptions) -> None:
             cache_dir=options.cache_folder,
             local_files_only=options.local_files_only,
         )
-
-
-def freeze(backbone: nn.Module) -> None:
-    """Switch off gradients and dropout."""
-    backbone.requires_grad_(requires_grad=False)
-    backbone.eval()
-
-
-def weights_digest(model: nn.Module) -> str:
-    """Return a hash of some values of every weight: one pass over 8 GB would take a minute."""
-    digest = hashlib.sha256()
-    for name, weight in model.named_parameters():
-        values = weight.detach().flatten()
-        sample = values[:: max(1, values.numel() // 256)].float().cpu()
-        digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.numpy().tobytes())
-    return digest.hexdigest()
-
-
-def embedding_weight(backbone: PreTrainedModel) -> Tensor:
-    """Return the input embedding, (vocabulary, hidden)."""
-    embedding: Any = backbone.get_input_embeddings()
-    weight: Tensor = embedding.weight
-    return weight
-
-
-def embedding_path(backbone: PreTrainedModel) -> str:
-    """Return the path of the input embedding inside the LLM without its output layer."""
-    embedding: nn.Module = backbone.get_input_embeddings()
-    modules: Iterable[tuple[str, nn.Module]] = backbone.base_model.named_modules()
-    return next(path for path, module in modules if module is embedding)
-
-
-def base_name(backbone: PreTrainedModel) -> str:
-    """Return where a loaded LLM came from: a hub id, or the absolute path of its folder."""
-    name = str(backbone.config._name_or_path)
-    return str(Path(name).resolve()) if Path(name).is_dir() else name
-
-
-def end_token_ids(backbone: PreTrainedModel) -> frozenset[int]:
-    """Return every token id that ends what the LLM writes."""
-    ends: set[int] = set()
-    for config in (backbone.generation_config, backbone.config):
-        stated: int | list[int] | None = getattr(config, "eos_token_id", None)
-        if isinstance(stated, int):
-            ends.add(stated)
-        else:
-            ends.update(stated or [])
-    return frozenset(ends)
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says first; the hub's errors go on for paragraphs."""
-    return str(error).strip().split("\n", 1)[0]

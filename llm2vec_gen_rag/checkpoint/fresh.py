@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.arguments import require_positive
-from llm2vec_gen_rag.backbone.loading import base_name, embedding_path, embedding_weight
+from llm2vec_gen_rag.backbone.facts import base_name, embedding_path, embedding_weight
 from llm2vec_gen_rag.backbone.lora import LowRankUpdate, fresh_updates
 from llm2vec_gen_rag.checkpoint.adapter import AdapterWeights
 from llm2vec_gen_rag.checkpoint.format import Checkpoint
 from llm2vec_gen_rag.checkpoint.fresh_adapter import new_layout
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TextTokenizer, add_response_tokens
+from llm2vec_gen_rag.checkpoint.tokenizer_files import add_response_tokens
 from llm2vec_gen_rag.prompts import Prompts
+from llm2vec_gen_rag.text_tokenizer import TextTokenizer
 
 # spread of fresh response tokens around the mean embedding, in standard deviations of the
 # embeddings: near enough to it to be a plausible token, far enough apart to differ

@@ -9,8 +9,8 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
-from llm2vec_gen_rag.backbone.loading import BackboneOptions, first_line
-from llm2vec_gen_rag.errors import CheckpointError
+from llm2vec_gen_rag.backbone.loading import BackboneOptions
+from llm2vec_gen_rag.errors import CheckpointError, first_line
 
 ALMANAC = "almanac"
 _ALMANAC_FOLDER = Path(__file__).parents[1] / "almanac" / "model"

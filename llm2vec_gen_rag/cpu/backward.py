@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 
+from llm2vec_gen_rag.backbone.facts import padding_is_inert
 from llm2vec_gen_rag.cpu.buffers import leave, take
 from llm2vec_gen_rag.cpu.forward import Prefix, has_known_layers, root_mean_square_norm
 from llm2vec_gen_rag.cpu.layer_backward import (
@@ -27,7 +28,6 @@ from llm2vec_gen_rag.cpu.layer_backward import (
     norm_gradient,
     product,
 )
-from llm2vec_gen_rag.encoder import padding_is_inert
 
 
 def runs_under_gradient(backbone: PreTrainedModel) -> bool:

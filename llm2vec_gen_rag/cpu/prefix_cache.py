@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TokenIds
 from llm2vec_gen_rag.cpu.forward import Prefix, read_prefix
+from llm2vec_gen_rag.text_tokenizer import TokenIds
 
 # tokens that have to be spared, for a prefix to be worth a forward of its own
 WORTH_A_FORWARD = 64

@@ -17,7 +17,7 @@ from llm2vec_gen_rag import almanac
 from llm2vec_gen_rag.almanac import Document, Question
 from llm2vec_gen_rag.evaluation.metrics import Vectors, ndcg, ranks, success
 from llm2vec_gen_rag.model import LLM2VecGen
-from llm2vec_gen_rag.teachers import Teacher
+from llm2vec_gen_rag.teachers.protocol import Teacher
 from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 
 STUBS = ("stub", "withheld")

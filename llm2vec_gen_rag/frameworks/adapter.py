@@ -84,7 +84,7 @@ class FrameworkAdapter(BaseModel):
     @model_validator(mode="after")
     def _load_and_describe(self) -> Self:
         """Have a model, and state in the fields what it is and which instructions it gets."""
-        from llm2vec_gen_rag.backbone.loading import base_name
+        from llm2vec_gen_rag.backbone.facts import base_name
 
         self._check_source()
         # Straight into __dict__, as these fields are frozen for everyone else.

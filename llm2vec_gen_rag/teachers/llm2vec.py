@@ -19,20 +19,19 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from llm2vec_gen_rag.backbone.facts import freeze, weights_digest
 from llm2vec_gen_rag.backbone.loading import (
     BackboneOptions,
-    first_line,
-    freeze,
     load_backbone,
     parse_dtype,
     pick_device,
     pick_dtype,
-    weights_digest,
 )
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TextTokenizer, load_tokenizer
-from llm2vec_gen_rag.errors import BaseModelError, TeacherError, require_extra
+from llm2vec_gen_rag.checkpoint.tokenizer_files import load_tokenizer
+from llm2vec_gen_rag.errors import BaseModelError, TeacherError, first_line, require_extra
 from llm2vec_gen_rag.files import read_json
 from llm2vec_gen_rag.teachers.mean_states import Vectors, mean_states
+from llm2vec_gen_rag.text_tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.batching import plan_batches, token_budget
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TextTokenizer, TokenIds
+from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds
 
 Vectors = npt.NDArray[np.float32]
 

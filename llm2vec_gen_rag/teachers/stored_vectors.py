@@ -22,10 +22,10 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
-from llm2vec_gen_rag.training.storage import storing
+from llm2vec_gen_rag.files import storing
 
 if TYPE_CHECKING:
-    from llm2vec_gen_rag.teachers import Teacher
+    from llm2vec_gen_rag.teachers.protocol import Teacher
 
 StoredVectors = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 

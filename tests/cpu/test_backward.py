@@ -17,6 +17,11 @@ from llm2vec_gen_rag.cpu.buffers import leave, memory_for_steps, take
 KITS = ["qwen3-10", "qwen2-6-4", "llama-20-10"]
 
 
+@pytest.fixture
+def model(load_kit):
+    return load_kit("qwen3-10")
+
+
 def inputs_of(model, dtype=torch.float32):
     generator = torch.Generator().manual_seed(0)
     size = (2, 9, model.backbone.config.hidden_size)

@@ -11,9 +11,10 @@ import pytest
 from llm2vec_layout import REFERENCE, expected_vector, write_llm2vec
 from safetensors.torch import load_file, save_file
 
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TextTokenizer, load_tokenizer
+from llm2vec_gen_rag.checkpoint.tokenizer_files import load_tokenizer
 from llm2vec_gen_rag.errors import BaseModelError, TeacherError
-from llm2vec_gen_rag.teachers import LLM2VecTeacher
+from llm2vec_gen_rag.teachers.llm2vec import LLM2VecTeacher
+from llm2vec_gen_rag.text_tokenizer import TextTokenizer
 
 BOS = {"llama-20-10": 1, "qwen2-6-4": 0, "qwen3-10": 0}  # tokens that each kit puts in front
 TEXTS = [

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from llm2vec_gen_rag.errors import MissingExtraError, TeacherError
-from llm2vec_gen_rag.teachers import SentenceTransformersTeacher
+from llm2vec_gen_rag.teachers.sentence_transformers import SentenceTransformersTeacher
 
 TEXTS = ["polar bears", "where do polar bears live in the winter, and why?", "a", "ß 北極"]
 

@@ -14,8 +14,11 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from llm2vec_gen_rag.errors import StorageError
-from llm2vec_gen_rag.teachers import read_teacher_vectors, write_teacher_vectors
-from llm2vec_gen_rag.teachers.stored_vectors import WINDOW
+from llm2vec_gen_rag.teachers.stored_vectors import (
+    WINDOW,
+    read_teacher_vectors,
+    write_teacher_vectors,
+)
 
 TEXTS = [f"text {number}" for number in range(2 * WINDOW + 10)]
 FILE, UNFINISHED = "vectors.safetensors", "vectors.safetensors.unfinished"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from llm2vec_gen_rag.teachers import BackboneMeanTeacher
+from llm2vec_gen_rag.teachers.backbone_mean import BackboneMeanTeacher
 
 
 def test_the_backbone_mean_of_a_batch_is_that_of_each_text(model):

@@ -13,13 +13,11 @@ from transformers import AutoTokenizer
 
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.errors import BaseModelError, StorageError, TeacherError
-from llm2vec_gen_rag.teachers import (
-    BackboneMeanTeacher,
-    LLM2VecTeacher,
-    SentenceTransformersTeacher,
-    TfidfTeacher,
-    read_teacher_vectors,
-)
+from llm2vec_gen_rag.teachers.backbone_mean import BackboneMeanTeacher
+from llm2vec_gen_rag.teachers.llm2vec import LLM2VecTeacher
+from llm2vec_gen_rag.teachers.sentence_transformers import SentenceTransformersTeacher
+from llm2vec_gen_rag.teachers.stored_vectors import read_teacher_vectors
+from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.pipeline import RESPONSES_FILE, VECTORS_FILE, teach, train
 from llm2vec_gen_rag.training.responses.file import Response, append_responses, open_responses

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from llm2vec_gen_rag.backbone.loading import embedding_weight
+from llm2vec_gen_rag.backbone.facts import embedding_weight
 from llm2vec_gen_rag.encoder import batches, last_hidden_states
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe

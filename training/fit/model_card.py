@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from llm2vec_gen_rag.backbone.loading import base_name
+from llm2vec_gen_rag.backbone.facts import base_name
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.objective.losses import TokenPair

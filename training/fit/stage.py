@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm2vec_gen_rag.backbone.int8 import refuse_gradient
+from llm2vec_gen_rag.files import storing
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.batches import PlannedBatches
@@ -34,7 +35,6 @@ from llm2vec_gen_rag.training.objective.losses import (
     check_teacher,
     tokenize_pairs,
 )
-from llm2vec_gen_rag.training.storage import storing
 
 CURVES_FILE = "loss_curves.png"
 CARD_FILE = "README.md"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone.loading import end_token_ids
+from llm2vec_gen_rag.backbone.facts import end_token_ids
 
 # stands for an answer while the chat template is rendered
 _ANSWER = "\ue000answer\ue000"

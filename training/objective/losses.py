@@ -24,10 +24,10 @@ from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.arguments import as_texts, require_room
 from llm2vec_gen_rag.backbone.int8 import refuse_gradient
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TokenIds
 from llm2vec_gen_rag.cpu.backward import last_states, replaces_own_forward
 from llm2vec_gen_rag.encoder import soft_prompts
 from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.text_tokenizer import TokenIds
 from llm2vec_gen_rag.training.objective.answer_end import answer_end_id
 from llm2vec_gen_rag.training.objective.gradient_checkpointing import recomputed_layers
 from llm2vec_gen_rag.training.objective.reconstruction_loss import reconstruction_loss

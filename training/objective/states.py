@@ -9,7 +9,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TokenIds
 from llm2vec_gen_rag.cpu.backward import TextsBefore, last_states, replaces_own_forward
 from llm2vec_gen_rag.cpu.forward import read_prefix
 from llm2vec_gen_rag.encoder import (
@@ -19,6 +18,7 @@ from llm2vec_gen_rag.encoder import (
     response_embeddings,
 )
 from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.text_tokenizer import TokenIds
 from llm2vec_gen_rag.training.objective.gradient_checkpointing import recomputed_layers
 
 

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from llm2vec_gen_rag.files import storing
 from llm2vec_gen_rag.training.responses.shards import run_files
-from llm2vec_gen_rag.training.storage import storing
 
 
 @dataclass(frozen=True)

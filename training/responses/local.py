@@ -19,9 +19,13 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.arguments import require_positive
-from llm2vec_gen_rag.backbone.loading import base_name, end_token_ids, weights_digest
+from llm2vec_gen_rag.backbone.facts import (
+    base_name,
+    end_token_ids,
+    padding_is_inert,
+    weights_digest,
+)
 from llm2vec_gen_rag.batching import plan_batches
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TextTokenizer, TokenIds
 from llm2vec_gen_rag.decoder import (
     answer_prompts,
     continued_ids,
@@ -29,7 +33,7 @@ from llm2vec_gen_rag.decoder import (
     left_padded_embeddings,
     read_ids,
 )
-from llm2vec_gen_rag.encoder import padding_is_inert
+from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds
 from llm2vec_gen_rag.training.queries import check_queries
 from llm2vec_gen_rag.training.responses.decoding import Decoding, query_seed, require_decoding
 from llm2vec_gen_rag.training.responses.file import (

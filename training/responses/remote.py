@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import require_positive
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TextTokenizer, utf8_text
+from llm2vec_gen_rag.text_tokenizer import TextTokenizer, utf8_text
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.queries import check_queries
 from llm2vec_gen_rag.training.responses.chat_completions import ChatRequest, ask_all

@@ -21,7 +21,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from llm2vec_gen_rag.checkpoint.tokenizer_files import TokenIds
+from llm2vec_gen_rag.text_tokenizer import TokenIds
 
 # what `generate` fills in where a generation config says nothing; transformers 4 keeps these in the
 # config itself, transformers 5 adds them when it generates

@@ -1,0 +1,68 @@
+"""What is asked of a loaded frozen LLM."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+
+def freeze(backbone: nn.Module) -> None:
+    """Switch off gradients and dropout."""
+    backbone.requires_grad_(requires_grad=False)
+    backbone.eval()
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return a hash of some values of every weight: one pass over 8 GB would take a minute."""
+    digest = hashlib.sha256()
+    for name, weight in model.named_parameters():
+        values = weight.detach().flatten()
+        sample = values[:: max(1, values.numel() // 256)].float().cpu()
+        digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def embedding_weight(backbone: PreTrainedModel) -> Tensor:
+    """Return the input embedding, (vocabulary, hidden)."""
+    embedding: Any = backbone.get_input_embeddings()
+    weight: Tensor = embedding.weight
+    return weight
+
+
+def embedding_path(backbone: PreTrainedModel) -> str:
+    """Return the path of the input embedding inside the LLM without its output layer."""
+    embedding: nn.Module = backbone.get_input_embeddings()
+    modules: Iterable[tuple[str, nn.Module]] = backbone.base_model.named_modules()
+    return next(path for path, module in modules if module is embedding)
+
+
+def base_name(backbone: PreTrainedModel) -> str:
+    """Return where a loaded LLM came from: a hub id, or the absolute path of its folder."""
+    name = str(backbone.config._name_or_path)
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
+
+
+def end_token_ids(backbone: PreTrainedModel) -> frozenset[int]:
+    """Return every token id that ends what the LLM writes."""
+    ends: set[int] = set()
+    for config in (backbone.generation_config, backbone.config):
+        stated: int | list[int] | None = getattr(config, "eos_token_id", None)
+        if isinstance(stated, int):
+            ends.add(stated)
+        else:
+            ends.update(stated or [])
+    return frozenset(ends)
+
+
+def padding_is_inert(backbone: PreTrainedModel) -> bool:
+    """Return whether a key-value cache may hold padding: not so where layers look back a window."""
+    config = backbone.config
+    kinds = getattr(config, "layer_types", None)
+    if kinds is None:
+        return getattr(config, "sliding_window", None) is None
+    return set(kinds) == {"full_attention"}
