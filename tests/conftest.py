@@ -1,4 +1,4 @@
-"""The reference checkpoints, and one of them loaded; nothing here reaches the network."""
+"""The reference checkpoints, and some of them loaded; nothing here reaches the network."""
 
 from __future__ import annotations
 
@@ -31,25 +31,26 @@ def qwen3() -> ReferenceKit:
 
 
 @pytest.fixture(scope="session")
-def kit(qwen3) -> dict[str, str]:
-    """What names the first reference checkpoint to an adapter."""
-    return {
-        "model_name": str(qwen3.checkpoint),
-        "base_model": str(qwen3.base),
-        "dtype": "float32",
-        "device": "cpu",
-    }
-
-
-@pytest.fixture(scope="session")
 def model(qwen3):
     """The first reference checkpoint, loaded; shared, so tests leave it as it was."""
     return qwen3.load()
 
 
+@pytest.fixture(scope="session")
+def other_model():
+    """Another reference checkpoint, loaded; shared, so tests leave it as it was."""
+    return ReferenceKit("qwen2-6-4").load()
+
+
 @pytest.fixture
+def fresh_model(qwen3):
+    """The first reference checkpoint, loaded for one test, which may train or change it."""
+    return qwen3.load()
+
+
+@pytest.fixture(scope="session")
 def load_kit():
-    """Load a reference checkpoint anew by the name of its folder, for a test that trains it."""
+    """Load a reference checkpoint anew by the name of its folder, for a test that changes it."""
 
     def load(kit, dtype="float32"):
         return ReferenceKit(kit).load(dtype=dtype)

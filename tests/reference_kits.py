@@ -18,10 +18,20 @@ KITS = ["qwen3-10", "qwen3-10-lora", "qwen2-6-4", "llama-20-10"]
 class ReferenceKit:
     """One checkpoint, its base model, and its expected values."""
 
-    def __init__(self, name):
+    def __init__(self, name="qwen3-10"):
         self.folder = REFERENCE / name
         self.checkpoint = self.folder / "checkpoint"
         self.base = self.folder / "base"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What loads the checkpoint in a framework's adapter."""
+        return {
+            "model_name": str(self.checkpoint),
+            "base_model": str(self.base),
+            "dtype": "float32",
+            "device": "cpu",
+        }
 
     def load(self, checkpoint=None, **options) -> LLM2VecGen:
         """Load the checkpoint, or another folder on the same base, in float32 on the CPU."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,27 +13,25 @@ class Forwards:
     """What the backbone was seen doing."""
 
     rows: list[int] = field(default_factory=list)  # texts in each forward, in order
-    threads: set[str] = field(default_factory=set)
     running: int = 0
     most_at_once: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @contextmanager
-def watch_forwards(model, seconds=0.0) -> Iterator[Forwards]:
-    """Yield the record of the forwards made meanwhile, each slowed down by `seconds`.
+def watch_forwards(model, during: Callable[[], None] = lambda: None) -> Iterator[Forwards]:
+    """Yield the record of the forwards made in the block; each calls `during` on its way.
 
-    Seen is the norm behind the last layer, through which whatever is read of a forward goes.
+    It watches the norm after the last layer, which every forward passes.
     """
     seen = Forwards()
 
     def entered(module, args):
         with seen.lock:
             seen.rows.append(args[0].shape[0])
-            seen.threads.add(threading.current_thread().name)
             seen.running += 1
             seen.most_at_once = max(seen.most_at_once, seen.running)
-        time.sleep(seconds)
+        during()
 
     def left(module, args, output):
         with seen.lock:
@@ -47,3 +44,17 @@ def watch_forwards(model, seconds=0.0) -> Iterator[Forwards]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+class Gate:
+    """Holds each forward up until it is opened, so that a test sees what else happens meanwhile."""
+
+    def __init__(self):
+        self._opened = threading.Event()
+
+    def open(self):
+        self._opened.set()
+
+    def wait(self):
+        if not self._opened.wait(timeout=60):
+            raise TimeoutError("nothing opened the gate: the forward kept everything else waiting")

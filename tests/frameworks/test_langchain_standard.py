@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 from langchain_tests.unit_tests import EmbeddingsUnitTests
-from tiny_kit import tiny_kit
+from reference_kits import ReferenceKit
 
 from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
 
@@ -16,7 +16,7 @@ class TestUnit(EmbeddingsUnitTests):
 
     @property
     def embedding_model_params(self):
-        return tiny_kit()
+        return ReferenceKit("qwen3-10").settings
 
 
 class TestIntegration(EmbeddingsIntegrationTests):
@@ -26,4 +26,4 @@ class TestIntegration(EmbeddingsIntegrationTests):
 
     @property
     def embedding_model_params(self):
-        return tiny_kit()
+        return ReferenceKit("qwen3-10").settings
