@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from reference_kits import REFERENCE, ReferenceKit
+from reference_kits import ReferenceKit
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, Qwen3Config
 
@@ -143,7 +143,7 @@ def test_prompts_of_another_form(broken, text):
 def narrow_base(tmp_path_factory):
     """A base model of half the hidden size, with the tokenizer of the kits."""
     folder = tmp_path_factory.mktemp("narrow") / "base"
-    shutil.copytree(REFERENCE / "qwen3-10" / "base", folder)
+    shutil.copytree(ReferenceKit("qwen3-10").base, folder)
     (folder / "model.safetensors").unlink()
     config = Qwen3Config.from_pretrained(folder, hidden_size=32, intermediate_size=80)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)

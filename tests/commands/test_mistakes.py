@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from httpx import Headers
 from qdrant_client.http.exceptions import UnexpectedResponse
+from reference_kits import ReferenceKit
 
 from llm2vec_gen_rag.commands.collection import opened
 from llm2vec_gen_rag.errors import CollectionError
@@ -90,9 +91,9 @@ def test_a_missing_extra_names_what_to_install(run, notes, monkeypatch):
 def test_a_collection_of_another_model_is_refused(run, run_json, notes, tmp_path, model_options):
     store = ["--store", tmp_path / "store"]
     run_json("index", notes, *store, *model_options)
-    other = Path(__file__).parents[1] / "reference" / "qwen2-6-4"
+    other = ReferenceKit("qwen2-6-4")
     code, out, err = run(
-        "search", "x", *store, "--model", other / "checkpoint", "--base-model", other / "base"
+        "search", "x", *store, "--model", other.checkpoint, "--base-model", other.base
     )
     assert (code, out) == (1, "")
     assert "was written by" in err

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from chat_server import Server
+from child_processes import killed_when
 from langchain_core.vectorstores import InMemoryVectorStore
 from llama_index.core import Document, VectorStoreIndex
+from reference_kits import ReferenceKit
 
-import llm2vec_gen_rag
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.cli import build_parser, main
 from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
@@ -24,7 +20,6 @@ from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
 from llm2vec_gen_rag.training.fit import trainer as loop
 from llm2vec_gen_rag.training.responses.file import read_responses
 
-PROGRAM = "import sys; from llm2vec_gen_rag.cli import main; sys.exit(main())"
 DEVICE = ["--device", "cpu", "--dtype", "float32"]
 QUERIES = [f"where does bear number {number} live" for number in range(60)]
 RECIPE = """\
@@ -73,30 +68,16 @@ def modified(folder):
     return {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
 
 
-def killed(argv, when):
-    """Run the command line in a process of its own, and kill it as soon as `when` is true."""
-    package = Path(llm2vec_gen_rag.__file__).parents[1]
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *map(str, argv)],
-        env=os.environ | {"PYTHONPATH": str(package)},
-        stdout=subprocess.DEVNULL,
-    )
-    while not when():
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-
-
 @pytest.mark.slow
 def test_killed_in_two_stages_resumed_and_loaded_in_both_frameworks(
     work, qwen3, run, run_json, respond, monkeypatch
 ):
     file, checkpoints = Path("mine/responses.jsonl"), Path("mine/model/checkpoints")
     queries = ["--queries", "queries.jsonl", "--column", "question", "--batch-size", "1"]
-    killed(
-        [*stage("responses"), "--base-model", qwen3.base, *DEVICE, *queries],
+    killed_when(
         lambda: file.is_file() and file.read_bytes().count(b"\n") > 3,
+        main,
+        [*stage("responses"), "--base-model", str(qwen3.base), *DEVICE, *queries],
     )
     kept = [response.query for response in read_responses(file)]
     assert 3 < len(kept) < len(QUERIES)
@@ -109,7 +90,7 @@ def test_killed_in_two_stages_resumed_and_loaded_in_both_frameworks(
 
     assert run_json(*stage("teach"))["answers"] == len(QUERIES)
     shutil.copytree("mine", "whole")
-    killed([*stage("fit"), *DEVICE], lambda: (checkpoints / "checkpoint-4").exists())
+    killed_when((checkpoints / "checkpoint-4").exists, main, [*stage("fit"), *DEVICE])
     assert not Path("mine/model/run_config.yml").exists()
     steps = []
     losses = loop.pair_losses
@@ -198,7 +179,7 @@ def test_each_stage_says_what_the_one_before_has_left_undone(work, respond, run,
 def test_another_llm_is_not_trained_on_these_responses(work, qwen3, respond, run, run_json):
     respond()
     run_json(*stage("teach"))
-    other = qwen3.folder.parent / "qwen2-6-4" / "base"
+    other = ReferenceKit("qwen2-6-4").base
     code, _, err = run(*stage("fit"), "--base-model", other, *DEVICE)
     assert code == 1
     assert "the responses were written by" in err
@@ -207,7 +188,7 @@ def test_another_llm_is_not_trained_on_these_responses(work, qwen3, respond, run
 
 def test_a_refused_run_leaves_what_was_whole_as_it_was(work, qwen3, respond, run, run_json):
     respond()
-    other = qwen3.folder.parent / "qwen2-6-4" / "base"
+    other = ReferenceKit("qwen2-6-4").base
     queries = ["--queries", "queries.jsonl", "--column", "question"]
     code, _, err = run(*stage("responses"), *queries, "--base-model", other, *DEVICE)
     assert (code, "was written by" in err) == (1, True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
+from child_processes import killed_when
+from reference_kits import ReferenceKit
 
 from llm2vec_gen_rag.errors import CollectionError, MissingExtraError
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection, IndexReport
@@ -73,50 +71,40 @@ def test_eight_threads_index_into_one_folder(tmp_path, model):
         assert {hit.id for hit in reopened.search("x", k=320)} == {str(i) for i in range(320)}
 
 
-KILLED_RUN = """
-import sys
-from llm2vec_gen_rag import LLM2VecGen
-from llm2vec_gen_rag.qdrant import Document, DocumentCollection
+def index_four_hundred(folder, model) -> IndexReport:
+    with DocumentCollection.open(folder, "notes", model) as collection:
+        documents = (Document(f"text {i}", id=str(i)) for i in range(400))
+        return collection.index(documents, batch_size=200)
 
-folder, checkpoint, base = sys.argv[1:]
-model = LLM2VecGen.from_pretrained(checkpoint, base_model=base, dtype="float32", device="cpu")
-collection = DocumentCollection.open(folder, "notes", model)
-collection.index((Document(f"text {i}", id=str(i)) for i in range(400)), batch_size=200)
-"""
+
+def load_and_index(folder):
+    index_four_hundred(folder, ReferenceKit("qwen3-10").load())
 
 
 def test_running_again_after_a_kill_finishes(tmp_path, model):
-    folder, kit = tmp_path / "store", Path(__file__).parents[1] / "reference/qwen3-10"
-    run = subprocess.Popen(
-        [sys.executable, "-c", KILLED_RUN, str(folder), str(kit / "checkpoint"), str(kit / "base")],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    try:
-        written = wait_for_rows(folder / "collection/notes/storage.sqlite", run)
-    finally:
-        run.send_signal(signal.SIGKILL)
-        run.wait()
+    folder = tmp_path / "store"
+    written = 0
+
+    def some_are_written():
+        nonlocal written
+        written = rows_in(folder / "collection/notes/storage.sqlite")
+        return written > 0
+
+    killed_when(some_are_written, load_and_index, folder)
+    report = index_four_hundred(folder, model)
+    assert report.added + report.unchanged == 400
+    assert report.unchanged >= written
     with DocumentCollection.open(folder, "notes", model) as collection:
-        report = collection.index(
-            (Document(f"text {i}", id=str(i)) for i in range(400)), batch_size=200
-        )
-        assert report.added + report.unchanged == 400
-        assert report.unchanged >= written
         assert {hit.id for hit in collection.search("x", k=500)} == {str(i) for i in range(400)}
 
 
-def wait_for_rows(database, run: subprocess.Popen) -> int:
-    """How many points the first batch had on disk, once it has some."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert run.poll() is None, "the run ended before it could be killed"
-        if database.is_file():
-            try:
-                with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-                    (rows,) = connection.execute("SELECT count(*) FROM points").fetchone()
-            except sqlite3.OperationalError:  # no table yet, or the writer's turn
-                rows = 0
-            if rows:
-                return rows
-        time.sleep(0.002)
-    raise AssertionError("no point was written within a minute")
+def rows_in(database) -> int:
+    """How many points are on disk."""
+    if not database.is_file():
+        return 0
+    try:
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+            (rows,) = connection.execute("SELECT count(*) FROM points").fetchone()
+    except sqlite3.OperationalError:  # no table yet, or the writer's turn
+        return 0
+    return rows

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
+from reference_kits import ReferenceKit
 from safetensors.torch import load_file
 from transformers import AutoModel
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 RANK, ALPHA = 4, 8
 TOKENIZER = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]
@@ -20,7 +20,7 @@ TOKENIZER = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json
 
 def write_llm2vec(folder, kit="qwen3-10"):
     """Write both adapters for the base of a reference kit; the name of the second loads them."""
-    base = REFERENCE / kit / "base"
+    base = ReferenceKit(kit).base
     names = [folder / "LLM2Vec-Tiny-mntp", folder / "LLM2Vec-Tiny-mntp-unsup-simcse"]
     for seed, adapter in enumerate(names):
         torch.manual_seed(seed)
@@ -40,7 +40,7 @@ def write_llm2vec(folder, kit="qwen3-10"):
 
 def expected_vector(name, kit, ids, *, bos):
     """Return the mean state behind the BOS, each layer spelled out in float64 without any mask."""
-    base = REFERENCE / kit / "base"
+    base = ReferenceKit(kit).base
     config = json.loads((base / "config.json").read_text())
     weights = _merged(
         load_file(base / "model.safetensors"), [name.removesuffix("-unsup-simcse"), name]

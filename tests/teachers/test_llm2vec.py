@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from llm2vec_layout import REFERENCE, expected_vector, write_llm2vec
+from llm2vec_layout import expected_vector, write_llm2vec
+from reference_kits import ReferenceKit
 from safetensors.torch import load_file, save_file
 
 from llm2vec_gen_rag.checkpoint.tokenizer_files import load_tokenizer
@@ -54,7 +55,7 @@ def load(name, **options):
 @pytest.mark.parametrize("kit", BOS)
 def test_vectors_are_those_of_the_layers_spelled_out(tmp_path, kit):
     name = write_llm2vec(tmp_path, kit)
-    ids = TextTokenizer(load_tokenizer(REFERENCE / kit / "base")).token_ids(TEXTS)
+    ids = TextTokenizer(load_tokenizer(ReferenceKit(kit).base)).token_ids(TEXTS)
     expected = [expected_vector(name, kit, row, bos=BOS[kit]) for row in ids]
     vectors = load(name).embed(TEXTS)
     assert vectors.dtype == np.float32
@@ -90,7 +91,7 @@ def test_another_folder_may_hold_the_llm(copied):
         BaseModelError, match=r"'somewhere/else'.*teacher_base_model in a recipe, base_"
     ):
         load(copied)
-    teacher = load(copied, base_model=str(REFERENCE / "qwen3-10" / "base"))
+    teacher = load(copied, base_model=str(ReferenceKit("qwen3-10").base))
     path.write_text(json.dumps(config))
     np.testing.assert_array_equal(teacher.embed(TEXTS), load(copied + "/").embed(TEXTS))
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from llm2vec_layout import REFERENCE, write_llm2vec
+from llm2vec_layout import write_llm2vec
+from reference_kits import ReferenceKit
 from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
 
@@ -85,7 +86,7 @@ def test_the_llm_under_an_encoder_may_lie_elsewhere_than_its_adapter_says(run, t
     with pytest.raises(BaseModelError, match=r"'somewhere/else'.* teacher_base_model in a recipe"):
         run(**encoder)
     (tmp_path / VECTORS_FILE).unlink()
-    base = str(REFERENCE / "qwen3-10" / "base")
+    base = str(ReferenceKit("qwen3-10").base)
     np.testing.assert_array_equal(run(**encoder, teacher_base_model=base), expected)
 
 
@@ -111,7 +112,7 @@ def test_a_teacher_that_cannot_be_kept_is_named(run, tmp_path):
 
 def test_a_sentence_transformers_model_teaches(run, tmp_path):
     name = str(tmp_path / "encoder")
-    SentenceTransformer(str(REFERENCE / "qwen3-10" / "base"), device="cpu").save(name)
+    SentenceTransformer(str(ReferenceKit("qwen3-10").base), device="cpu").save(name)
     vectors = run(teacher="sentence-transformers", teacher_model=name)
     expected = SentenceTransformersTeacher(name, device="cpu").embed(ANSWERS)
     np.testing.assert_allclose(vectors, expected, atol=1e-2)
@@ -143,7 +144,7 @@ def test_the_heads_of_the_model_have_the_dimension_of_the_teacher(model, tmp_pat
         steps=2, warmup_steps=0, batch_size=2, max_length=32, max_new_tokens=4,
     )  # fmt: skip
     queries = [f"{query} {number}" for query in QUERIES for number in range(3)]
-    base = str(REFERENCE / "qwen3-10" / "base")
+    base = str(ReferenceKit("qwen3-10").base)
     tokenizer = AutoTokenizer.from_pretrained(base)
     result = train(model.backbone, tokenizer, queries, recipe, tmp_path)
     taught = LLM2VecGen.from_pretrained(str(result.folder), base_model=base, device="cpu")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 QUESTIONS = [
     "where do polar bears live",
     "Write a short story about a lost sailor",
@@ -31,16 +27,6 @@ RECIPE = Recipe(
     logging_steps=10,
     report_to="none",
 )
-
-
-def load(kit="qwen3-10"):
-    """A reference checkpoint in float32 on the CPU."""
-    return LLM2VecGen.from_pretrained(
-        str(REFERENCE / kit / "checkpoint"),
-        base_model=str(REFERENCE / kit / "base"),
-        dtype="float32",
-        device="cpu",
-    )
 
 
 def teacher_of(model):

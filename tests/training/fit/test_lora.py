@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from peft import PeftModel
+from reference_kits import ReferenceKit
 from training_runs import ANSWERS, QUESTIONS, RECIPE, StopError, stop_in_step, teacher_of
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
@@ -19,7 +19,6 @@ from llm2vec_gen_rag.encoder import last_hidden_states, lora_active, soft_prompt
 from llm2vec_gen_rag.training.fit.stage import fit
 from llm2vec_gen_rag.training.objective.losses import pair_losses, step_losses, tokenize_pairs
 
-REFERENCE = Path(__file__).parents[2] / "reference"
 LORA = dataclasses.replace(
     RECIPE, steps=20, learning_rate=3e-3, logging_steps=5, lora_rank=4, lora_alpha=8.0
 )
@@ -30,7 +29,7 @@ def new_model():
     """Fresh response tokens and LoRA on a reference kit's base."""
 
     def make(kit="qwen3-10", rank=4, seed=0):
-        base = REFERENCE / kit / "base"
+        base = ReferenceKit(kit).base
         return LLM2VecGen.initialise(
             AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32),
             AutoTokenizer.from_pretrained(base),
@@ -55,12 +54,12 @@ def gradients(model):
 
 def peft_losses(kit, model):
     """Both losses as the reference package computes them: PEFT encodes, another LLM decodes."""
-    base = AutoModel.from_pretrained(REFERENCE / kit / "base", dtype=torch.float32)
+    base = AutoModel.from_pretrained(ReferenceKit(kit).base, dtype=torch.float32)
     base.resize_token_embeddings(len(model.tokenizer))
     encoder = PeftModel.from_pretrained(
-        base, REFERENCE / kit / "checkpoint" / "encoder", is_trainable=True
+        base, ReferenceKit(kit).checkpoint / "encoder", is_trainable=True
     ).eval()
-    decoder = AutoModelForCausalLM.from_pretrained(REFERENCE / kit / "base", dtype=torch.float32)
+    decoder = AutoModelForCausalLM.from_pretrained(ReferenceKit(kit).base, dtype=torch.float32)
     response = model.tokenizer.convert_tokens_to_ids([f"<question{n}>" for n in range(1, 11)])
     reconstruction, alignment, tokens = 0, 0, 0
     pairs = tokenize_pairs(model, QUESTIONS, ANSWERS, max_length=512)
@@ -126,7 +125,7 @@ def test_peft_reads_what_is_saved(new_model, tmp_path):
     fit(model, QUESTIONS, ANSWERS, teacher_of(model), LORA, tmp_path)
     config = json.loads((tmp_path / "encoder" / "adapter_config.json").read_text())
     assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 4, 8.0)
-    base = AutoModel.from_pretrained(REFERENCE / "qwen3-10" / "base", dtype=torch.float32)
+    base = AutoModel.from_pretrained(ReferenceKit("qwen3-10").base, dtype=torch.float32)
     base.resize_token_embeddings(len(model.tokenizer))
     encoder = PeftModel.from_pretrained(base, tmp_path / "encoder").eval()
     response = model.tokenizer.convert_tokens_to_ids([f"<question{n}>" for n in range(1, 11)])

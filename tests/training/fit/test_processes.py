@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+import socket
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
+from child_processes import FORKED
+from fit_process import fit_into
 from training_runs import ANSWERS, QUESTIONS, RECIPE, teacher_of
 
-import llm2vec_gen_rag
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.backbone.loading import pick_device
 from llm2vec_gen_rag.training.fit import trainer_arguments
@@ -21,28 +20,21 @@ from llm2vec_gen_rag.training.fit.batches import PlannedBatches
 from llm2vec_gen_rag.training.fit.stage import fit
 from llm2vec_gen_rag.training.objective.losses import tokenize_pairs
 
-# on CPUs accelerate starts several processes by MPI; told of GPUs it does so as torchrun does
-LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-LAUNCH += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-LAUNCH += ["--main_process_port", "0"]
+
+@pytest.fixture
+def ranks(socket_enabled):
+    """What torchrun and `accelerate launch` tell each of two processes of the other."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [shared | {"RANK": rank, "LOCAL_RANK": rank} for rank in ("0", "1")]
 
 
-@pytest.mark.slow
-def test_two_processes_are_one_with_the_double_batch(load_kit, tmp_path, monkeypatch):
+def test_two_processes_are_one_with_the_double_batch(load_kit, ranks, tmp_path, monkeypatch):
     recipe = dataclasses.replace(RECIPE, steps=6, accumulation=2, save_steps=4, logging_steps=1)
-    script = Path(__file__).with_name("fit_script.py")
-    program = [str(script), json.dumps(dataclasses.asdict(recipe)), str(tmp_path / "two")]
-    package = Path(llm2vec_gen_rag.__file__).parents[1]
-    launched = subprocess.run(
-        [sys.executable, *LAUNCH, *program],
-        env=os.environ | {"PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert launched.returncode == 0, launched.stderr
-    report = json.loads(launched.stdout.splitlines()[-1])
-    assert report["steps"] == 12  # of 24 parts, in each of the two
+    with ProcessPoolExecutor(2, mp_context=FORKED) as processes:
+        runs = [processes.submit(fit_into, tmp_path / "two", recipe, rank) for rank in ranks]
+        assert [run.result()[0] for run in runs] == [12, 12]  # of 24 parts
 
     monkeypatch.setattr(trainer_arguments, "cpu_has_bfloat16", lambda: False)
     one = load_kit("qwen3-10")

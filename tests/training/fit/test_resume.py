@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import random
 import resource
-import signal
-import subprocess
-import sys
-import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import torch
+from child_processes import in_process, killed_when
+from fit_process import fit_into
 from training_runs import (
     ANSWERS,
     QUESTIONS,
@@ -26,14 +21,12 @@ from training_runs import (
     teacher_of,
 )
 
-import llm2vec_gen_rag
 from llm2vec_gen_rag import LLM2VecGen, NonFiniteError
 from llm2vec_gen_rag.errors import StorageError
 from llm2vec_gen_rag.training.fit import trainer_arguments
 from llm2vec_gen_rag.training.fit.stage import fit
 
 RUN = dataclasses.replace(RECIPE, steps=12, save_steps=4, logging_steps=3)
-SCRIPT = Path(__file__).with_name("fit_script.py")
 
 
 def trained(load_kit, folder, recipe=RUN, answers=ANSWERS, stop=None):
@@ -63,35 +56,17 @@ def no_file_above(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def start(folder, recipe):
-    """Start a run in a process of its own."""
-    package = Path(llm2vec_gen_rag.__file__).parents[1]
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), json.dumps(dataclasses.asdict(recipe)), *map(str, folder)],
-        env=os.environ | {"PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
 @pytest.mark.slow
 def test_a_killed_run_ends_in_the_weights_of_one_that_was_not(tmp_path):
     recipe = dataclasses.replace(RUN, steps=60, save_steps=2)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     last_seen = killed / "checkpoints" / f"checkpoint-{2 * random.Random(7).randrange(3, 20)}"
-    process = start([killed], recipe)
-    while not last_seen.exists():
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    killed_when(last_seen.exists, fit_into, killed, recipe, {})
     assert not (killed / "run_config.yml").exists()
 
-    output, _ = start([killed, whole], recipe).communicate()
-    rest, all_steps = (json.loads(line) for line in output.splitlines()[-2:])
-    assert rest["fingerprint"] == all_steps["fingerprint"]
-    assert 0 < rest["steps"] <= 60 - int(last_seen.name.rpartition("-")[2])
-    assert all_steps["steps"] == 60
+    steps, fingerprint = in_process(fit_into, killed, recipe, {})
+    assert 0 < steps <= 60 - int(last_seen.name.rpartition("-")[2])
+    assert in_process(fit_into, whole, recipe, {}) == (60, fingerprint)
 
 
 @pytest.mark.parametrize("stop", [2, 5, 9, 11])

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from training_runs import ANSWERS, QUESTIONS, RECIPE, REFERENCE
+from training_runs import ANSWERS, QUESTIONS, RECIPE
 from transformers import AutoTokenizer
 
 from llm2vec_gen_rag import LLM2VecGen, NonFiniteError
@@ -130,11 +130,9 @@ def test_logged_losses_are_those_of_the_objective(model, teacher, tmp_path):
     assert result.alignment == pytest.approx(losses.alignment.item(), rel=0.02)
 
 
-def test_a_backbone_in_bfloat16_trains_beside_one_in_float32(model, teacher, tmp_path):
+def test_a_backbone_in_bfloat16_trains_beside_one_in_float32(model, load_kit, teacher, tmp_path):
     exact = fit(model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path / "exact")
-    base = model.backbone.config.name_or_path
-    checkpoint = REFERENCE / "qwen3-10" / "checkpoint"
-    half = LLM2VecGen.from_pretrained(checkpoint, base_model=base, dtype="bfloat16", device="cpu")
+    half = load_kit("qwen3-10", dtype="bfloat16")
     rounded = fit(half, QUESTIONS, ANSWERS, teacher, FEW, tmp_path / "rounded")
     assert half.response_tokens.dtype == half.alignment.weight.dtype == torch.float32
     assert rounded.reconstruction == pytest.approx(exact.reconstruction, rel=0.05)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from int8_processors import needs_exact_sums
+from reference_kits import ReferenceKit
 from safetensors.torch import load_file
 from torch import nn
 
@@ -18,7 +18,6 @@ from llm2vec_gen_rag.training.fit.stage import fit
 from llm2vec_gen_rag.training.objective.losses import alignment_loss, step_losses
 from llm2vec_gen_rag.training.objective.reconstruction_loss import LOGIT_ROWS, reconstruction_loss
 
-REFERENCE = Path(__file__).parents[2] / "reference"
 QUESTIONS = ["where do polar bears live", "Write a short story about a lost sailor", "why"]
 ANSWERS = ["Polar bears live in the Arctic.", "A sailor.", "Nobody has told us so far."]
 
@@ -48,8 +47,8 @@ def test_an_llm_in_int8_is_refused(load_kit):
 @pytest.mark.parametrize("kit", ["qwen3-10", "qwen2-6-4", "llama-20-10"])
 def test_losses_and_gradients_are_those_of_the_reference_package(load_kit, kit):
     model = load_kit(kit)
-    texts = json.loads((REFERENCE / kit / "expected_training.json").read_text())
-    expected = load_file(REFERENCE / kit / "expected_training.safetensors")
+    texts = json.loads((ReferenceKit(kit).folder / "expected_training.json").read_text())
+    expected = load_file(ReferenceKit(kit).folder / "expected_training.safetensors")
 
     losses = step_losses(model, texts["questions"], texts["answers"], expected["teacher"])
     losses.total().backward()

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import pytest
 from chat_server import Server, completion
 from hidden_modules import import_without
-from tiny_kit import load_tiny
 
 from llm2vec_gen_rag.errors import EndpointError
 from llm2vec_gen_rag.training.responses.decoding import query_seed
@@ -211,8 +210,8 @@ def test_what_is_no_url_is_refused(url):
         Endpoint(url, "mine")
 
 
-def test_long_queries_are_cut_by_the_models_tokenizer(server, tmp_path):
-    tokenizer = load_tiny().tokenizer
+def test_long_queries_are_cut_by_the_models_tokenizer(server, tmp_path, model):
+    tokenizer = model.tokenizer
     long = "polar bears live in the far north, and nowhere else on earth"
     ask(server, [long, "why"], tmp_path / "r.jsonl", tokenizer=tokenizer)
     assert set(found(tmp_path / "r.jsonl")) == {long, "why"}
@@ -230,8 +229,8 @@ def test_shards_are_one_run(server, tmp_path):
     assert server.asked.total() == len(QUERIES)
 
 
-def test_responses_of_a_loaded_model_and_of_a_server_are_not_mixed(server, tmp_path):
-    model, path = load_tiny(), tmp_path / "r.jsonl"
+def test_responses_of_a_loaded_model_and_of_a_server_are_not_mixed(server, tmp_path, model):
+    path = tmp_path / "r.jsonl"
     write_responses(model.backbone, model.tokenizer, ["why"], path, max_new_tokens=2)
     with pytest.raises(ValueError, match=r"r\.jsonl was written by"):
         ask(server, ["how"], path)
