@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 
 import pytest
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, so before anything else
+# both are read when libraries are imported, so before anything else, and by child processes too
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small lose time to several threads
 
 from reference_kits import KITS, ReferenceKit
+
+
+def pytest_collection_finish():
+    """Exempt what is imported by now from garbage collection: each training run collects all."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", params=KITS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import pytest
 import torch
@@ -19,11 +20,26 @@ from training_runs import (
 from llm2vec_gen_rag.errors import CheckpointError
 from llm2vec_gen_rag.training.fit.stage import fit
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 RUN = dataclasses.replace(RECIPE, steps=4, save_steps=2, logging_steps=2)
 
 
 def fitted(model, folder, recipe=RUN, answers=ANSWERS, **untrained):
     return fit(model, QUESTIONS, answers, teacher_of(model), recipe, folder, **untrained)
+
+
+@pytest.fixture(scope="module")
+def finished_folder(load_kit, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    fitted(load_kit("qwen3-10"), folder)
+    return folder
+
+
+@pytest.fixture
+def finished(finished_folder, tmp_path):
+    """A copy of the folder of a finished run."""
+    return shutil.copytree(finished_folder, tmp_path, dirs_exist_ok=True)
 
 
 def files_of(folder):
@@ -50,10 +66,9 @@ def test_a_finished_run_with_lora_is_found(load_kit, tmp_path):
     assert again.fingerprint == first.fingerprint
 
 
-def test_how_a_step_is_cut_and_heard_of_makes_no_other_run(load_kit, tmp_path):
-    fitted(load_kit("qwen3-10"), tmp_path)
+def test_how_a_step_is_cut_and_heard_of_makes_no_other_run(load_kit, finished):
     other = dataclasses.replace(RUN, accumulation=2, save_steps=1, base_model="moved/elsewhere")
-    assert fitted(load_kit("qwen3-10"), tmp_path, other).found
+    assert fitted(load_kit("qwen3-10"), finished, other).found
 
 
 @pytest.mark.parametrize(
@@ -64,26 +79,23 @@ def test_how_a_step_is_cut_and_heard_of_makes_no_other_run(load_kit, tmp_path):
         ({"answers": ["No.", *ANSWERS[1:]]}, "responses and vectors"),
     ],
 )
-def test_another_run_does_not_write_over_a_finished_one(load_kit, tmp_path, change, named):
-    fitted(load_kit("qwen3-10"), tmp_path)
-    written = files_of(tmp_path)
+def test_another_run_does_not_write_over_a_finished_one(load_kit, finished, change, named):
+    written = files_of(finished)
     with pytest.raises(ValueError, match=f"holds the finished model of a run with {named}"):
-        fitted(load_kit("qwen3-10"), tmp_path, **change)
-    assert files_of(tmp_path) == written
+        fitted(load_kit("qwen3-10"), finished, **change)
+    assert files_of(finished) == written
 
 
-def test_a_finished_model_that_is_damaged_is_named(load_kit, tmp_path):
-    fitted(load_kit("qwen3-10"), tmp_path)
-    (tmp_path / "encoder" / "adapter_model.safetensors").unlink()
+def test_a_finished_model_that_is_damaged_is_named(load_kit, finished):
+    (finished / "encoder" / "adapter_model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"adapter_model\.safetensors"):
-        fitted(load_kit("qwen3-10"), tmp_path)
+        fitted(load_kit("qwen3-10"), finished)
 
 
-def test_checkpoints_that_a_kill_left_behind_the_end_are_deleted(load_kit, tmp_path):
-    fitted(load_kit("qwen3-10"), tmp_path)
-    (tmp_path / "checkpoints" / "checkpoint-4").mkdir(parents=True)
-    assert fitted(load_kit("qwen3-10"), tmp_path).found
-    assert not (tmp_path / "checkpoints").exists()
+def test_checkpoints_that_a_kill_left_behind_the_end_are_deleted(load_kit, finished):
+    (finished / "checkpoints" / "checkpoint-4").mkdir(parents=True)
+    assert fitted(load_kit("qwen3-10"), finished).found
+    assert not (finished / "checkpoints").exists()
 
 
 def stopped(load_kit, folder, **untrained):

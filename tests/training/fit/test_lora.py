@@ -19,6 +19,8 @@ from llm2vec_gen_rag.encoder import last_hidden_states, lora_active, soft_prompt
 from llm2vec_gen_rag.training.fit.stage import fit
 from llm2vec_gen_rag.training.objective.losses import pair_losses, step_losses, tokenize_pairs
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 LORA = dataclasses.replace(
     RECIPE, steps=20, learning_rate=3e-3, logging_steps=5, lora_rank=4, lora_alpha=8.0
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import resource
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -26,6 +27,8 @@ from llm2vec_gen_rag.errors import StorageError
 from llm2vec_gen_rag.training.fit import trainer_arguments
 from llm2vec_gen_rag.training.fit.stage import fit
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 RUN = dataclasses.replace(RECIPE, steps=12, save_steps=4, logging_steps=3)
 
 
@@ -39,6 +42,30 @@ def trained(load_kit, folder, recipe=RUN, answers=ANSWERS, stop=None):
     except StopError:
         return None
     return model.fingerprint
+
+
+@pytest.fixture(scope="module")
+def whole_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("whole")
+
+
+@pytest.fixture(scope="module")
+def whole(load_kit, whole_folder):
+    """The fingerprint that a run comes to which nothing stops."""
+    return trained(load_kit, whole_folder)
+
+
+@pytest.fixture(scope="module")
+def stopped_folder(load_kit, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stopped")
+    assert trained(load_kit, folder, stop=6) is None
+    return folder
+
+
+@pytest.fixture
+def cut(stopped_folder, tmp_path):
+    """A copy of a folder whose run was stopped in its sixth step."""
+    return shutil.copytree(stopped_folder, tmp_path / "cut")
 
 
 def checkpoints_in(folder):
@@ -70,8 +97,7 @@ def test_a_killed_run_ends_in_the_weights_of_one_that_was_not(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [2, 5, 9, 11])
-def test_a_stopped_run_goes_on_from_its_last_checkpoint(load_kit, tmp_path, stop):
-    whole = trained(load_kit, tmp_path / "whole")
+def test_a_stopped_run_goes_on_from_its_last_checkpoint(load_kit, whole, tmp_path, stop):
     assert trained(load_kit, tmp_path / "cut", stop=stop) is None
     model = load_kit("qwen3-10")
     steps = count_steps(model)
@@ -81,9 +107,9 @@ def test_a_stopped_run_goes_on_from_its_last_checkpoint(load_kit, tmp_path, stop
     assert [entry["step"] for entry in result.log] == [1, 3, 6, 9, 12]
 
 
-def test_a_run_that_came_to_its_end_leaves_no_checkpoint(load_kit, tmp_path):
-    trained(load_kit, tmp_path)
-    assert not (tmp_path / "checkpoints").exists()
+def test_a_run_that_came_to_its_end_leaves_no_checkpoint(whole, whole_folder):
+    assert whole is not None
+    assert not (whole_folder / "checkpoints").exists()
 
 
 def test_a_run_may_go_on_in_smaller_parts(load_kit, tmp_path, monkeypatch):
@@ -111,12 +137,11 @@ def test_a_run_may_go_on_in_smaller_parts(load_kit, tmp_path, monkeypatch):
         ({"answers": ["No.", *ANSWERS[1:]]}, "with responses and vectors"),
     ],
 )
-def test_the_checkpoint_of_another_run_is_refused(load_kit, tmp_path, change, named):
-    trained(load_kit, tmp_path, stop=6)
+def test_the_checkpoint_of_another_run_is_refused(load_kit, whole, cut, change, named):
     with pytest.raises(ValueError, match=named) as refusal:
-        trained(load_kit, tmp_path, **change)
+        trained(load_kit, cut, **change)
     assert "checkpoint-4" in str(refusal.value)
-    assert trained(load_kit, tmp_path) is not None
+    assert trained(load_kit, cut) == whole
 
 
 def test_a_run_without_a_checkpoint_binds_nobody(load_kit, tmp_path):
@@ -125,16 +150,14 @@ def test_a_run_without_a_checkpoint_binds_nobody(load_kit, tmp_path):
     assert trained(load_kit, tmp_path, other) == trained(load_kit, tmp_path / "new", other)
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(load_kit, tmp_path):
-    whole = trained(load_kit, tmp_path / "whole")
-    trained(load_kit, tmp_path / "cut", stop=6)
+def test_a_full_disk_leaves_the_last_checkpoint(load_kit, whole, cut):
     with no_file_above(8192), pytest.raises(StorageError, match=r"step 8 .* cannot be written"):
-        trained(load_kit, tmp_path / "cut")
-    assert checkpoints_in(tmp_path / "cut") == ["checkpoint-4", "run.json"]
-    assert trained(load_kit, tmp_path / "cut") == whole
+        trained(load_kit, cut)
+    assert checkpoints_in(cut) == ["checkpoint-4", "run.json"]
+    assert trained(load_kit, cut) == whole
 
 
-def test_a_disk_that_is_full_at_the_end_costs_no_step(load_kit, tmp_path):
+def test_a_disk_that_is_full_at_the_end_costs_no_step(load_kit, whole, tmp_path):
     (tmp_path / "reconstruction_mlp").mkdir()  # where a file is to go
     with pytest.raises(StorageError, match=r"the trained model in .* cannot be written"):
         trained(load_kit, tmp_path)
@@ -144,7 +167,7 @@ def test_a_disk_that_is_full_at_the_end_costs_no_step(load_kit, tmp_path):
     steps = count_steps(model)
     fit(model, QUESTIONS, ANSWERS, teacher_of(model), RUN, tmp_path)
     assert steps == []
-    assert model.fingerprint == trained(load_kit, tmp_path / "whole")
+    assert model.fingerprint == whole
 
 
 def test_a_folder_that_cannot_be_made_is_named_before_the_first_step(load_kit, tmp_path):
@@ -156,11 +179,11 @@ def test_a_folder_that_cannot_be_made_is_named_before_the_first_step(load_kit, t
     assert steps == []
 
 
-def test_what_a_kill_left_half_written_is_no_checkpoint(load_kit, tmp_path):
+def test_what_a_kill_left_half_written_is_no_checkpoint(load_kit, whole, tmp_path):
     half = tmp_path / "checkpoints" / "writing" / "checkpoint-8"
     half.mkdir(parents=True)
     (half / "trainer_state.json").write_text("{")
-    assert trained(load_kit, tmp_path) == trained(load_kit, tmp_path / "new")
+    assert trained(load_kit, tmp_path) == whole
 
 
 def test_weights_that_are_not_finite_are_never_a_checkpoint(load_kit, tmp_path):

@@ -18,6 +18,8 @@ from llm2vec_gen_rag.training.fit.stage import fit
 from llm2vec_gen_rag.training.objective.losses import step_losses
 from llm2vec_gen_rag.training.pipeline import train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FEW = dataclasses.replace(RECIPE, steps=4, logging_steps=1)
 
 
