@@ -12,7 +12,10 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small lose time to several threads
 
+from child_processes import FORKED
 from reference_kits import KITS, ReferenceKit
+
+from llm2vec_gen_rag import LLM2VecGen
 
 
 def pytest_collection_finish():
@@ -65,6 +68,36 @@ def load_kit():
         return ReferenceKit(kit).load(dtype=dtype)
 
     return load
+
+
+@pytest.fixture
+def forked_workers(monkeypatch):
+    """Let the processes of a pool start at once, for a test that is not about their start."""
+    monkeypatch.setattr("llm2vec_gen_rag.parallel.worker.get_context", lambda method: FORKED)
+
+
+@pytest.fixture(scope="session")
+def almanac_vectors():
+    """The vectors of the almanac's documents, by the texts and options they were asked for with."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def almanac_embedded_once(almanac_vectors):
+    """Let runs of `demo` and `eval` share the documents' vectors, which take most of their time."""
+    encode = LLM2VecGen.encode_document
+
+    def remembered(model, texts, **options):
+        if model.name != "almanac" or isinstance(texts, str):
+            return encode(model, texts, **options)
+        asked = (model.dtype, tuple(texts), *options.items())
+        if asked not in almanac_vectors:
+            almanac_vectors[asked] = encode(model, texts, **options)
+        return almanac_vectors[asked].copy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LLM2VecGen, "encode_document", remembered)
+        yield
 
 
 @pytest.fixture

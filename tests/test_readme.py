@@ -48,6 +48,7 @@ def test_the_frameworks_find_the_document_that_answers(framework, answer):
     assert printed_by(snippet) == answer
 
 
+@pytest.mark.usefixtures("forked_workers", "almanac_embedded_once")
 @pytest.mark.parametrize("command", OURS)
 def test_every_command_runs(command, tmp_path, monkeypatch, capsys):
     arguments = shlex.split(command)[1:]

@@ -219,6 +219,7 @@ def test_an_adapter_and_its_copy_keep_it(qwen3, adapter):
     assert copy.loaded_model().dtype == torch.int8
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_processes_embed_in_it(in_int8):
     with EncoderPool("almanac", devices=["cpu"], dtype="int8") as pool:
         found = pool.encode_document(DOCUMENTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 
 from llm2vec_gen_rag import LLM2VecGen
 
@@ -31,6 +32,7 @@ def test_embed_reads_queries_from_the_input(run, stdin, model_options, model):
     np.testing.assert_allclose([row["vector"] for row in rows], expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_embed_on_several_devices_writes_the_same_vectors(run, tmp_path, model_options, model):
     texts = ["one", "two and more of it", "three"]
     (tmp_path / "texts.txt").write_text("\n".join(texts))

@@ -57,6 +57,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_exits_with_1_and_one_line(mistake, run, tmp_path, monkeypatch, model_options):
     monkeypatch.chdir(tmp_path)

@@ -73,6 +73,7 @@ def test_chunks_hold_every_row_once_in_equal_work_the_longest_first():
     assert plan_chunks([], 20) == []
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_bad_argument_is_the_models_own_error_and_closes_the_pool(qwen3):
     one = EncoderPool(qwen3.checkpoint, devices=["cpu"], base_model=qwen3.base)
     with pytest.raises(ValueError, match="cooking") as caught:
@@ -89,6 +90,7 @@ def test_a_text_that_is_none_is_named_before_anything_is_sent(pool):
     assert len(pool.encode(["x"])) == 1
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_process_that_is_killed_is_an_error_not_a_hang(qwen3):
     with EncoderPool(qwen3.checkpoint, devices=["cpu", "cpu"], base_model=qwen3.base) as two:
         killed, other = pool_processes()[-2:]
@@ -99,6 +101,7 @@ def test_a_process_that_is_killed_is_an_error_not_a_hang(qwen3):
     assert not other.is_alive()
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize(
     ("name", "options", "error", "words"),
     [

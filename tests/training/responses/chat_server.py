@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -18,24 +17,33 @@ def completion(text, finish_reason="stop", **message):
 class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
 
+    def __init__(self, handler):
+        super().__init__(("127.0.0.1", 0), handler)
+        self.hung_up = threading.Event()
+
     def handle_error(self, request, client_address):
-        # a client may hang up before it is answered
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        if isinstance(sys.exc_info()[1], ConnectionError):
+            self.hung_up.set()  # the client, before it was answered
+        else:
             super().handle_error(request, client_address)
 
 
 class Server:
-    """Answers a query in capitals, unless `reply` has another (status, body, headers) for it."""
+    """Answers a query in capitals, unless `reply` has another (status, body, headers) for it.
+
+    It calls `during` while it holds a request; `hung_up` is set once a client leaves unanswered.
+    """
 
     def __init__(self):
         self.asked = Counter()
         self.payloads = []
         self.headers = []
         self.at_once = self.most_at_once = 0
-        self.seconds = 0.0
+        self.during = lambda: None
         self.reply = lambda query, times_asked: None
         self._lock = threading.Lock()
-        self._http = _HttpServer(("127.0.0.1", 0), self._handler())
+        self._http = _HttpServer(self._handler())
+        self.hung_up = self._http.hung_up
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
 
@@ -52,7 +60,7 @@ class Server:
             self.headers.append(headers)
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
-        time.sleep(self.seconds)
+        self.during()
         with self._lock:
             self.at_once -= 1
         if path != "/v1/chat/completions":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
+import threading
 import time
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -77,7 +80,7 @@ def test_an_answer_that_was_cut_is_not_finished(server, tmp_path):
 
 
 def test_so_many_requests_are_under_way_and_no_more(server, tmp_path):
-    server.seconds = 0.2
+    server.during = partial(threading.Barrier(6).wait, timeout=60)  # until six are held
     ask(server, QUERIES, tmp_path / "r.jsonl", concurrency=6)
     assert server.most_at_once == 6
 
@@ -91,31 +94,45 @@ def test_what_fails_for_a_while_is_asked_again(server, tmp_path, status):
 
 
 def test_a_request_without_an_answer_in_time_is_asked_again(server, tmp_path):
-    server.reply = lambda query, times: time.sleep(1.0) if times == 1 else None
+    asked_again = threading.Event()
+
+    def reply(query, times):
+        asked_again.wait(timeout=60) if times == 1 else asked_again.set()
+
+    server.reply = reply
     ask(server, ["why"], tmp_path / "r.jsonl", timeout=0.3)
     assert found(tmp_path / "r.jsonl") == {"why": "WHY"}
     assert server.asked["why"] >= 2
 
 
 def test_a_client_that_hangs_up_leaves_no_word_in_the_output(server, capfd):
-    server.seconds = 0.2
+    left = threading.Event()
+    server.during = partial(left.wait, timeout=60)
     body = b'{"messages": [{"content": "why"}]}'
     head = f"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", urlsplit(server.url).port)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset
         client.sendall(head + body)
         while not server.asked:
-            time.sleep(0.01)
-    time.sleep(0.5)
+            time.sleep(0.001)
+    left.set()
+    assert server.hung_up.wait(timeout=60)
     assert server.at_once == 0
     assert capfd.readouterr().err == ""
 
 
-def test_a_server_that_names_its_wait_is_given_it(server, tmp_path):
-    server.reply = lambda query, times: (429, {}, {"Retry-After": "1"}) if times == 1 else None
-    start = time.monotonic()
+def test_a_server_that_names_its_wait_is_given_it(server, tmp_path, monkeypatch):
+    waits, sleep = [], asyncio.sleep
+
+    async def at_once(seconds):
+        waits.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", at_once)
+    server.reply = lambda query, times: (429, {}, {"Retry-After": "17"}) if times == 1 else None
     ask(server, ["why"], tmp_path / "r.jsonl")
-    assert time.monotonic() - start >= 1.0
+    assert waits == [17.0]
+    assert server.asked["why"] == 2
 
 
 def test_a_server_that_stays_down_ends_the_run_and_a_rerun_asks_the_rest(server, tmp_path):
