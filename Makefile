@@ -22,8 +22,8 @@ help:  ## show this list
 demo: .venv/.installed  ## index the almanac, ask three questions, see why the answers differ
 	@$(BIN)/llm2vec-gen-rag demo
 
-test: .venv/.installed  ## run the tests
-	$(BIN)/python -m pytest
+test: .venv/.installed  ## run the tests (SKIP=slow: all but those of more than five seconds)
+	$(BIN)/python -m pytest $(if $(SKIP),-m 'not $(SKIP)')
 
 lint: .venv/.installed  ## format, lint and types
 	$(BIN)/ruff format --check .

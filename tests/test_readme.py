@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = re.findall(r"^\$ (.*?)(?:\s+#.*)?$", README, flags=re.MULTILINE)
 OURS = [command for command in COMMANDS if command.startswith("llm2vec-gen-rag ")]
-TAKES_LONG = {"llm2vec-gen-rag eval": ["--limit", "3"]}
+TAKES_LONG = {"llm2vec-gen-rag demo": [], "llm2vec-gen-rag eval": ["--limit", "3"]}
 
 
 def printed_by(snippet):
@@ -49,7 +49,10 @@ def test_the_frameworks_find_the_document_that_answers(framework, answer):
 
 
 @pytest.mark.usefixtures("forked_workers", "almanac_embedded_once")
-@pytest.mark.parametrize("command", OURS)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(words, marks=[pytest.mark.slow] * (words in TAKES_LONG)) for words in OURS],
+)
 def test_every_command_runs(command, tmp_path, monkeypatch, capsys):
     arguments = shlex.split(command)[1:]
     (tmp_path / "docs").mkdir()

@@ -32,6 +32,7 @@ def test_ndcg_is_taken_apart_by_kind_of_question():
     assert set(found) == {"direct", "benign"}
 
 
+@pytest.mark.slow
 @needs_exact_sums
 def test_workers_are_compared_and_drawn(tmp_path):
     checkpoint = str(checkpoint_for(TINY, TEXTS, tmp_path))

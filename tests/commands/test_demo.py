@@ -73,6 +73,7 @@ def test_the_demonstration_shows_both_rankings_and_withholds(model):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("almanac_embedded_once")
 def test_eval_measures_the_bundled_model(run_json):
     assert run_json("eval", "--limit", "2")

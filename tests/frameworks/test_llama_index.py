@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import pickle
 import time
 from functools import partial
 
 import numpy as np
 import pytest
+from child_processes import FORKED
 from llama_index.core import Document, Settings, VectorStoreIndex
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.ingestion import IngestionCache, IngestionPipeline
@@ -121,9 +123,9 @@ async def test_batches_cancelled_before_their_turn_never_run(model):
         while not seen.running:
             await asyncio.sleep(0.001)
         task.cancel()
-        gate.open()
         with pytest.raises(asyncio.CancelledError):
             await task
+        gate.open()
         await embedding.aget_query_embedding("after")  # the worker is free again
     assert len(seen.rows) == 2
 
@@ -357,8 +359,8 @@ async def test_an_async_pipeline(embedding):
     assert [node.embedding for node in nodes] == vectors
 
 
-@pytest.mark.slow
-def test_a_pipeline_over_two_processes(qwen3):
+def test_a_pipeline_over_two_processes(qwen3, monkeypatch):
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: FORKED)  # starts at once
     embedding = LLM2VecGenEmbedding(**qwen3.settings)
     pipeline = IngestionPipeline(transformations=[embedding])
     nodes = pipeline.run(nodes=_nodes(["a", "b", "c"]), num_workers=2)

@@ -122,6 +122,7 @@ def test_devices_are_a_list(devices):
         EncoderPool("almanac", devices=devices)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_process():
     program = """
 import multiprocessing

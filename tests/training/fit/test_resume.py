@@ -83,7 +83,6 @@ def no_file_above(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.slow
 def test_a_killed_run_ends_in_the_weights_of_one_that_was_not(tmp_path):
     recipe = dataclasses.replace(RUN, steps=60, save_steps=2)
     killed, whole = tmp_path / "killed", tmp_path / "whole"

@@ -45,7 +45,7 @@ class Server:
         self._http = _HttpServer(self._handler())
         self.hung_up = self._http.hung_up
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self):
         self._http.shutdown()
