@@ -13,12 +13,12 @@ from llm2vec_gen_rag.frameworks.adapter import FrameworkAdapter
 
 
 class LLM2VecGenEmbeddings(FrameworkAdapter, Embeddings):
-    """Embeddings of the answer that an LLM would give, for any LangChain vector store.
+    """Embed the answer that an LLM would give, for any LangChain vector store.
 
-    Queries and documents follow different instructions. Texts go in as they are, newlines too;
-    vectors come out as lists of floats, of length 1 unless `normalize=False`. A list goes to the
-    model whole, which plans its batches by length. One model may serve several threads and event
-    loops: its forwards take turns, and awaiting one never blocks the loop.
+    Queries and documents have different instructions. Texts are embedded unchanged, newlines
+    included. A vector is a list of floats, of length 1 unless `normalize=False`. The model gets the
+    whole list and plans its batches by length. One model can serve several threads and event loops:
+    forward passes run one at a time, and awaiting one does not block the loop.
 
     Example:
         >>> from langchain_core.vectorstores import InMemoryVectorStore
@@ -38,15 +38,21 @@ class LLM2VecGenEmbeddings(FrameworkAdapter, Embeddings):
             texts: the documents; an empty list gives an empty list.
 
         Returns:
-            For each text a vector of `model.dimension` floats.
+            One vector of `model.dimension` floats per document.
 
         Raises:
-            ValueError: if `texts` is one string, or holds anything but strings.
+            ValueError: if `texts` is a single string, or an item is not a string.
         """
         return self._embed("document", _listed(texts))
 
     def embed_query(self, text: str) -> list[float]:
-        """Embed one query into `model.dimension` floats.
+        """Embed one query.
+
+        Args:
+            text: the query.
+
+        Returns:
+            A vector of `model.dimension` floats.
 
         Raises:
             ValueError: if `text` is not a string.
@@ -63,10 +69,10 @@ class LLM2VecGenEmbeddings(FrameworkAdapter, Embeddings):
 
 
 def _listed(texts: list[str] | str) -> list[str]:
-    """Refuse a lone string, for which the model would return a lone vector."""
+    """Refuse a single string, for which the model would return a single vector."""
     if isinstance(texts, str):
         raise ValueError(
-            f"embed_documents takes a list of texts; got one string, {texts[:60]!r}. Pass "
+            f"embed_documents takes a list of strings; got one string, {texts[:60]!r}. Pass "
             "[text], or call embed_query if it is a query."
         )
     return texts

@@ -25,21 +25,22 @@ CACHE_COLLECTION = "embeddings"
 
 
 class LLM2VecGenEmbedding(FrameworkAdapter, BaseEmbedding):
-    """Embeddings of the answer that an LLM would give, as LlamaIndex's embedding model.
+    """Embed the answer that an LLM would give, as LlamaIndex's embedding model.
 
-    Beside the settings of `FrameworkAdapter` it takes those of `BaseEmbedding`:
+    It takes the settings of `FrameworkAdapter` and those of `BaseEmbedding`:
 
-    - `embed_batch_size`: texts handed to the model at a time, 1 to 2,048. The model sorts them by
-      length and plans its own forwards, so more is better until progress, events and cached vectors
-      come too seldom.
-    - `embeddings_cache`: a `BaseKVStore`, given to the constructor. Its keys name the model, the
-      side, the instruction and the text; one store may serve several models. It reads back as None.
+    - `embed_batch_size`: the number of texts the model gets at a time, 1 to 2,048. The model sorts
+      them by length and plans its own batches, so a larger number is faster, but progress, events
+      and cached vectors come less often.
+    - `embeddings_cache`: a `BaseKVStore`, given to the constructor. A key covers the model, query
+      or document, the instruction and the text, so one store can serve several models. The field
+      reads back as None.
     - `num_workers`, `rate_limiter`, `callback_manager`: as in the base class.
 
-    `to_dict` holds what decides the vectors, and nothing else: an `IngestionCache` stays valid when
-    the batch size or the device changes, and not when the weights, the revision or an instruction
-    does. A pickled copy also keeps the batch sizes and the device, but neither the cache nor the
-    limiter nor the callbacks, which belong to their process.
+    `to_dict` holds exactly what affects the vectors. An `IngestionCache` stays valid if the batch
+    size or the device changes, but not if the weights, the revision or an instruction do. A pickled
+    copy also keeps the batch sizes and the device. It has no cache, limiter or callbacks, which
+    belong to their process.
 
     Example:
         >>> from llama_index.core import Document, Settings, VectorStoreIndex
@@ -67,10 +68,9 @@ class LLM2VecGenEmbedding(FrameworkAdapter, BaseEmbedding):
 
     @model_validator(mode="after")
     def _take_over_cache(self) -> Self:
-        """Keep the store out of the base class's sight, which would key on the bare text.
+        """Hide the store from the base class, whose keys are the texts alone.
 
-        The vectors of a query and of the same text as a document, or of two models, would pass for
-        one another.
+        It would confuse a query with the same text as a document, and one model with another.
         """
         self._cache = self.embeddings_cache
         self.__dict__["embeddings_cache"] = None
@@ -78,7 +78,7 @@ class LLM2VecGenEmbedding(FrameworkAdapter, BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """Return the name that LlamaIndex writes into serialised pipelines."""
+        """Return the class name that LlamaIndex writes to serialised pipelines."""
         return "LLM2VecGenEmbedding"
 
     def _get_query_embedding(self, query: str) -> Vector:
@@ -100,7 +100,7 @@ class LLM2VecGenEmbedding(FrameworkAdapter, BaseEmbedding):
         return await self._acached("document", texts)
 
     def _cached(self, side: Side, texts: list[str]) -> list[Vector]:
-        """Embed the texts whose vectors the cache does not hold, in one call, and store them."""
+        """Return cached vectors; embed the other texts in one call and store their vectors."""
         if self._cache is None:
             return self._embed(side, texts)
         keys = [self._cache_key(side, text) for text in texts]
@@ -113,7 +113,7 @@ class LLM2VecGenEmbedding(FrameworkAdapter, BaseEmbedding):
         return [vectors[key] for key in keys]
 
     async def _acached(self, side: Side, texts: list[str]) -> list[Vector]:
-        """Do what `_cached` does, off the event loop and through the store's own async calls."""
+        """Do what `_cached` does, off the event loop and with the store's async methods."""
         if self._cache is None:
             return await self._aembed(side, texts)
         keys = [self._cache_key(side, text) for text in texts]
@@ -126,8 +126,11 @@ class LLM2VecGenEmbedding(FrameworkAdapter, BaseEmbedding):
         return [vectors[key] for key in keys]
 
     def _cache_key(self, side: Side, text: str) -> str:
-        """Return a key of everything that decides the vector; the other side's instruction not."""
+        """Return a cache key of everything that affects the vector.
+
+        The other side's instruction does not.
+        """
         model = self.to_dict(exclude={"task", "query_instruction", "document_instruction"})
-        decisive = [model, side, self.instruction(side), text]
+        hashed = [model, side, self.instruction(side), text]
         # ASCII escapes keep lone surrogates, which UTF-8 cannot encode.
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode("ascii")).hexdigest()
+        return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode("ascii")).hexdigest()

@@ -1,6 +1,6 @@
-"""What both framework adapters are: one model, and the instruction that each side's text follows.
+"""The base class of both adapters: one model, and the instructions for queries and documents.
 
-Only the adapters import this module: it needs pydantic, which comes with either framework.
+Only the adapters import this module: it needs pydantic, which either framework installs.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ _LOADING_FIELDS = frozenset({"base_model", "revision", "dtype", "device"})
 
 
 class FrameworkAdapter(BaseModel):
-    """One embedding model and how it is asked; loaded by the constructor.
+    """One embedding model and its settings. The constructor loads the model.
 
-    A pickled copy holds these settings alone and loads its model at the first text, by its name:
-    a quantization or device map given to `LLM2VecGen.from_pretrained` does not travel with it.
+    A pickled copy holds the settings only and loads the model by its name when it embeds its first
+    text. A quantization or device map given to `LLM2VecGen.from_pretrained` is not among them.
 
     Attributes:
         model: a loaded `LLM2VecGen`; None loads `model_name`.
         model_name: a hub id, a folder in the published format, or "almanac" (bundled, offline).
-        base_model: the frozen LLM, when it is not where the checkpoint says: a hub id or a folder.
-        revision: of the checkpoint on the hub.
-        dtype: such as "float32", or "int8" on a CPU; None picks the best of the device and states
-            it.
-        device: such as "cpu" or "cuda:0"; None picks the best there is.
-        task: which of the model's query instructions to use where `query_instruction` is None.
-        query_instruction: put before every query as it stands ("" for none).
-        document_instruction: put before every document as it stands ("" for none); None takes the
-            model's.
-        max_length: tokens of instruction, text and response tokens together.
-        normalize: scale every vector to length 1.
-        batch_size: texts in one forward; None plans the batches by their tokens.
-        fingerprint: of the weights that make the vectors, as they were when this was constructed. A
-            saved configuration brings the one it was saved with, and loading another is an error.
+        base_model: the frozen LLM, if it is not where the checkpoint says: a hub id or a folder.
+        revision: the checkpoint's revision on the hub.
+        dtype: such as "float32", or "int8" on a CPU; None picks the best for the device. It then
+            holds the dtype that was picked.
+        device: such as "cpu" or "cuda:0"; None picks the best one.
+        task: which of the model's query instructions to use if `query_instruction` is None.
+        query_instruction: prepended to every query without a separator ("" for none).
+        document_instruction: prepended to every document without a separator ("" for none); None
+            uses the model's.
+        max_length: the limit on instruction, text and response tokens together, in tokens.
+        normalize: whether to scale every vector to length 1.
+        batch_size: the number of texts in a forward pass; None plans batches by their tokens.
+        fingerprint: a hash of the weights that affect the vectors, taken by the constructor. Saved
+            settings include it; loading them with other weights is an error.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    # Frozen: set after loading, these would describe another model than the one in memory.
+    # Frozen: changed after loading, they would not describe the model in memory.
     model: Any = Field(default=None, exclude=True, frozen=True, repr=False)
     model_name: str = Field(default="", frozen=True)
     base_model: str | None = Field(default=None, frozen=True)
@@ -67,27 +67,27 @@ class FrameworkAdapter(BaseModel):
     document_instruction: str | None = Field(default=None, frozen=True)
     max_length: int = Field(default=512, gt=0)
     normalize: bool = True
-    # Excluded from dumps: how the work is done, which changes no cache key.
+    # Excluded from dumps: they do not affect the vectors, so they must not change a cache key.
     device: str | None = Field(default=None, exclude=True, frozen=True)
     batch_size: int | None = Field(default=None, exclude=True, gt=0)
 
-    # What stays in the process: pickling leaves these fields at their defaults.
+    # Not pickled: a copy has the defaults of these fields.
     unpickled_fields: ClassVar[frozenset[str]] = frozenset({"model"})
     _loading: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     @field_validator("model_name", "base_model", mode="before")
     @classmethod
     def _folder_name(cls, value: Any) -> Any:
-        """Take a folder as a path, too."""
+        """Accept a folder as a path."""
         return os.fspath(value) if isinstance(value, os.PathLike) else value
 
     @model_validator(mode="after")
     def _load_and_describe(self) -> Self:
-        """Have a model, and state in the fields what it is and which instructions it gets."""
+        """Load the model if none was given, and fill in the fields that describe it."""
         from llm2vec_gen_rag.backbone.facts import base_name
 
         self._check_source()
-        # Straight into __dict__, as these fields are frozen for everyone else.
+        # Written to __dict__ because the fields are frozen.
         stated = self.__dict__
         if self.model is not None:
             self._check_fingerprint(self.model)
@@ -104,7 +104,7 @@ class FrameworkAdapter(BaseModel):
         return self
 
     def _check_source(self) -> None:
-        """Raise ValueError unless exactly one of `model` and `model_name` says what to use."""
+        """Raise ValueError unless exactly one of `model` and `model_name` is given."""
         from llm2vec_gen_rag.model import LLM2VecGen
 
         if (self.model is None) == (not self.model_name):
@@ -123,14 +123,17 @@ class FrameworkAdapter(BaseModel):
         if unused:
             raise ValueError(
                 f"got {', '.join(unused)} beside model=, which is loaded already; pass them to "
-                "LLM2VecGen.from_pretrained, or pass model_name= in place of model="
+                "LLM2VecGen.from_pretrained, or pass model_name= instead of model="
             )
 
     def loaded_model(self) -> LLM2VecGen:
-        """Return the resident model, loading it first in a copy that was unpickled.
+        """Return the resident model; an unpickled copy loads it first.
+
+        Returns:
+            The model that every call of this adapter uses.
 
         Raises:
-            CheckpointError: if what is loaded is not what `fingerprint` was taken from.
+            CheckpointError: if the loaded weights do not match `fingerprint`.
         """
         from llm2vec_gen_rag.model import LLM2VecGen
 
@@ -148,7 +151,7 @@ class FrameworkAdapter(BaseModel):
             return cast("LLM2VecGen", self.model)
 
     def _check_fingerprint(self, model: LLM2VecGen) -> None:
-        """Raise CheckpointError if saved settings were saved with other weights."""
+        """Raise CheckpointError if the settings were saved with other weights."""
         found = model.fingerprint
         if self.fingerprint not in ("", found):
             raise CheckpointError(
@@ -158,12 +161,12 @@ class FrameworkAdapter(BaseModel):
             )
 
     def instruction(self, side: Side) -> str:
-        """Return what is put before the texts of this side."""
+        """Return the instruction for queries or for documents."""
         stated = self.query_instruction if side == "query" else self.document_instruction
-        return cast("str", stated)  # where it was None, the constructor took the model's
+        return cast("str", stated)  # the constructor has replaced None by the model's
 
     def _embed(self, side: Side, texts: list[str]) -> list[list[float]]:
-        """Return one vector of Python floats for each text, all in one call of the model."""
+        """Return one vector of Python floats per text, computed in one call of the model."""
         vectors = self.loaded_model().encode(
             texts,
             instruction=self.instruction(side),
@@ -174,33 +177,33 @@ class FrameworkAdapter(BaseModel):
         return cast("list[list[float]]", vectors.tolist())
 
     async def _aembed(self, side: Side, texts: list[str]) -> list[list[float]]:
-        """Do what `_embed` does, off the event loop and after the calls that came before."""
+        """Do what `_embed` does, off the event loop and after earlier calls."""
         model = await asyncio.to_thread(self.loaded_model) if self.model is None else self.model
         return await run_on_worker(model, partial(self._embed, side, texts))
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[dict[str, Any]]]:
-        """Pickle the settings alone: a copy in another process loads its own model."""
+        """Pickle the settings only: a copy in another process loads its own model."""
         if not self._can_be_found_again():
             raise pickle.PicklingError(
-                f"the model {self.model_name!r} is in memory only, so a copy would have nowhere to "
-                "load it from; save_pretrained(folder) it and pass model_name=folder"
+                f"the model {self.model_name!r} is in memory only, so a copy could not load it; "
+                "call save_pretrained(folder) and pass model_name=folder"
             )
         fields = type(self).model_fields.keys() - self.unpickled_fields
         return type(self)._from_settings, ({name: getattr(self, name) for name in fields},)
 
     def _can_be_found_again(self) -> bool:
-        """Return whether the model's name is a hub id (then it has a revision) or a folder."""
+        """Return whether the model can be loaded by its name: a hub id or a folder."""
         from llm2vec_gen_rag.checkpoint.location import ALMANAC
 
-        if self.revision is not None or self.model_name == ALMANAC:
+        if self.revision is not None or self.model_name == ALMANAC:  # a hub id has a revision
             return True
         return bool(self.model_name) and Path(self.model_name).is_dir()
 
     @classmethod
     def _from_settings(cls, settings: dict[str, Any]) -> Self:
-        """Rebuild a pickled copy without running the validator that loads the model."""
+        """Rebuild a pickled copy without the validator that loads the model."""
         return cls.model_construct(**settings)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Copy the settings and share the model: weights and locks are not to be duplicated."""
+        """Copy the settings and share the model: weights and locks must not be duplicated."""
         return self.model_copy()

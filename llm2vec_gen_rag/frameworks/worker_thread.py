@@ -1,8 +1,8 @@
-"""Await a model's work from an event loop: off the loop, and one forward at a time.
+"""Await a model's work off the event loop, one forward pass at a time.
 
-A model's forward takes milliseconds to seconds and belongs to one caller at a time. The frameworks'
-defaults either run it on the event loop, which then serves nobody, or start one thread for each
-waiting call. Here every loaded model has one worker thread: calls line up behind it in order.
+A forward pass takes milliseconds to seconds, and a model runs one at a time. The frameworks'
+defaults either run it on the event loop, which blocks everything else, or start a thread for each
+waiting call. Here every loaded model has one worker thread, which runs its calls in order.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# Keyed by the model, not by the adapter: two adapters around one model share its worker. The key is
-# weak, so that a worker ends with its model.
+# Keyed by the model, not by the adapter: two adapters of one model share its worker. Keys are weak,
+# so that a worker ends with its model.
 _workers: WeakKeyDictionary[LLM2VecGen, ThreadPoolExecutor] = WeakKeyDictionary()
 _workers_lock = threading.Lock()
 
@@ -28,15 +28,15 @@ _workers_lock = threading.Lock()
 async def run_on_worker(model: LLM2VecGen, call: Callable[[], Result]) -> Result:
     """Await `call()` on the worker thread of `model`.
 
-    Cancelling the awaiting task before the call's turn has come removes the call; one that has
-    begun runs to its end, as a forward cannot be interrupted, and its result is dropped.
+    Cancelling the awaiting task removes a call that has not started. A call that has started runs
+    to its end, because a forward pass cannot be interrupted, and its result is discarded.
 
     Args:
         model: the loaded model that `call` uses.
-        call: what to run; it takes no arguments.
+        call: a function without arguments.
 
     Returns:
-        What `call` returned. What it raised is raised here.
+        The result of `call`. Its exceptions propagate.
     """
     with _workers_lock:
         worker = _workers.get(model)

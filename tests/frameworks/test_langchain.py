@@ -17,7 +17,7 @@ def embeddings(model):
 
 
 def test_one_string_is_not_a_list_of_documents(embeddings):
-    with pytest.raises(ValueError, match="takes a list of texts; got one string, 'abc'"):
+    with pytest.raises(ValueError, match="takes a list of strings; got one string, 'abc'"):
         embeddings.embed_documents("abc")
 
 
