@@ -11,11 +11,11 @@ from benchmarks.serving import peak_mib, seconds_of, serve
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.training_mode import training_mode
-from llm2vec_gen_rag.training.objective.losses import (
+from llm2vec_gen_rag.training.objective import (
     StepLosses,
     TokenPair,
-    mark_trained,
     pair_losses,
+    require_gradients,
 )
 
 LEARNING_RATE = 3e-4
@@ -34,7 +34,7 @@ class OurTrainingWorker:
         self.recipe = Recipe()
         # one for all steps, as the trainer has it
         self.mode.enter_context(training_mode(self.model, self.recipe))
-        mark_trained(self.model)
+        require_gradients(self.model)
         heads = torch.nn.ModuleList([self.model.reconstruction, self.model.alignment])
         self.trained = [self.model.response_tokens, *heads.parameters()]
         self.optimizer = torch.optim.AdamW(self.trained, lr=LEARNING_RATE, fused=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmarks.serving import peak_mib, resident_mib, seconds_of, serve
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.cpu.prefix_cache import common_length
-from llm2vec_gen_rag.decoder import answer_prompts
+from llm2vec_gen_rag.text_tokenizer import answer_prompts
 
 
 class OurWorker:

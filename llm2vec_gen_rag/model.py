@@ -29,9 +29,9 @@ from llm2vec_gen_rag.checkpoint.format import (
 )
 from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint
 from llm2vec_gen_rag.checkpoint.location import find_base_model, find_checkpoint
-from llm2vec_gen_rag.cpu.prefix_cache import KnownPrefixes
+from llm2vec_gen_rag.cpu.prefix_cache import PrefixCache
 from llm2vec_gen_rag.encoder import Vectors
-from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds
+from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenizedTexts, answer_prompts
 
 Texts = str | Sequence[str]
 
@@ -91,7 +91,7 @@ class LLM2VecGen:
         updates = checkpoint.adapter.updates
         self.adapter = LowRankAdapter(backbone.base_model, updates) if updates else None
         self.prompts = checkpoint.prompts
-        self.known_prefixes = KnownPrefixes()
+        self.prefix_cache = PrefixCache()
         self.lock = threading.RLock()
         self._checkpoint = checkpoint
         self._base_model = base_model
@@ -232,8 +232,7 @@ class LLM2VecGen:
             require_positive("batch_size", batch_size)
         vectors = encoder.embed(
             self,
-            self._text_ids(texts, instruction, max_length),
-            self.text_tokenizer.token_ids([instruction])[0],
+            self._tokenized(texts, instruction, max_length),
             normalize=normalize,
             batch_size=batch_size,
             show_progress=show_progress,
@@ -333,8 +332,8 @@ class LLM2VecGen:
             NonFiniteError: see `encode`.
         """
         require_positive("max_new_tokens", max_new_tokens)
-        ids = self._text_ids(texts, instruction, max_length)
-        written = decoder.decode_ids(self, ids, max_new_tokens=max_new_tokens)
+        rows = self._tokenized(texts, instruction, max_length).rows
+        written = decoder.decode_ids(self, rows, max_new_tokens=max_new_tokens)
         return self._read(texts, written)
 
     @overload
@@ -376,10 +375,11 @@ class LLM2VecGen:
         """
         require_positive("max_new_tokens", max_new_tokens)
         require_positive("max_length", max_length)
-        prompts = decoder.answer_prompts(
+        require_string("instruction", instruction)
+        prompts = answer_prompts(
             self.tokenizer,
             self.text_tokenizer,
-            _instructed(texts, instruction),
+            [f"{instruction}{text}" for text in as_texts(texts)],
             max_length=max_length,
         )
         written = decoder.answer_ids(self, prompts, max_new_tokens=max_new_tokens)
@@ -456,21 +456,16 @@ class LLM2VecGen:
         freeze(backbone)
         return cls(checkpoint, backbone, name=name, base_model=base_name(backbone))
 
-    def _text_ids(self, texts: Texts, instruction: str, max_length: int) -> list[TokenIds]:
-        """Return the ids of each text behind the instruction, cut to leave room."""
+    def _tokenized(self, texts: Texts, instruction: str, max_length: int) -> TokenizedTexts:
+        """Return the ids of each text after the instruction, cut to leave room."""
+        require_string("instruction", instruction)
         response_tokens = len(self.response_tokens)
         require_room(max_length, response_tokens)
-        return self.text_tokenizer.token_ids(
-            _instructed(texts, instruction), max_tokens=max_length - response_tokens
+        return self.text_tokenizer.tokenize(
+            as_texts(texts), instruction, max_tokens=max_length - response_tokens
         )
 
     def _read(self, texts: Texts, written: Sequence[Sequence[int]]) -> str | list[str]:
         """Return what was written as text: a string for a string."""
         read = decoder.read_ids(self.tokenizer, written, end_token_ids(self.backbone))
         return read[0] if isinstance(texts, str) else read
-
-
-def _instructed(texts: object, instruction: object) -> list[str]:
-    """Return each text behind the instruction, once both are what they should be."""
-    require_string("instruction", instruction)
-    return [f"{instruction}{text}" for text in as_texts(texts)]

@@ -8,6 +8,7 @@ splits special tokens like any other characters. The ids of a text that holds no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,23 @@ TokenIds = npt.NDArray[np.int64]
 
 # texts handed to the tokenizer at once: its results are large objects, ours are small arrays
 WINDOW = 1024
+
+
+# stands for the text while the chat template is rendered, so that nothing in a text is markup
+_PLACEHOLDER = "\ue000text\ue000"
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """Texts as token ids, each after the same instruction.
+
+    Attributes:
+        rows: ids of instruction and text together, one array per text.
+        instruction: ids of the instruction alone; next to a text, the last of them may differ.
+    """
+
+    rows: list[TokenIds]
+    instruction: TokenIds
 
 
 class TextTokenizer:
@@ -66,6 +84,59 @@ class TextTokenizer:
             encodings = self._tokenizer.encode_batch_fast(window, add_special_tokens=bos)
             ids += [np.array(e.ids[:max_tokens], dtype=np.int64) for e in encodings]
         return ids
+
+    def tokenize(
+        self, texts: Sequence[str], instruction: str, *, max_tokens: int
+    ) -> TokenizedTexts:
+        """Return the ids of texts that follow an instruction, with no space between the two.
+
+        Args:
+            texts: the texts.
+            instruction: put before each text as it is.
+            max_tokens: how many ids of instruction and text to keep from the front.
+
+        Returns:
+            The ids, in the order of the texts.
+        """
+        instructed = [f"{instruction}{text}" for text in texts]
+        (alone,) = self.token_ids([instruction])
+        return TokenizedTexts(self.token_ids(instructed, max_tokens=max_tokens), alone)
+
+
+def answer_prompts(
+    tokenizer: PreTrainedTokenizerBase,
+    text_tokenizer: TextTokenizer,
+    texts: Sequence[str],
+    *,
+    max_length: int,
+) -> list[TokenIds]:
+    """Return the ids that ask the LLM each text, in its chat template if it has one.
+
+    Args:
+        tokenizer: for the template and its special tokens.
+        text_tokenizer: for the texts, in which nothing is markup.
+        texts: the texts.
+        max_length: how many ids of each text to keep.
+
+    Returns:
+        One array of ids per text.
+    """
+    plain = tokenizer.chat_template is None
+    bodies = text_tokenizer.token_ids(texts, max_tokens=max_length, bos=plain)
+    if plain:
+        return bodies
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "user", "content": _PLACEHOLDER}],
+        tokenize=False,
+        add_generation_prompt=True,
+        enable_thinking=False,
+    )
+    before, _, after = str(rendered).partition(_PLACEHOLDER)
+    opening, closing = (
+        np.array(tokenizer(part, add_special_tokens=False)["input_ids"], dtype=np.int64)
+        for part in (before, after)
+    )
+    return [np.concatenate([opening, body, closing]) for body in bodies]
 
 
 def utf8_text(text: str) -> str:

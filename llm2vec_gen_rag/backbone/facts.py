@@ -59,8 +59,11 @@ def end_token_ids(backbone: PreTrainedModel) -> frozenset[int]:
     return frozenset(ends)
 
 
-def padding_is_inert(backbone: PreTrainedModel) -> bool:
-    """Return whether a key-value cache may hold padding: not so where layers look back a window."""
+def has_full_attention(backbone: PreTrainedModel) -> bool:
+    """Return whether every layer attends to the whole past, and not to a sliding window of it.
+
+    Then a mask hides padding in the KV cache, wherever it is; a window would count it.
+    """
     config = backbone.config
     kinds = getattr(config, "layer_types", None)
     if kinds is None:

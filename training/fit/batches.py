@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.objective.losses import TokenPair
+from llm2vec_gen_rag.training.objective import TokenPair
 
 # steps whose pairs are sorted by length together: enough that a batch needs next to no padding,
 # few enough that what stands in one batch changes from epoch to epoch

@@ -13,7 +13,7 @@ import yaml
 from llm2vec_gen_rag.backbone.facts import base_name
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.objective.losses import TokenPair
+from llm2vec_gen_rag.training.objective import TokenPair
 
 CARD = """---
 {base_line}tags: [embeddings, retrieval, llm2vec-gen]

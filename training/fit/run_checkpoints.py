@@ -26,7 +26,7 @@ import numpy.typing as npt
 from llm2vec_gen_rag.files import read_json, storing, write_json
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.objective.losses import ROWS_READ, TokenPair
+from llm2vec_gen_rag.training.objective import ROWS_READ, TokenPair
 
 FOLDER = "checkpoints"
 _PREFIX = "checkpoint-"

@@ -29,7 +29,7 @@ from llm2vec_gen_rag.training.fit.run_checkpoints import KEPT, RunCheckpoints, r
 from llm2vec_gen_rag.training.fit.trainer import ResponseTokenTrainer, TrainedParts
 from llm2vec_gen_rag.training.fit.trainer_arguments import trainer_arguments
 from llm2vec_gen_rag.training.fit.training_mode import training_mode
-from llm2vec_gen_rag.training.objective.losses import (
+from llm2vec_gen_rag.training.objective import (
     TokenPair,
     check_pairs,
     check_teacher,

@@ -15,7 +15,7 @@ from llm2vec_gen_rag.errors import NonFiniteError, require_extra
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.run_checkpoints import RunCheckpoints
-from llm2vec_gen_rag.training.objective.losses import TokenPair, mark_trained, pair_losses
+from llm2vec_gen_rag.training.objective import TokenPair, pair_losses, require_gradients
 
 require_extra("train", "accelerate")
 from transformers import PrinterCallback, Trainer  # noqa: E402
@@ -33,7 +33,7 @@ class TrainedParts(nn.Module):
         self.alignment = model.alignment
         if model.adapter is not None:
             self.low_rank = nn.ParameterList(model.adapter.parameters())
-        mark_trained(model)
+        require_gradients(model)
         self._model = model  # no module, so the frozen LLM is no part of this one
         self._recipe = recipe
 

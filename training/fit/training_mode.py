@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from llm2vec_gen_rag.cpu.buffers import memory_for_steps
+from llm2vec_gen_rag.cpu.buffers import reuse_buffers
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 
@@ -23,7 +23,7 @@ def training_mode(model: LLM2VecGen, recipe: Recipe) -> Iterator[None]:
     if model.adapter is not None:
         model.adapter.dropout = recipe.lora_dropout
     try:
-        with memory_for_steps(model.backbone.base_model):
+        with reuse_buffers(model.backbone.base_model):
             yield
     finally:
         model.backbone.set_attn_implementation(configured)

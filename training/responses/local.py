@@ -22,18 +22,17 @@ from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.backbone.facts import (
     base_name,
     end_token_ids,
-    padding_is_inert,
+    has_full_attention,
     weights_digest,
 )
 from llm2vec_gen_rag.batching import plan_batches
 from llm2vec_gen_rag.decoder import (
-    answer_prompts,
     continued_ids,
     greedy_ids,
     left_padded_embeddings,
     read_ids,
 )
-from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds
+from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds, answer_prompts
 from llm2vec_gen_rag.training.queries import check_queries
 from llm2vec_gen_rag.training.responses.decoding import Decoding, query_seed, require_decoding
 from llm2vec_gen_rag.training.responses.file import (
@@ -182,7 +181,7 @@ def _plan(
         [len(prompt) for prompt in prompts],
         token_budget=0,
         batch_size=batch_size,
-        pad=padding_is_inert(backbone),
+        pad=has_full_attention(backbone),
     )
 
 

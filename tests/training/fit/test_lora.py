@@ -17,7 +17,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.encoder import last_hidden_states, lora_active, soft_prompts
 from llm2vec_gen_rag.training.fit.stage import fit
-from llm2vec_gen_rag.training.objective.losses import pair_losses, step_losses, tokenize_pairs
+from llm2vec_gen_rag.training.objective import pair_losses, step_losses, tokenize_pairs
 
 REFERENCE = Path(__file__).parents[2] / "reference"
 LORA = dataclasses.replace(

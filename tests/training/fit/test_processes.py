@@ -19,7 +19,7 @@ from llm2vec_gen_rag.backbone.loading import pick_device
 from llm2vec_gen_rag.training.fit import trainer_arguments
 from llm2vec_gen_rag.training.fit.batches import PlannedBatches
 from llm2vec_gen_rag.training.fit.stage import fit
-from llm2vec_gen_rag.training.objective.losses import tokenize_pairs
+from llm2vec_gen_rag.training.objective import tokenize_pairs
 
 # on CPUs accelerate starts several processes by MPI; told of GPUs it does so as torchrun does
 LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]

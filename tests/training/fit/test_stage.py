@@ -15,7 +15,7 @@ from llm2vec_gen_rag import LLM2VecGen, NonFiniteError
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit import trainer_arguments
 from llm2vec_gen_rag.training.fit.stage import fit
-from llm2vec_gen_rag.training.objective.losses import step_losses
+from llm2vec_gen_rag.training.objective import step_losses
 from llm2vec_gen_rag.training.pipeline import train
 
 FEW = dataclasses.replace(RECIPE, steps=4, logging_steps=1)

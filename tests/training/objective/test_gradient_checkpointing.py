@@ -8,8 +8,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from training_runs import ANSWERS, QUESTIONS, teacher_of
 
+from llm2vec_gen_rag.training.objective import pair_losses, require_gradients, tokenize_pairs
 from llm2vec_gen_rag.training.objective.gradient_checkpointing import recomputed_layers
-from llm2vec_gen_rag.training.objective.losses import mark_trained, pair_losses, tokenize_pairs
 
 
 class CountedProducts(TorchDispatchMode):
@@ -30,7 +30,7 @@ class CountedProducts(TorchDispatchMode):
 
 def step(model, *, gradient_checkpointing):
     """Return losses, gradients, and how often a product of the first layer ran."""
-    mark_trained(model)
+    require_gradients(model)
     pairs = tokenize_pairs(model, QUESTIONS, ANSWERS, max_length=512)
     teacher = torch.from_numpy(teacher_of(model))
     with CountedProducts(model.backbone.base_model.layers[0].mlp.gate_proj) as counted:
