@@ -177,22 +177,23 @@ def continued_ids(
     mask = mask.to(prompts.device)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     inputs, cache = prompts, None
-    for _ in range(max_new_tokens):
-        output = cpu.decoding_step(backbone, inputs, mask, positions, cache)
-        cache, logits = output.past_key_values, output.logits[:, -1]
-        require_finite_states(logits.amax(dim=-1))
-        tokens = pick(logits, rows)
-        for row, token in zip(rows, tokens.tolist(), strict=True):
-            written[row].append(token)
-        unfinished = [index for index, row in enumerate(rows) if written[row][-1] not in ends]
-        if not unfinished:
-            break
-        if len(unfinished) < len(rows):
-            cache.batch_select_indices(torch.tensor(unfinished, device=tokens.device))
-            rows = [rows[index] for index in unfinished]
-        inputs = backbone.get_input_embeddings()(tokens[unfinished, None])
-        mask = torch.cat([mask[unfinished], mask.new_ones(len(rows), 1)], dim=1)
-        positions = positions[unfinished, -1:] + 1
+    with cpu.decoding(backbone) as step:
+        for _ in range(max_new_tokens):
+            output = step(inputs, mask, positions, cache)
+            cache, logits = output.past_key_values, output.logits[:, -1]
+            require_finite_states(logits.amax(dim=-1))
+            tokens = pick(logits, rows)
+            for row, token in zip(rows, tokens.tolist(), strict=True):
+                written[row].append(token)
+            unfinished = [index for index, row in enumerate(rows) if written[row][-1] not in ends]
+            if not unfinished:
+                break
+            if len(unfinished) < len(rows):
+                cache.batch_select_indices(torch.tensor(unfinished, device=tokens.device))
+                rows = [rows[index] for index in unfinished]
+            inputs = backbone.get_input_embeddings()(tokens[unfinished, None])
+            mask = torch.cat([mask[unfinished], mask.new_ones(len(rows), 1)], dim=1)
+            positions = positions[unfinished, -1:] + 1
     return written
 
 

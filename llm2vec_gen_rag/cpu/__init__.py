@@ -5,14 +5,14 @@ where the LLM's own has to run.
 """
 
 from llm2vec_gen_rag.cpu.backward import GradientForward, gradient_forward_for
-from llm2vec_gen_rag.cpu.decoding import decoding_step
+from llm2vec_gen_rag.cpu.decoding import decoding
 from llm2vec_gen_rag.cpu.forward import Forward, Prefix, forward_for
 
 __all__ = [
     "Forward",
     "GradientForward",
     "Prefix",
-    "decoding_step",
+    "decoding",
     "forward_for",
     "gradient_forward_for",
 ]

@@ -1,4 +1,4 @@
-"""One step of decoding: the LLM's own forward, without what a CPU is slow at.
+"""Decoding by the LLM's own forward, without what a CPU is slow at.
 
 Each weight is read from memory for a single multiplication, so reading is all that a step costs.
 For one row of bfloat16, oneDNN's kernels reach about half of the memory's rate; torch's own, which
@@ -8,8 +8,8 @@ it takes when oneDNN is off, nearly all of it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,42 +18,52 @@ from transformers import PreTrainedModel
 from llm2vec_gen_rag.backbone.int8 import has_int8_layers
 
 
-def decoding_step(
-    backbone: PreTrainedModel, inputs: Tensor, mask: Tensor, positions: Tensor, cache: Any
-) -> Any:
-    """Run the LLM's own forward, on any device, for the logits of the last position.
+class DecodingStep(Protocol):
+    """One forward, for the logits of the last position."""
 
-    Args:
-        backbone: the causal LM.
-        inputs: (batch, tokens, hidden) input embeddings.
-        mask: (batch, cached + tokens), 0 at padding.
-        positions: (batch, tokens).
-        cache: the KV cache of what precedes the inputs; None at the first step.
+    def __call__(self, inputs: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Any:
+        """Run the forward.
 
-    Returns:
-        The output of `transformers`: logits (batch, 1, vocabulary) and the KV cache.
-    """
-    with _contiguous_logit_inputs(backbone), _fast_single_row(backbone, inputs):
-        return backbone(
-            inputs_embeds=inputs,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,  # the logits of a whole prompt would be larger than its states
-        )
+        Args:
+            inputs: (batch, tokens, hidden) input embeddings.
+            mask: (batch, cached + tokens), 0 at padding.
+            positions: (batch, tokens).
+            cache: the KV cache of what precedes the inputs; None at the first step.
+
+        Returns:
+            The output of `transformers`: logits (batch, 1, vocabulary) and the KV cache.
+        """
 
 
 @contextmanager
-def _fast_single_row(backbone: PreTrainedModel, inputs: Tensor) -> Iterator[None]:
+def decoding(backbone: PreTrainedModel) -> Iterator[DecodingStep]:
+    """Yield the forward of one decoding step, for an LLM on any device."""
+    has_int8 = has_int8_layers(backbone)
+
+    def step(inputs: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Any:
+        # torch's own kernels multiply int8 layers several times as slowly as oneDNN
+        with nullcontext() if has_int8 else _fast_single_row(inputs):
+            return backbone(
+                inputs_embeds=inputs,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,  # the logits of a whole prompt would be larger than its states
+            )
+
+    with _contiguous_logit_inputs(backbone):
+        yield step
+
+
+@contextmanager
+def _fast_single_row(inputs: Tensor) -> Iterator[None]:
     """Disable oneDNN inside the block when the inputs are one bfloat16 row on a CPU.
 
     It is disabled in the whole process: other threads run slower meanwhile, with the same results.
-    It stays on for int8 layers, which torch's own kernels multiply several times as slowly.
     """
     one_row = inputs.shape[0] * inputs.shape[1] == 1
-    on_cpu = inputs.device.type == "cpu"
-    if not (one_row and on_cpu and inputs.dtype == torch.bfloat16) or has_int8_layers(backbone):
+    if not (one_row and inputs.device.type == "cpu" and inputs.dtype == torch.bfloat16):
         yield
         return
     was_enabled = torch.backends.mkldnn.enabled

@@ -7,15 +7,15 @@ import torch
 from int8_processors import needs_exact_sums
 
 from llm2vec_gen_rag.backbone import loading
-from llm2vec_gen_rag.cpu import decoding_step
+from llm2vec_gen_rag.cpu import decoding
 
 
 def step(backbone, inputs):
     """Run the first step of decoding after input embeddings (batch, tokens, hidden)."""
     batch, tokens, _ = inputs.shape
     mask = torch.ones(batch, tokens, dtype=torch.long)
-    with torch.no_grad():
-        return decoding_step(backbone, inputs, mask, mask.cumsum(dim=1) - 1, None)
+    with torch.no_grad(), decoding(backbone) as forward:
+        return forward(inputs, mask, mask.cumsum(dim=1) - 1, None)
 
 
 def onednn_inside(model, inputs):
