@@ -35,7 +35,7 @@ lint: .venv/.installed  ## format, lint and types
 check: lint test-transformers-4 demo test  ## everything that CI proves
 
 test-transformers-4: .venv-transformers-4/.installed  ## the model's tests on transformers 4
-	.venv-transformers-4/bin/python -m pytest tests/test_reference.py tests/checkpoint/test_format.py tests/test_encoder.py tests/test_model.py tests/test_bad_input.py
+	.venv-transformers-4/bin/python -m pytest tests/test_reference.py tests/test_encoder.py tests/test_model.py tests/test_loading.py tests/test_arguments.py tests/checkpoint tests/backbone/test_load_backbone.py tests/backbone/test_low_rank_updates.py
 
 almanac: .venv/.installed  ## rebuild the bundled model from nothing (over an hour on two cores)
 	$(BIN)/python -m llm2vec_gen_rag.training.almanac.build --output runs/almanac

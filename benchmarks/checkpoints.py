@@ -26,6 +26,7 @@ from llm2vec_gen_rag.backbone.facts import freeze
 from llm2vec_gen_rag.checkpoint.adapter import AdapterWeights
 from llm2vec_gen_rag.checkpoint.format import Checkpoint, write_checkpoint
 from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint
+from llm2vec_gen_rag.checkpoint.initialisation import Initialisation
 
 RUNS = Path(__file__).parent.parent / "runs" / "benchmarks"
 END = "<|endoftext|>"
@@ -95,17 +96,15 @@ def _checkpoint(
     shape: Shape, backbone: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase
 ) -> Checkpoint:
     """Return random response tokens and heads in bfloat16, the one dtype the reference runs in."""
-    checkpoint = new_checkpoint(
-        backbone,
-        tokenizer,
+    initialisation = Initialisation(
         response_tokens=shape.response_tokens,
         compression_tokens=shape.response_tokens,
-        dimension=shape.hidden,
         initial_text="",
         seed=0,
         lora_rank=0,
         lora_alpha=1,
     )
+    checkpoint = new_checkpoint(backbone, tokenizer, shape.hidden, initialisation)
     tokens = checkpoint.adapter.response_tokens.to(torch.bfloat16).float()
     return replace(
         checkpoint,

@@ -1,8 +1,8 @@
-"""Text to token ids, byte for byte: whatever a user writes is text.
+"""Users' texts -> token ids: whatever a user writes is text, never a special token.
 
 A tokenizer finds its special tokens inside text, so that a user's "<|im_end|>" would end a turn and
-"<question3>" would be a response token. Texts are therefore read by a copy of the tokenizer that
-splits special tokens like any other characters. The ids of a text that holds none are the same.
+"<question3>" would be a response token. Texts are therefore tokenized by a copy of the tokenizer
+that splits special tokens like any other characters. Other texts get the same ids as before.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from llm2vec_gen_rag.errors import UnsupportedCheckpointError
 
 TokenIds = npt.NDArray[np.int64]
 
-
-# texts handed to the tokenizer at once: its results are large objects, ours are small arrays
+# texts per call of the tokenizer, whose results are large objects; ours are small arrays
 WINDOW = 1024
 
 
@@ -42,10 +41,10 @@ class TokenizedTexts:
 
 
 class TextTokenizer:
-    """Reads texts as text; safe to use from several threads."""
+    """Tokenizes texts without looking for special tokens; safe to use from several threads."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Copy a tokenizer; later changes to it are not followed.
+        """Copy a tokenizer; later changes to the original have no effect.
 
         Args:
             tokenizer: a Hugging Face tokenizer backed by the `tokenizers` library.
@@ -68,11 +67,11 @@ class TextTokenizer:
     def token_ids(
         self, texts: Sequence[str], *, max_tokens: int | None = None, bos: bool = True
     ) -> list[TokenIds]:
-        """Return the ids of each text, a BOS first where the tokenizer adds one.
+        """Tokenize texts; each starts with a BOS where the tokenizer adds one.
 
         Args:
             texts: the texts.
-            max_tokens: how many ids to keep from the front, the BOS counted; None keeps all.
+            max_tokens: how many ids to keep from the start, BOS included; None keeps all.
             bos: whether to let the tokenizer add its BOS.
 
         Returns:
@@ -140,11 +139,10 @@ def answer_prompts(
 
 
 def utf8_text(text: str) -> str:
-    """Return the text in a form that UTF-8 has, which is all that a tokenizer can read.
+    """Return the text with surrogates replaced, as a tokenizer can only read valid UTF-8.
 
-    Python strings can hold lone surrogates, which stand for no character: each becomes U+FFFD, the
-    replacement character. Two that form a pair become the character they stand for. Every other
-    text is returned as it is.
+    Python strings can hold surrogates. A pair becomes the character that it encodes; a lone one
+    becomes U+FFFD, the replacement character. Every other text is returned unchanged.
     """
     try:
         text.encode()

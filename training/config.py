@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from llm2vec_gen_rag.checkpoint.initialisation import Initialisation
 from llm2vec_gen_rag.training.recipe_values import (
     as_float,
     check_flag,
@@ -117,6 +118,18 @@ class Recipe:
             )
         self._check_teacher()
         self._check_sizes()
+
+    @property
+    def initialisation(self) -> Initialisation:
+        """What the model to be trained starts as."""
+        return Initialisation(
+            response_tokens=self.response_tokens,
+            compression_tokens=self.compression_tokens,
+            initial_text=self.initial_text,
+            seed=self.seed,
+            lora_rank=self.lora_rank,
+            lora_alpha=self.lora_alpha,
+        )
 
     def _check_teacher(self) -> None:
         """Raise ValueError unless the recipe names a teacher, and a model where it needs one."""

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone.facts import base_name, weights_digest
+from llm2vec_gen_rag.backbone.digest import weights_digest
+from llm2vec_gen_rag.backbone.facts import base_name
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS, Prompts
 from llm2vec_gen_rag.teachers.stored_vectors import write_teacher_vectors
@@ -190,17 +191,7 @@ def fit_response_tokens(
     _require_same_llm(answered, backbone)
     vectors = read_taught(folder, answered, recipe)
     untrained = weights_digest(backbone)
-    model = LLM2VecGen.initialise(
-        backbone,
-        tokenizer,
-        response_tokens=recipe.response_tokens,
-        compression_tokens=recipe.compression_tokens,
-        dimension=vectors.shape[1],
-        initial_text=recipe.initial_text,
-        seed=recipe.seed,
-        lora_rank=recipe.lora_rank,
-        lora_alpha=recipe.lora_alpha,
-    )
+    model = LLM2VecGen.fresh(backbone, tokenizer, vectors.shape[1], recipe.initialisation)
     model.prompts = Prompts(query={**QUERY_INSTRUCTIONS, "retrieval": answered.instruction})
     return fit(
         model,

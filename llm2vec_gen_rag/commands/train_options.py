@@ -182,13 +182,9 @@ def load_llm(
     """
     from transformers import AutoTokenizer
 
+    from llm2vec_gen_rag.backbone.device import pick_device, pick_dtype
     from llm2vec_gen_rag.backbone.int8 import refuse_gradient
-    from llm2vec_gen_rag.backbone.loading import (
-        BackboneOptions,
-        load_backbone,
-        pick_device,
-        pick_dtype,
-    )
+    from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
 
     quieten_loading()
     device = pick_device(arguments.device)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone.facts import weights_digest
+from llm2vec_gen_rag.backbone.digest import weights_digest
 from llm2vec_gen_rag.teachers.mean_states import Vectors, mean_states
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer
 

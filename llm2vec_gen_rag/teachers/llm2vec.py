@@ -19,14 +19,10 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone.facts import freeze, weights_digest
-from llm2vec_gen_rag.backbone.loading import (
-    BackboneOptions,
-    load_backbone,
-    parse_dtype,
-    pick_device,
-    pick_dtype,
-)
+from llm2vec_gen_rag.backbone.device import parse_dtype, pick_device, pick_dtype
+from llm2vec_gen_rag.backbone.digest import weights_digest
+from llm2vec_gen_rag.backbone.facts import freeze
+from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
 from llm2vec_gen_rag.checkpoint.tokenizer_files import load_tokenizer
 from llm2vec_gen_rag.errors import BaseModelError, TeacherError, first_line, require_extra
 from llm2vec_gen_rag.files import read_json

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from llm2vec_gen_rag.backbone.facts import weights_digest
-from llm2vec_gen_rag.backbone.loading import pick_device
+from llm2vec_gen_rag.backbone.device import pick_device
+from llm2vec_gen_rag.backbone.digest import weights_digest
 from llm2vec_gen_rag.errors import TeacherError, first_line, require_extra
 from llm2vec_gen_rag.teachers.mean_states import Vectors
 from llm2vec_gen_rag.text_tokenizer import utf8_text

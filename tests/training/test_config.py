@@ -34,6 +34,12 @@ def test_a_path_may_be_text(recipe_file):
     assert load_recipe(str(recipe_file("seed: 7"))).seed == 7
 
 
+def test_a_recipe_says_what_the_model_starts_as():
+    recipe = Recipe(response_tokens=6, compression_tokens=4, initial_text="so", seed=5, lora_rank=2)
+    initialisation = dataclasses.asdict(recipe.initialisation)
+    assert initialisation == {name: getattr(recipe, name) for name in initialisation}
+
+
 @pytest.mark.parametrize("teacher", ["llm2vec", "sentence-transformers"])
 def test_a_teacher_that_is_loaded_is_named_by_its_model(recipe_file, teacher):
     recipe = load_recipe(recipe_file(f"teacher: {teacher}\nteacher_model: some/model"))

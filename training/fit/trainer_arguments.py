@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments
 
-from llm2vec_gen_rag.backbone.loading import cpu_has_bfloat16
+from llm2vec_gen_rag.backbone.device import cpu_has_bfloat16
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 

@@ -19,12 +19,8 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.arguments import require_positive
-from llm2vec_gen_rag.backbone.facts import (
-    base_name,
-    end_token_ids,
-    has_full_attention,
-    weights_digest,
-)
+from llm2vec_gen_rag.backbone.digest import weights_digest
+from llm2vec_gen_rag.backbone.facts import base_name, end_token_ids, has_full_attention
 from llm2vec_gen_rag.batching import plan_batches
 from llm2vec_gen_rag.decoder import (
     continued_ids,

@@ -15,7 +15,7 @@ from training_runs import ANSWERS, QUESTIONS, RECIPE, teacher_of
 
 import llm2vec_gen_rag
 from llm2vec_gen_rag import LLM2VecGen
-from llm2vec_gen_rag.backbone.loading import pick_device
+from llm2vec_gen_rag.backbone.device import pick_device
 from llm2vec_gen_rag.training.fit import trainer_arguments
 from llm2vec_gen_rag.training.fit.batches import PlannedBatches
 from llm2vec_gen_rag.training.fit.stage import fit
