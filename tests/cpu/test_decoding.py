@@ -6,7 +6,7 @@ import pytest
 import torch
 from int8_processors import needs_exact_sums
 
-from llm2vec_gen_rag.backbone import loading
+from llm2vec_gen_rag.backbone import device
 from llm2vec_gen_rag.cpu import decoding
 
 
@@ -56,7 +56,7 @@ def test_one_row_of_float32_keeps_onednn(model):
 
 @needs_exact_sums
 def test_int8_layers_keep_onednn(qwen3, monkeypatch):
-    monkeypatch.setattr(loading, "cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(device, "cpu_has_bfloat16", lambda: True)
     model = qwen3.load(dtype="int8")
     assert model.backbone.dtype == torch.bfloat16
     assert onednn_inside(model, inputs_of(model, 1, 1))
