@@ -78,7 +78,7 @@ def test_a_dataset_that_is_nowhere_is_named(monkeypatch):
     [
         ("", "q.txt holds no queries"),
         ("\n\n", "q.txt holds no queries"),
-        ("why\n\nhow\n", "q.txt, line 2 is ''; expected a text"),
+        ("why\n\nhow\n", "q.txt, line 2 is ''; expected a string"),
         ("why\nhow\n \t\n", r"q.txt, line 3 is ' \\t'"),
         ("why\nhow\nwhy\n", "q.txt, line 3 repeats .*q.txt, line 1: 'why'"),
     ],
@@ -94,7 +94,7 @@ def test_the_line_of_an_unusable_query_is_named(tmp_path, lines, message):
     [
         ("{", "q.jsonl, line 2 is not JSON"),
         ("", "q.jsonl, line 2 is not JSON"),
-        ('"why"', "q.jsonl, line 2 is 'why'; expected an object"),
+        ('"why"', "q.jsonl, line 2 is 'why'; expected a JSON object"),
         ('{"prompt": "why", "id": 3}', "q.jsonl, line 2 has no 'query', but 'prompt', 'id'"),
         ('{"query": null}', "q.jsonl, line 2 is None"),
         ('{"query": ["why"]}', r"q.jsonl, line 2 is \['why'\]"),
@@ -119,7 +119,7 @@ def test_the_row_of_an_unusable_query_in_parquet_is_named(tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "q.csv").write_text("query\nwhy\n")
-    with pytest.raises(ValueError, match=r"q\.csv is not of a kind that is read"):
+    with pytest.raises(ValueError, match=r"q\.csv is of a kind that cannot be read"):
         read_queries(tmp_path / "q.csv")
     (tmp_path / "q.txt").write_bytes("größe".encode("latin-1"))
     with pytest.raises(ValueError, match="is not UTF-8 at byte 2"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from llm2vec_gen_rag.files import read_json_lines
 
 FACTS = Path(__file__).parent / "facts"
 KEY_COLUMN = {
@@ -38,8 +39,7 @@ def read_csv(name: str, folder: Path = FACTS) -> list[dict[str, str]]:
 
 def read_jsonl(name: str, folder: Path = FACTS) -> list[dict[str, Any]]:
     """Objects of one JSON Lines file."""
-    with (folder / f"{name}.jsonl").open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.strip()]
+    return [row for _, row in read_json_lines(folder / f"{name}.jsonl")]
 
 
 def subjects(folder: Path = FACTS) -> Iterator[Subject]:
