@@ -1,4 +1,4 @@
-"""Files: one JSON Lines reader, files that are written whole or not at all, disk errors in words."""
+"""Files: the one JSON Lines reader, files written whole or not at all, disk errors in words."""
 
 from __future__ import annotations
 
@@ -50,13 +50,19 @@ def test_text_is_read_by_lines_and_what_is_not_utf_8_is_reported():
         text_lines("größe".encode("latin-1"), "q.txt")
 
 
+def write_half(path):
+    """Stop in the middle of writing a file."""
+    with replacing(path) as partial:
+        partial.write_text("half")
+        raise KeyError
+
+
 def test_a_file_is_replaced_whole_or_stays_as_it_was(tmp_path):
     path = tmp_path / "new" / "a.json"
     write_json(path, {"ä": 1})
     assert path.read_text(encoding="utf-8") == '{\n  "ä": 1\n}\n'
-    with pytest.raises(KeyError), replacing(path) as partial:
-        partial.write_text("half")
-        raise KeyError
+    with pytest.raises(KeyError):
+        write_half(path)
     assert path.read_text(encoding="utf-8") == '{\n  "ä": 1\n}\n'
     assert [file.name for file in path.parent.iterdir()] == ["a.json"]
 

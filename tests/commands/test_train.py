@@ -285,7 +285,7 @@ def test_what_a_teacher_would_not_read_is_refused(work, respond, run):
 def test_options_before_a_stage_are_refused(run):
     code, _, err = run("train", "--recipe", "almanac", "fit", "--output", "mine")
     assert code == 1
-    assert "expected them behind: llm2vec-gen-rag train fit" in err
+    assert "expected them after it: llm2vec-gen-rag train fit" in err
 
 
 def test_what_is_left_out_of_a_text_is_counted(work, qwen3, run):

@@ -29,7 +29,7 @@ from llm2vec_gen_rag.prompts import Prompts
 from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 from llm2vec_gen_rag.training import pipeline
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
-from llm2vec_gen_rag.training.fit.stage import CARD_FILE, CURVES_FILE, FitResult
+from llm2vec_gen_rag.training.fit.outputs import CARD_FILE, CURVES_FILE, FitResult
 
 from .corpus import Almanac, fraction
 from .corpus import build as build_corpus

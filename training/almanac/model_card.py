@@ -7,7 +7,7 @@ from typing import Any
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.evaluation.almanac import Report
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.fit.stage import FitResult
+from llm2vec_gen_rag.training.fit.outputs import FitResult
 
 CARD = """---
 license: mit

@@ -7,7 +7,8 @@ import json
 import pytest
 import torch
 
-from llm2vec_gen_rag.training.responses.local import read_responses, write_responses
+from llm2vec_gen_rag.training.responses.file import read_responses
+from llm2vec_gen_rag.training.responses.local import write_responses
 
 QUERIES = ["where do polar bears live", "why", "Write a short story about a sailor", "and how"]
 SHORT = {"max_new_tokens": 6, "batch_size": 2}

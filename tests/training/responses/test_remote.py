@@ -14,7 +14,8 @@ from tiny_kit import load_tiny
 
 from llm2vec_gen_rag.errors import EndpointError
 from llm2vec_gen_rag.training.responses.decoding import query_seed
-from llm2vec_gen_rag.training.responses.local import read_responses, write_responses
+from llm2vec_gen_rag.training.responses.file import read_origin, read_responses
+from llm2vec_gen_rag.training.responses.local import write_responses
 from llm2vec_gen_rag.training.responses.remote import Endpoint, write_endpoint_responses
 from llm2vec_gen_rag.training.responses.shards import Shard
 
@@ -59,7 +60,7 @@ def test_every_query_is_asked_once_and_its_answer_kept(server, tmp_path):
 
 def test_what_is_asked_is_the_query_alone_with_thinking_off(server, tmp_path):
     ask(server, ["why"], tmp_path / "greedy.jsonl")
-    ask(server, ["why"], tmp_path / "sampled.jsonl", decoding="generation-config")
+    ask(server, ["why"], tmp_path / "sampled.jsonl", decoding="sampled")
     ask(server, ["why"], tmp_path / "plain.jsonl", thinking_off=False)
     common = {"model": "mine", "messages": [{"role": "user", "content": "why"}], "max_tokens": 6}
     thinking_off = {"chat_template_kwargs": {"enable_thinking": False}}
@@ -68,6 +69,12 @@ def test_what_is_asked_is_the_query_alone_with_thinking_off(server, tmp_path):
         {**common, **thinking_off, "seed": query_seed(42, "why")},
         {**common, "temperature": 0.0},
     ]
+
+
+def test_the_record_says_who_chooses_the_sampling(server, tmp_path):
+    ask(server, ["why"], tmp_path / "r.jsonl", decoding="sampled")
+    origin = read_origin(tmp_path / "r.jsonl")
+    assert (origin["sampling"], origin["seed"]) == ("generation-config", 42)
 
 
 def test_an_answer_that_was_cut_is_not_finished(server, tmp_path):
