@@ -1,4 +1,4 @@
-"""The model card: what the almanac is, how it was built, and every figure it reaches."""
+"""The almanac's model card: what it is, how it was built, and its figures."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def model_card(
     recipe: Recipe,
     fitted: FitResult,
 ) -> str:
-    """The card as Markdown."""
+    """Return the card as Markdown."""
     config = model.backbone.config
     return CARD.format(
         architecture=type(model.backbone).__name__,
