@@ -9,33 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from safetensors import SafetensorError
 
 from llm2vec_gen_rag.errors import CheckpointError, StorageError
-
-_PYTHON_NAME = "tag:yaml.org,2002:python/name:"
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Reads every tag that is not plain YAML as the plain value under it.
-
-    `run_config.yml` is a dump of a training run's Python objects. What a tag would construct is
-    never constructed: its scalar, list or mapping is returned instead.
-    """
-
-
-def _plain(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    if tag.startswith(_PYTHON_NAME):  # `!!python/name:torch.bfloat16 ''` says it all in its tag
-        return tag.removeprefix(_PYTHON_NAME)
-    return node.value
-
-
-_PlainLoader.add_multi_constructor("", _plain)
 
 
 def require_file(path: Path) -> Path:
@@ -65,28 +41,26 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(require_file(path).read_bytes())
     except ValueError as error:
-        raise CheckpointError(_broken(path, "JSON", error)) from error
-    return _require_mapping(path, content)
+        raise CheckpointError(unreadable(path, "JSON", error)) from error
+    return require_mapping(path, content)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file of a checkpoint, every Python object read as plain data.
+def require_mapping(path: Path, content: object) -> dict[str, Any]:
+    """Return what a file of a checkpoint holds; raise `CheckpointError` unless it is a mapping."""
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}; expected a mapping of names to values. "
+            "Download or save the checkpoint again."
+        )
+    return content
 
-    Args:
-        path: the file.
 
-    Returns:
-        Its values by name.
-
-    Raises:
-        CheckpointError: if the file is missing, half-written or not a mapping.
-    """
-    try:
-        # bytes, so that the encoding is YAML's to find, and no tag but a plain one is constructed
-        content = yaml.load(require_file(path).read_bytes(), Loader=_PlainLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CheckpointError(_broken(path, "YAML", error)) from error
-    return _require_mapping(path, content)
+def unreadable(path: Path, language: str, error: Exception) -> str:
+    """Return the error for a file of a checkpoint that is not in its language, such as JSON."""
+    return (
+        f"{path} is not readable as {language} ({error}); it may be half-written. "
+        "Download or save the checkpoint again."
+    )
 
 
 def read_json_lines(path: Path, *fields: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -189,11 +163,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_yaml(path: Path, content: dict[str, Any]) -> None:
-    """Write a YAML file that holds nothing but plain data, whole or not at all."""
-    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-
-
 @contextmanager
 def storing(what: str, kept: str, *others: type[Exception]) -> Iterator[None]:
     """Turn an error of the disk into one that says what cannot be written and what to do.
@@ -218,19 +187,3 @@ def storing(what: str, kept: str, *others: type[Exception]) -> Iterator[None]:
             f"{what} cannot be written ({reason}); {kept}. Free disk space, fix the folder's "
             "permissions or choose another folder, then rerun the same command."
         ) from error
-
-
-def _broken(path: Path, language: str, error: Exception) -> str:
-    return (
-        f"{path} is not readable as {language} ({error}); it may be half-written. "
-        "Download or save the checkpoint again."
-    )
-
-
-def _require_mapping(path: Path, content: object) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise CheckpointError(
-            f"{path} holds a {type(content).__name__}; expected a mapping of names to values. "
-            "Download or save the checkpoint again."
-        )
-    return content

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from llm2vec_gen_rag.errors import CheckpointError
-from llm2vec_gen_rag.files import write_json
 
 PROMPTS_FILE = "prompts.json"
 
@@ -129,4 +128,5 @@ class Prompts:
     def save(self, folder: Path) -> None:
         """Write `prompts.json` into a folder."""
         prompts = {"query": dict(self.query), "document": self.document}
-        write_json(folder / PROMPTS_FILE, prompts)
+        text = json.dumps(prompts, indent=2, ensure_ascii=False) + "\n"
+        (folder / PROMPTS_FILE).write_text(text, encoding="utf-8")

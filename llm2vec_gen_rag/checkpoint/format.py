@@ -28,13 +28,14 @@ from llm2vec_gen_rag.checkpoint.adapter import (
     write_adapter,
 )
 from llm2vec_gen_rag.checkpoint.heads import read_projection, write_projection
+from llm2vec_gen_rag.checkpoint.plain_yaml import read_yaml, write_yaml
 from llm2vec_gen_rag.checkpoint.tokenizer_files import (
     load_tokenizer,
     response_token_ids,
     save_tokenizer,
 )
 from llm2vec_gen_rag.errors import CheckpointError, SizeMismatchError, UnsupportedCheckpointError
-from llm2vec_gen_rag.files import read_json, read_yaml, write_json, write_yaml
+from llm2vec_gen_rag.files import read_json, write_json
 from llm2vec_gen_rag.prompts import PROMPTS_FILE, Prompts
 
 RECONSTRUCTION_FILE = "reconstruction_mlp"
