@@ -30,15 +30,15 @@ KEPT = "what is in it is kept"
 
 @dataclass(frozen=True)
 class AnsweredQueries:
-    """The responses of a folder, in the order in which the later stages read them.
+    """The responses in a folder, as the later stages read them.
 
-    The order is that of the queries' characters: it does not depend on which shard or batch gave a
-    response first, and neither does what is trained.
+    They are sorted by query, so that the trained model does not depend on the order in which shards
+    and batches were answered.
 
     Attributes:
         queries: the queries, without their instruction.
         answers: the LLM's answer to each.
-        origin: which LLM answered, and how it was asked, as recorded beside the responses.
+        origin: which LLM answered and how it was asked, as recorded beside the responses.
     """
 
     queries: list[str]

@@ -30,7 +30,7 @@ def test_a_file_overrides_the_defaults_it_names(recipe_file):
     assert recipe == dataclasses.replace(Recipe(), steps=12, warmup_steps=3)
 
 
-def test_a_path_may_be_text(recipe_file):
+def test_a_path_may_be_a_string(recipe_file):
     assert load_recipe(str(recipe_file("seed: 7"))).seed == 7
 
 
@@ -101,6 +101,6 @@ def test_an_unknown_name_lists_the_known_ones():
         load_recipe("almanach")
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(ValueError, match=r"no recipe file .*absent\.yaml"):
         load_recipe(tmp_path / "absent.yaml")
