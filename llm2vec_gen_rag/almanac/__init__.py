@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from llm2vec_gen_rag.files import read_json_lines, write_text
+
 FOLDER = Path(__file__).parent
 MODEL_FOLDER = FOLDER / "model"
 TEACHER_FOLDER = FOLDER / "teacher"
@@ -75,9 +77,8 @@ def held_out_questions(folder: Path = FOLDER) -> tuple[Question, ...]:
 def write(rows: list[Document] | list[Question], path: Path) -> None:
     """Write documents or questions as JSON Lines."""
     lines = (json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
-    path.write_text("".join(lines), encoding="utf-8")
+    write_text(path, "".join(lines))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+    return [row for _, row in read_json_lines(path)]

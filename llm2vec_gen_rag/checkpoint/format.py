@@ -26,6 +26,7 @@ from llm2vec_gen_rag.checkpoint.adapter import (
     write_adapter,
 )
 from llm2vec_gen_rag.checkpoint.heads import read_projection, write_projection
+from llm2vec_gen_rag.checkpoint.plain_yaml import write_yaml
 from llm2vec_gen_rag.checkpoint.run_config import (
     read_compression_tokens,
     read_run_config,
@@ -37,7 +38,7 @@ from llm2vec_gen_rag.checkpoint.tokenizer_files import (
     save_tokenizer,
 )
 from llm2vec_gen_rag.errors import SizeMismatchError
-from llm2vec_gen_rag.files import read_json, write_json, write_yaml
+from llm2vec_gen_rag.files import read_json, write_json
 from llm2vec_gen_rag.prompts import PROMPTS_FILE, Prompts
 
 RECONSTRUCTION_FILE = "reconstruction_mlp"

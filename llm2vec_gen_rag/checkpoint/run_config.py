@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from llm2vec_gen_rag.backbone.device import parse_dtype
+from llm2vec_gen_rag.checkpoint.plain_yaml import read_yaml
 from llm2vec_gen_rag.errors import CheckpointError, UnsupportedCheckpointError
-from llm2vec_gen_rag.files import read_json, read_yaml
+from llm2vec_gen_rag.files import read_json
 
 _MODE = re.compile(r"last_(\d+)_tokens")
 _DEFAULT_MODE = "last_10_tokens"

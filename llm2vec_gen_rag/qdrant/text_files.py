@@ -15,7 +15,6 @@ Names that begin with a dot are passed over, and so are links to folders.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm2vec_gen_rag.files import read_json_lines
 from llm2vec_gen_rag.qdrant import Document
 
 PASSAGE_CHARACTERS = 1000  # some 250 tokens of English, half of what a model reads
@@ -185,38 +185,18 @@ def _parts(text: str, start: int, end: int, most: int) -> Iterator[tuple[int, in
 
 def _json_lines(file: Path, ids: dict[str, str]) -> Iterator[Document]:
     """The documents of a `.jsonl` file; `ids` says where each id was seen."""
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            place = f"{file}, line {number}"
-            document = _parse(line, place)
-            if document.id is not None and ids.setdefault(document.id, place) != place:
-                raise ValueError(
-                    f"{place} has the id {document.id!r}, and so has {ids[document.id]}; expected "
-                    "ids that occur once. Change one of the two, or index the files into two "
-                    "collections."
-                )
-            yield document
-
-
-def _parse(line: bytes, place: str) -> Document:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise ValueError(
-            f"{place} is not JSON ({error}); expected an object such as "
-            '{"text": "...", "id": "...", "metadata": {}}. Mend or delete the line.'
-        ) from error
-    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-        raise ValueError(
-            f'{place} has no "text"; expected an object such as {{"text": "..."}}. Mend or delete '
-            "the line."
-        )
-    try:
-        return _document(row)
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from error
+    for place, row in read_json_lines(file, "text"):
+        try:
+            document = _document(row)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from error
+        if document.id is not None and ids.setdefault(document.id, place) != place:
+            raise ValueError(
+                f"{place} has the id {document.id!r}, and so has {ids[document.id]}; expected "
+                "ids that occur once. Change one of the two, or index the files into two "
+                "collections."
+            )
+        yield document
 
 
 def _document(row: dict[str, Any]) -> Document:

@@ -104,8 +104,9 @@ def test_json_lines_keep_ids_and_metadata(tmp_path):
     [
         ("{", "line 2 is not JSON"),
         ("\xff", "line 2 is not JSON"),
-        ('["text"]', 'line 2 has no "text"'),
-        ('{"text": 3}', 'line 2 has no "text"'),
+        ('["text"]', r"line 2 is \['text'\]; expected a JSON object such as"),
+        ('{"text": 3}', 'line 2 has 3 for "text"'),
+        ('{"title": "x"}', 'line 2 has None for "text"'),
         ('{"text": "x", "metadata": [1]}', "line 2: .metadata. is "),
         ('{"text": "\\ud800"}', "line 2: .*lone surrogate"),
         ('{"text": "x", "id": "a"}', "line 2 has the id 'a', and so has .*line 1"),

@@ -138,7 +138,7 @@ def test_peft_reads_what_is_saved(new_model, tmp_path):
     np.testing.assert_allclose(embedding[0].numpy(), expected, rtol=0, atol=1e-5)
 
 
-def test_dropout_is_of_training_alone(new_model, tmp_path):
+def test_dropout_is_on_in_training_only(new_model, tmp_path):
     fingerprints = []
     for dropout in (0.0, 0.5):
         model = new_model()
@@ -149,7 +149,7 @@ def test_dropout_is_of_training_alone(new_model, tmp_path):
     assert fingerprints[0] != fingerprints[1]
 
 
-def test_a_stopped_run_with_dropout_goes_on_to_the_same_weights(new_model, tmp_path):
+def test_a_stopped_run_with_dropout_resumes_to_the_same_weights(new_model, tmp_path):
     recipe = dataclasses.replace(LORA, save_steps=2)
     whole, stopped, rest = new_model(), new_model(), new_model()
     fit(whole, QUESTIONS, ANSWERS, teacher_of(whole), recipe, tmp_path / "whole")

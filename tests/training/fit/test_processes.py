@@ -65,7 +65,7 @@ def test_a_step_that_processes_cannot_share_is_refused(model):
         PlannedBatches(pairs, teacher_of(model), RECIPE, processes=3)
 
 
-def test_a_launched_process_takes_the_gpu_of_its_own(monkeypatch):
+def test_a_launched_process_uses_its_own_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("LOCAL_RANK", "1")

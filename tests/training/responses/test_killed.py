@@ -11,10 +11,11 @@ from pathlib import Path
 
 from tiny_kit import load_tiny
 
-from llm2vec_gen_rag.training.responses.local import read_responses, write_responses
+from llm2vec_gen_rag.training.responses.file import read_responses
+from llm2vec_gen_rag.training.responses.local import write_responses
 
 QUERIES = [f"question number {number} about bears" for number in range(48)]
-HOW = {"max_new_tokens": 8, "batch_size": 4, "decoding": "generation-config"}
+HOW = {"max_new_tokens": 8, "batch_size": 4, "decoding": "sampled"}
 PROGRAM = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
