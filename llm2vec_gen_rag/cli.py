@@ -12,8 +12,8 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.metadata import version
 
-from llm2vec_gen_rag import __version__
 from llm2vec_gen_rag.commands import demo, embed, evaluate, explain, index, search, train
 from llm2vec_gen_rag.errors import LLM2VecGenError
 
@@ -74,7 +74,8 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    installed = version("llm2vec-gen-rag")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {installed}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (demo, index, search, explain, embed, train, evaluate):
         command.add_parser(subparsers)

@@ -16,7 +16,6 @@ MODEL_FOLDER = FOLDER / "model"
 TEACHER_FOLDER = FOLDER / "teacher"
 DOCUMENTS_FILE = "corpus.jsonl"
 QUESTIONS_FILE = "questions.jsonl"
-DOCUMENT_INSTRUCTION = "Summarize the following passage: "
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from llm2vec_gen_rag import __version__
 from llm2vec_gen_rag.model import LLM2VecGen
 
 PACKAGE = Path(__file__).parents[1]
@@ -62,7 +61,7 @@ def provenance(model: LLM2VecGen, command: str, seed: int | None, commit: str | 
     return Provenance(
         command=command,
         seed=seed,
-        version=str(__version__),
+        version=version("llm2vec-gen-rag"),
         commit=commit,
         model=model.name,
         revision=model.revision,
