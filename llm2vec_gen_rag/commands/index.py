@@ -101,7 +101,10 @@ def _print(
         f"{report.unchanged} unchanged, {report.removed} removed"
     )
     if found.unreadable or found.others:
-        print(f"left out: {len(found.unreadable)} without readable text, {found.others} of other kinds")
+        print(
+            f"left out: {len(found.unreadable)} without readable text, "
+            f"{found.others} of other kinds"
+        )
     if report.truncated:
         print(f"{report.truncated} are longer than the model reads, which saw their beginning only")
     print(f"collection {arguments.collection!r} in {arguments.store} holds {documents} documents")

@@ -33,7 +33,7 @@ def test_the_model_is_named_before_or_behind_a_measure(measure):
 def test_the_almanac_s_options_are_refused_before_a_measure(run, option):
     code, out, err = run("eval", *option, "advbench-ir", "--data", "nowhere")
     assert (code, out) == (1, "")
-    assert "belong to the almanac" in err
+    assert "must come after the benchmark's name: `eval advbench-ir ... --json FILE`" in err
 
 
 def test_beir_prints_a_table_and_writes_what_made_it(run, tmp_path, model_options):
