@@ -129,7 +129,7 @@ def test_json_lines_keep_ids_and_metadata(tmp_path):
         ('{"text": "x", "id": "a"}', "line 2 has the id 'a', and so has .*line 1"),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path, second, named):
+def test_a_wrong_line_is_reported(tmp_path, second, named):
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"text": "whole", "id": "a"}\n' + second.encode("latin-1") + b"\n")
     with pytest.raises(ValueError, match=named):
