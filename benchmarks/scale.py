@@ -19,7 +19,7 @@ from benchmarks.shapes import SHAPES
 from benchmarks.texts import Texts
 from benchmarks.workers import ours, reference
 from llm2vec_gen_rag import almanac
-from llm2vec_gen_rag.almanac import DOCUMENT_INSTRUCTION
+from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION
 
 SIZES = (1_000, 10_000, 100_000)
 REFERENCE_MOST = 10_000

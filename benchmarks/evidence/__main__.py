@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.evaluation.almanac import evaluate
 from llm2vec_gen_rag.evaluation.provenance import checkout_commit
-from llm2vec_gen_rag.prompts import Prompts
+from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION, Prompts
 from llm2vec_gen_rag.teachers.backbone_mean import BackboneMeanTeacher
 from llm2vec_gen_rag.teachers.protocol import Teacher
 from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
@@ -97,7 +97,7 @@ def _run(variation: Variation, queries: list[str], work: Path) -> dict[str, Any]
     for name in ("responses.jsonl", "responses.model.json"):
         shutil.copy2(folder / name, work / name)
     model_folder = folder / pipeline.MODEL_FOLDER
-    Prompts(query={"retrieval": ""}, document=almanac.DOCUMENT_INSTRUCTION).save(model_folder)
+    Prompts(query={"retrieval": ""}, document=DOCUMENT_INSTRUCTION).save(model_folder)
     teacher: Teacher = BackboneMeanTeacher(backbone, tokenizer, name="mean of the base model")
     if recipe.teacher != "backbone-mean":
         teacher = TfidfTeacher.load(folder / pipeline.TEACHER_FOLDER)

@@ -21,12 +21,13 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from llm2vec_gen_rag import LLM2VecGen, almanac
-from llm2vec_gen_rag.almanac import DOCUMENT_INSTRUCTION, DOCUMENTS_FILE, QUESTIONS_FILE
+from llm2vec_gen_rag import almanac
+from llm2vec_gen_rag.almanac import DOCUMENTS_FILE, QUESTIONS_FILE
 from llm2vec_gen_rag.checkpoint.tokenizer_files import save_tokenizer
 from llm2vec_gen_rag.evaluation.almanac import evaluate
 from llm2vec_gen_rag.files import write_json, write_text
-from llm2vec_gen_rag.prompts import Prompts
+from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION, Prompts
 from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 from llm2vec_gen_rag.training import pipeline
 from llm2vec_gen_rag.training.config import Recipe, load_recipe

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.evaluation.almanac import Report
+from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.outputs import FitResult
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from transformers import PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.almanac import DOCUMENT_INSTRUCTION, Question
+from llm2vec_gen_rag.almanac import Question
+from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION
 
 from .corpus import Almanac, fraction, sentence
 from .language_model import Row
