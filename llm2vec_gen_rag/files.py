@@ -85,9 +85,10 @@ def read_json_lines(path: Path, *fields: str) -> Iterator[tuple[str, dict[str, A
             row = parse_json_line(line, place, example)
             for field in fields:
                 if not isinstance(row.get(field), str):
+                    found = f"{row[field]!r:.80} for" if field in row else "no"
                     raise ValueError(
-                        f'{place} has {row.get(field)!r:.80} for "{field}"; expected a string, as '
-                        f"in {example}. Fix or delete the line."
+                        f'{place} has {found} "{field}"; expected a string, as in {example}. Fix '
+                        "or delete the line."
                     )
             yield place, row
 

@@ -31,7 +31,7 @@ def test_json_lines_come_with_their_place_and_blank_lines_are_skipped(tmp_path):
         (b"\xff", "is not JSON"),
         (b'["text"]', r"is \['text'\]"),
         (b'{"text": 3}', 'has 3 for "text"'),
-        (b'{"other": "a"}', 'has None for "text"'),
+        (b'{"other": "a"}', 'has no "text"'),
     ],
 )
 def test_a_wrong_line_says_what_was_found_what_was_expected_and_what_to_do(tmp_path, line, found):

@@ -16,6 +16,7 @@ Names that begin with a dot are skipped, and so are links to folders.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence

@@ -17,7 +17,7 @@ def test_rows_come_in_order_with_all_their_fields(tmp_path):
     ("content", "message"),
     [
         ('{"text": "a"}\n{"text": 3}\n', 'line 2 has 3 for "text"; expected a string'),
-        ('{"other": "a"}\n', 'line 1 has None for "text"'),
+        ('{"other": "a"}\n', 'line 1 has no "text"'),
         ("[1]\n", r"line 1 is \[1\]; expected a JSON object"),
         ('{"text"\n', "line 1 is not JSON"),
         ("\n", 'is empty; expected one JSON object a line with "text"'),

@@ -68,15 +68,23 @@ def test_a_folder_is_read_in_order_and_whatever_else_is_there_is_counted(tmp_pat
     assert documents[2].metadata == {"file": f"{tmp_path}/deep/a.md", "passage": 2}
 
 
-@pytest.mark.parametrize("first", ['{"step": 1, "loss": 0.5}', '["text"]', '{"text": 3}', "7"])
-def test_json_lines_of_something_else_are_left_out_of_a_folder(tmp_path, first):
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        ('{"step": 1, "loss": 0.5}', 'line 2 has no "text"'),
+        ('{"text": 3}', 'line 2 has 3 for "text"'),
+        ('["text"]', "line 2 is \\['text'\\]; expected a JSON object"),
+        ("7", "line 2 is 7; expected a JSON object"),
+    ],
+)
+def test_json_lines_of_something_else_are_left_out_of_a_folder(tmp_path, first, reason):
     write_rows(tmp_path / "documents.jsonl", {"text": "one"})
     other = tmp_path / "log.jsonl"
     other.write_text(f'\n{first}\n{{"text": "two"}}\n')
     found = find_files(tmp_path)
     assert [path.name for path in found.files] == ["documents.jsonl"]
     assert found.unreadable == {other: 'its first line has no "text"'}
-    with pytest.raises(ValueError, match='line 2 has no "text"'):
+    with pytest.raises(ValueError, match=reason):
         list(read_documents(find_files(other).files))
 
 
@@ -124,7 +132,7 @@ def test_json_lines_keep_ids_and_metadata(tmp_path):
         ("\xff", "line 2 is not JSON"),
         ('["text"]', r"line 2 is \['text'\]; expected a JSON object such as"),
         ('{"text": 3}', 'line 2 has 3 for "text"'),
-        ('{"title": "x"}', 'line 2 has None for "text"'),
+        ('{"title": "x"}', 'line 2 has no "text"'),
         ('{"text": "x", "metadata": [1]}', "line 2: .metadata. is "),
         ('{"text": "\\ud800"}', "line 2: .*lone surrogate"),
         ('{"text": "x", "id": "a"}', "line 2 has the id 'a', and so has .*line 1"),
