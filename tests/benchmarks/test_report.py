@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks.figures import ratios, spread
+from benchmarks.figures import in_turn, ratios, spread
 from benchmarks.report import PAGE, RESULTS, goals_table, page, read_goals, read_results
 
 GOALS = read_goals()
@@ -27,6 +27,13 @@ def results(tmp_path):
     }
     (tmp_path / "decode.0.6b.json").write_text(json.dumps(figures), encoding="utf-8")
     return read_results(tmp_path)
+
+
+def test_rounds_measure_in_turn():
+    calls = []
+    ways = {way: lambda way=way: calls.append(way) or len(calls) for way in ("ours", "reference")}
+    assert in_turn(2, ways) == {"ours": [1, 3], "reference": [2, 4]}
+    assert calls == ["ours", "reference"] * 2
 
 
 def test_the_page_is_that_of_its_results():
