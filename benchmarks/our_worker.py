@@ -1,6 +1,6 @@
 """This package as a worker: it embeds, decodes, trains, and times plain matrix products.
 
-The names that benchmarks need of the package's inner modules are imported here and nowhere else.
+What the timed programs need of the inner modules of training is imported here and nowhere else.
 """
 
 from __future__ import annotations
