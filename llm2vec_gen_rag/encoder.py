@@ -119,7 +119,8 @@ def read_prefix(model: ResponseModel, texts: TokenizedTexts) -> cpu.Prefix | Non
     if forward is None or not texts.rows:
         return None
     with lora_active(model):
-        return shared_prefix(forward, texts, model.prefix_cache if model.adapter is None else None)
+        cache = model.prefix_cache if model.adapter is None else None
+        return shared_prefix(forward, texts.rows, texts.instruction, cache)
 
 
 def last_hidden_states(

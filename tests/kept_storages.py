@@ -1,4 +1,4 @@
-"""What autograd keeps for the way back."""
+"""What autograd saves for the backward pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 @contextmanager
 def kept_storages():
-    """Yield the bytes of each storage that forwards in the block keep, by its place."""
+    """Yield the bytes of each storage that forwards in the block save, by its address."""
     sizes = {}
 
     def keep(tensor):

@@ -26,16 +26,14 @@ from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.outputs import FitResult
 from llm2vec_gen_rag.training.fit.stage import fit
 from llm2vec_gen_rag.training.recipe_teacher import read_vectors, recipe_teacher
+from llm2vec_gen_rag.training.respond import respond
 from llm2vec_gen_rag.training.responses.decoding import Decoding
-from llm2vec_gen_rag.training.responses.local import write_responses
-from llm2vec_gen_rag.training.responses.shards import Shard
 from llm2vec_gen_rag.training.run_folder import (
     MODEL_FOLDER,
     RESPONSES_FILE,
     TEACHER_FOLDER,
     VECTORS_FILE,
     AnsweredQueries,
-    answering,
     read_answered_queries,
     require_one_process,
 )
@@ -50,61 +48,6 @@ __all__ = [
     "teach",
     "train",
 ]
-
-
-def respond(
-    backbone: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    queries: Sequence[str],
-    recipe: Recipe,
-    folder: str | Path,
-    *,
-    instruction: str = "",
-    decoding: Decoding = "greedy",
-    shard: Shard | None = None,
-    batch_size: int = 64,
-    show_progress: bool = False,
-) -> Path:
-    """Let the frozen LLM answer the queries that have no response in the folder yet.
-
-    `responses.remote.respond_by_endpoint` does the same with a server instead of a loaded LLM.
-
-    Args:
-        backbone: the frozen causal LLM.
-        tokenizer: its tokenizer.
-        queries: all queries of the run, without duplicates.
-        recipe: gives `max_new_tokens` and `seed`.
-        folder: of the run.
-        instruction: precedes every query; becomes the trained model's instruction for retrieval.
-        decoding: "greedy", or "sampled" as the LLM's own generation config says.
-        shard: which part of the queries to answer; None answers all.
-        batch_size: queries answered at a time, and at most lost when the stage is stopped.
-        show_progress: show a progress bar.
-
-    Returns:
-        The file with the responses.
-
-    Raises:
-        ValueError: if the queries are unusable, the folder holds another model's responses, or
-            several processes were launched.
-        NonFiniteError: if the LLM computes NaN or infinity.
-        StorageError: if the folder cannot be written to, or the disk is full; the responses so far
-            are kept.
-    """
-    with answering(Path(folder), queries, shard) as (path, to_answer):
-        write_responses(
-            backbone,
-            tokenizer,
-            to_answer,
-            path,
-            instruction=instruction,
-            max_new_tokens=recipe.max_new_tokens,
-            decoding=decoding,
-            seed=recipe.seed,
-            batch_size=batch_size,
-            show_progress=show_progress,
-        )
-    return path
 
 
 def teach(

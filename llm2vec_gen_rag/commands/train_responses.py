@@ -25,7 +25,7 @@ from llm2vec_gen_rag.commands.train_options import (
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
     from llm2vec_gen_rag.training.config import Recipe
-    from llm2vec_gen_rag.training.responses.remote import Endpoint
+    from llm2vec_gen_rag.training.responses.endpoint import Endpoint
 
 SUMMARY = """\
 First stage: the frozen LLM answers the queries; its responses are appended to OUTPUT.
@@ -128,7 +128,7 @@ def _respond_by_endpoint(
     """Let a server answer."""
     from transformers import AutoTokenizer
 
-    from llm2vec_gen_rag.training.responses.remote import respond_by_endpoint
+    from llm2vec_gen_rag.training.respond import respond_by_endpoint
 
     tokenizer: Any = None
     if arguments.base_model:
@@ -149,7 +149,7 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
             "--endpoint needs --endpoint-model, the LLM as the server names it: of vLLM, the name "
             "after `vllm serve`"
         )
-    from llm2vec_gen_rag.training.responses.remote import Endpoint
+    from llm2vec_gen_rag.training.responses.endpoint import Endpoint
 
     how = {} if arguments.concurrency is None else {"concurrency": arguments.concurrency}
     return Endpoint(

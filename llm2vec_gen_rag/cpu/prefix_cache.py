@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from llm2vec_gen_rag.cpu.forward import Forward, Prefix
-from llm2vec_gen_rag.text_tokenizer import TokenIds, TokenizedTexts
+
+TokenIds = npt.NDArray[np.int64]
 
 # tokens that a prefix must save, to be worth a forward of its own
 MIN_TOKENS_SAVED = 64
@@ -45,27 +47,31 @@ class PrefixCache:
 
 
 def shared_prefix(
-    forward: Forward, texts: TokenizedTexts, cache: PrefixCache | None
+    forward: Forward,
+    rows: Sequence[TokenIds],
+    instruction: TokenIds,
+    cache: PrefixCache | None,
 ) -> Prefix | None:
     """Return the KV cache of the tokens that all texts begin with.
 
     Args:
         forward: the LLM's layers.
-        texts: the texts, at least one, after their instruction.
+        rows: ids of each text, after its instruction; at least one.
+        instruction: ids of the instruction alone.
         cache: keeps the KV cache of the instruction; None where the LLM's states can change.
 
     Returns:
         The KV cache; None if too few tokens are shared.
     """
-    shared = common_length(texts.rows)
-    # where the instruction meets a text, its last token may be another
-    instruction = common_length([texts.instruction, texts.rows[0][:shared]])
-    not_cached = shared - (instruction if cache is not None else 0)
-    if not_cached * (len(texts.rows) - 1) >= MIN_TOKENS_SAVED:
-        return forward.read_prefix(torch.from_numpy(texts.rows[0][None, :shared]))
-    if cache is None or instruction < MIN_INSTRUCTION_TOKENS:
+    shared = common_length(rows)
+    # next to a text, the last token of the instruction may be another
+    instructed = common_length([instruction, rows[0][:shared]])
+    not_cached = shared - (instructed if cache is not None else 0)
+    if not_cached * (len(rows) - 1) >= MIN_TOKENS_SAVED:
+        return forward.read_prefix(torch.from_numpy(rows[0][None, :shared]))
+    if cache is None or instructed < MIN_INSTRUCTION_TOKENS:
         return None
-    return cache.read(forward, texts.instruction).first(instruction)
+    return cache.read(forward, instruction).first(instructed)
 
 
 def common_length(rows: Sequence[TokenIds]) -> int:

@@ -7,7 +7,7 @@ At scale a serving engine is faster than a loaded LLM. With vLLM, in one termina
         --output runs/mine --decoding sampled \
         --endpoint http://localhost:8000/v1 --endpoint-model Qwen/Qwen3-8B
 
-or, from Python:
+or, from Python, by `training.respond`:
 
     respond_by_endpoint(
         Endpoint("http://localhost:8000/v1", "Qwen/Qwen3-8B"),
@@ -34,19 +34,14 @@ from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer, utf8_text
-from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.queries import check_queries
 from llm2vec_gen_rag.training.responses.chat_completions import ChatRequest, ask_all
 from llm2vec_gen_rag.training.responses.decoding import Decoding, as_decoding, query_seed
 from llm2vec_gen_rag.training.responses.endpoint import Endpoint
 from llm2vec_gen_rag.training.responses.file import Response, append_responses, open_responses
-from llm2vec_gen_rag.training.responses.shards import Shard
-from llm2vec_gen_rag.training.run_folder import answering
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-__all__ = ["Endpoint", "respond_by_endpoint", "write_endpoint_responses"]
 
 
 def write_endpoint_responses(
@@ -123,54 +118,6 @@ def write_endpoint_responses(
             progress.update(len(responses))
 
         ask_all(endpoint, key, requests, keep)
-
-
-def respond_by_endpoint(
-    endpoint: Endpoint,
-    queries: Sequence[str],
-    recipe: Recipe,
-    folder: str | Path,
-    *,
-    tokenizer: PreTrainedTokenizerBase | None = None,
-    instruction: str = "",
-    decoding: Decoding = "greedy",
-    shard: Shard | None = None,
-    show_progress: bool = False,
-) -> Path:
-    """Let a server answer the queries: `pipeline.respond` without a loaded LLM.
-
-    Args:
-        endpoint: the server.
-        queries: all queries of the run, without duplicates.
-        recipe: gives `max_new_tokens` and `seed`.
-        folder: of the run.
-        tokenizer: as `write_endpoint_responses`.
-        instruction: as `pipeline.respond`.
-        decoding: as `write_endpoint_responses`.
-        shard: which part of the queries to answer; None answers all.
-        show_progress: show a progress bar.
-
-    Returns:
-        The file with the responses.
-
-    Raises:
-        ValueError: as `write_endpoint_responses`, and if several processes were launched.
-        EndpointError: as `write_endpoint_responses`.
-        StorageError: as `write_endpoint_responses`.
-    """
-    with answering(Path(folder), queries, shard) as (path, to_answer):
-        write_endpoint_responses(
-            endpoint,
-            to_answer,
-            path,
-            instruction=instruction,
-            max_new_tokens=recipe.max_new_tokens,
-            tokenizer=tokenizer,
-            decoding=decoding,
-            seed=recipe.seed,
-            show_progress=show_progress,
-        )
-    return path
 
 
 def _payload(

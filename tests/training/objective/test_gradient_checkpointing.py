@@ -45,7 +45,7 @@ def step(model, *, gradient_checkpointing):
     return losses, gradients, counted.runs
 
 
-# the question's text, which has no way back, the response tokens and the answer; with LoRA text and
+# the question, which has no backward pass, the response tokens and the answer; with LoRA question and
 # tokens are one pass
 @pytest.mark.parametrize(
     ("kit", "kept", "recomputed"),
