@@ -1,4 +1,4 @@
-"""Programs that measure; each prints what it measured and can write it as JSON."""
+"""Programs that measure speed, memory and quality; each prints its figures and writes JSON."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How long the bundled model takes to load and to embed 1,000 documents, and how large it is.
+"""Seconds to load the bundled model and to embed 1,000 documents with it, and its size.
 
 python -m benchmarks.almanac [--rounds 3] [--json FILE]
 """
@@ -20,7 +20,7 @@ DOCUMENTS = 1000
 
 
 def measure(rounds: int) -> dict[str, object]:
-    """Seconds to load and to embed, the median of some rounds after one to warm up."""
+    """Return seconds to load and to embed: the median of some rounds after one to warm up."""
     texts = [document.text for document in almanac.documents()[:DOCUMENTS]]
     loads, embeds = [], []
     for _ in range(rounds + 1):

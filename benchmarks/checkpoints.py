@@ -1,57 +1,107 @@
-"""Random-weight checkpoints of any shape, in the published format, which both packages read.
+"""Random-weight checkpoints of the measured shapes, in the format that both packages read.
 
-Speed and memory depend on the shape alone. The tokenizer is trained on the texts to be embedded, so
-that their lengths in tokens are real.
+Speed and memory depend on the shape alone. The tokenizer is trained on the texts to embed, so that
+their lengths in tokens are realistic.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch import nn
-from transformers import (
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from benchmarks.shapes import Shape
-from benchmarks.texts import Texts
-from llm2vec_gen_rag.backbone.facts import freeze
-from llm2vec_gen_rag.checkpoint.adapter import AdapterWeights
-from llm2vec_gen_rag.checkpoint.format import Checkpoint, write_checkpoint
-from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint
+from benchmarks.texts import Texts, read_texts
+from llm2vec_gen_rag import LLM2VecGen
 
 RUNS = Path(__file__).parent.parent / "runs" / "benchmarks"
 END = "<|endoftext|>"
 
 
-def checkpoint_for(shape: Shape, texts: Texts, folder: Path = RUNS) -> Path:
-    """Return the folder of the checkpoint of a shape, which is built where it is not there yet.
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """The sizes of a causal LM and of the response tokens on it.
 
-    Args:
-        shape: of the LM.
-        texts: what the tokenizer is trained on.
-        folder: where checkpoints are kept.
+    Attributes:
+        documents: how many texts one timed call embeds.
+        queries: likewise.
     """
+
+    name: str
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    key_heads: int
+    head: int
+    vocabulary: int
+    response_tokens: int
+    documents: int
+    queries: int
+
+    @property
+    def key_value_weights(self) -> int:
+        """Weights of one layer that make keys and values."""
+        return 2 * self.hidden * self.key_heads * self.head
+
+    @property
+    def layer_weights(self) -> int:
+        """Weights in the matrices of one layer."""
+        queries_and_output = 2 * self.hidden * self.heads * self.head
+        return queries_and_output + self.key_value_weights + 3 * self.hidden * self.intermediate
+
+
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        Shape(
+            name="almanac", layers=6, hidden=256, intermediate=640, heads=4, key_heads=2, head=64,
+            vocabulary=4_096, response_tokens=8, documents=200, queries=300,
+        ),
+        Shape(
+            name="12x512", layers=12, hidden=512, intermediate=1_536, heads=8, key_heads=4, head=64,
+            vocabulary=32_000, response_tokens=10, documents=64, queries=128,
+        ),
+        Shape(
+            name="0.6b", layers=28, hidden=1_024, intermediate=3_072, heads=16, key_heads=8,
+            head=128, vocabulary=32_000, response_tokens=10, documents=12, queries=64,
+        ),
+    )
+}  # fmt: skip
+
+
+def prepare(options: argparse.Namespace) -> tuple[Shape, Texts, str]:
+    """Return the shape and texts that a program's options name, and their checkpoint's folder."""
+    shape, texts = SHAPES[options.shape], read_texts(options.texts)
+    return shape, texts, str(checkpoint_for(shape, texts))
+
+
+def checkpoint_for(shape: Shape, texts: Texts, folder: Path = RUNS) -> Path:
+    """Return the folder of a shape's checkpoint; build it if it does not exist."""
     home = folder / f"{shape.name}-{texts.source}"
-    built = home / "checkpoint"
+    built, unfinished = home / "checkpoint", home / "unfinished"
     if not (built / "run_config.yml").is_file():
         torch.manual_seed(0)
         tokenizer = _tokenizer([*texts.documents, *texts.queries], shape.vocabulary)
-        backbone = _backbone(shape)
-        backbone.save_pretrained(home / "base")
+        _random_lm(shape).save_pretrained(home / "base")
         tokenizer.save_pretrained(str(home / "base"))
-        write_checkpoint(built, _checkpoint(shape, backbone, tokenizer), str(home / "base"))
+        backbone = Qwen3ForCausalLM.from_pretrained(home / "base", dtype=torch.bfloat16)
+        model = LLM2VecGen.initialise(
+            backbone, tokenizer, response_tokens=shape.response_tokens, dimension=shape.hidden
+        )
+        model.response_tokens.data = model.response_tokens.bfloat16().float()
+        model.save_pretrained(unfinished)
+        for head in ("reconstruction_mlp", "alignment_mlp"):
+            _store_in_bfloat16(unfinished / head)
+        unfinished.rename(built)
     return built
 
 
-def _tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerBase:
+def _tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
     """Return a byte-level BPE trained on texts."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -69,7 +119,7 @@ def _tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerBase
     )
 
 
-def _backbone(shape: Shape) -> Qwen3ForCausalLM:
+def _random_lm(shape: Shape) -> Qwen3ForCausalLM:
     """Return an LM of random weights in bfloat16 that never writes its end token."""
     config = Qwen3Config(
         vocab_size=shape.vocabulary,
@@ -85,37 +135,14 @@ def _backbone(shape: Shape) -> Qwen3ForCausalLM:
         pad_token_id=None,
     )
     backbone = Qwen3ForCausalLM(config).to(torch.bfloat16)
-    freeze(backbone)
     # a logit of zero is never the largest of thousands
-    backbone.get_input_embeddings().weight[0] = 0
+    backbone.get_input_embeddings().weight.data[0] = 0
     return backbone
 
 
-def _checkpoint(
-    shape: Shape, backbone: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase
-) -> Checkpoint:
-    """Return random response tokens and heads in bfloat16, the one dtype the reference runs in."""
-    checkpoint = new_checkpoint(
-        backbone,
-        tokenizer,
-        response_tokens=shape.response_tokens,
-        compression_tokens=shape.response_tokens,
-        dimension=shape.hidden,
-        initial_text="",
-        seed=0,
-        lora_rank=0,
-        lora_alpha=1,
-    )
-    tokens = checkpoint.adapter.response_tokens.to(torch.bfloat16).float()
-    return replace(
-        checkpoint,
-        adapter=AdapterWeights(tokens, {}),
-        reconstruction=_rounded(checkpoint.reconstruction),
-        alignment=_rounded(checkpoint.alignment),
-        head_dtypes=(torch.bfloat16, torch.bfloat16),
-    )
-
-
-def _rounded(head: nn.Linear) -> nn.Linear:
-    """Return the head with weights that bfloat16 holds exactly."""
-    return head.to(torch.bfloat16).float()
+def _store_in_bfloat16(head: Path) -> None:
+    """Round a stored head to bfloat16, the one dtype that the reference runs in."""
+    stored = torch.load(head, weights_only=True)
+    weights = {name: weight.bfloat16() for name, weight in stored["state_dict"].items()}
+    config = {**stored["config"], "dtype": str(torch.bfloat16)}
+    torch.save({"state_dict": weights, "config": config}, head)

@@ -1,17 +1,18 @@
-"""Seconds to read one embedding as 256 tokens of text, ours against the reference package.
+"""Seconds to decode one embedding to 256 tokens of text, ours against the reference package.
 
 python -m benchmarks.decode [--shape almanac|0.6b] [--rounds 3] [--texts FOLDER]
 
-The limit is the time to read the weights from memory once a token; one row through every matrix,
-measured in every round, comes close to it.
+The limit is the time to read all weights from memory once per token. One row through every matrix,
+timed in every round, comes close to it.
 """
 
 from __future__ import annotations
 
-from benchmarks.checkpoints import checkpoint_for
-from benchmarks.figures import keep, parse, ratios, spread
-from benchmarks.shapes import SHAPES
-from benchmarks.texts import read_texts, sample
+from functools import partial
+
+from benchmarks.checkpoints import prepare
+from benchmarks.figures import in_turn, keep, parse, ratios, spread
+from benchmarks.texts import sample
 from benchmarks.workers import ours, reference
 
 TOKENS = 256
@@ -19,19 +20,19 @@ TOKENS = 256
 
 def main() -> None:
     """Measure, print, and write."""
-    options = parse(__doc__, rounds=3, shape="0.6b")
-    shape, texts = SHAPES[options.shape], read_texts(options.texts)
-    checkpoint = str(checkpoint_for(shape, texts))
+    options = parse(__doc__, rounds=3)
+    shape, texts, checkpoint = prepare(options)
     (text,) = sample(texts.queries, 1)
-    mine, theirs, row = [], [], []
     with ours(options.threads) as our, reference(options.threads) as other:
         for worker in (our, other):
             worker.ask("load", checkpoint=checkpoint)
             worker.ask("decode", text=text, tokens=2)
-        for _ in range(options.rounds):
-            mine.append(our.ask("decode", text=text, tokens=TOKENS))
-            theirs.append(other.ask("decode", text=text, tokens=TOKENS))
-            row.append(our.ask("matrices", rows=1, repeats=10))
+        calls = {
+            "ours": partial(our.ask, "decode", text=text, tokens=TOKENS),
+            "reference": partial(other.ask, "decode", text=text, tokens=TOKENS),
+            "matrices": partial(our.ask, "matrices", rows=1, repeats=10),
+        }
+        mine, theirs, row = in_turn(options.rounds, calls).values()
     weights = 2 * (shape.layers * shape.layer_weights + shape.vocabulary * shape.hidden)
     figures = {
         "tokens": TOKENS,

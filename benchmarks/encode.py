@@ -1,22 +1,23 @@
-"""Documents and queries a second, ours against the reference package.
+"""Documents and queries per second, ours against the reference package.
 
 python -m benchmarks.encode [--shape almanac|0.6b] [--rounds 3] [--texts FOLDER]
 
 Each round embeds the same texts three times: by ours; by the reference in its best arrangement,
-batches sorted by length, of whichever size is fastest here; and by the reference as its README has
-it, one call of the whole list. The rate of plain matrix products is measured in every round, too.
+batches sorted by length, of whichever size is fastest here; and by the reference as its README
+shows it, one call of the whole list. Each round also times plain matrix products.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.checkpoints import checkpoint_for
-from benchmarks.figures import keep, parse, ratios, spread
-from benchmarks.shapes import SHAPES, Shape, needed_flops
-from benchmarks.texts import read_texts, sample
+from benchmarks.checkpoints import Shape, prepare
+from benchmarks.figures import in_turn, keep, parse, ratios, spread
+from benchmarks.texts import sample
 from benchmarks.workers import Worker, ours, reference
 from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTIONS
 
@@ -28,9 +29,8 @@ COMPARED = 8
 
 def main() -> None:
     """Measure, print, and write."""
-    options = parse(__doc__, rounds=3, shape="0.6b")
-    shape, texts = SHAPES[options.shape], read_texts(options.texts)
-    checkpoint = str(checkpoint_for(shape, texts))
+    options = parse(__doc__, rounds=3)
+    shape, texts, checkpoint = prepare(options)
     sides = {
         "documents": (sample(texts.documents, shape.documents), DOCUMENT_INSTRUCTION),
         "queries": (sample(texts.queries, shape.queries), QUERY_INSTRUCTIONS["retrieval"]),
@@ -52,12 +52,13 @@ def measure(
     asked: dict[str, Any] = {"texts": texts, "instruction": instruction}
     batch_size, tried = fastest_batch_size(other, asked)
     our.ask("encode", **asked)
-    seconds: dict[str, list[float]] = {"ours": [], "sorted": [], "one_call": [], "matrices": []}
-    for _ in range(rounds):
-        seconds["ours"].append(our.ask("encode", **asked))
-        seconds["sorted"].append(other.ask("encode", **asked, batch_size=batch_size))
-        seconds["one_call"].append(other.ask("encode", **asked, batch_size=None))
-        seconds["matrices"].append(our.ask("matrices", rows=ROWS, repeats=5))
+    calls = {
+        "ours": partial(our.ask, "encode", **asked),
+        "sorted": partial(other.ask, "encode", **asked, batch_size=batch_size),
+        "one_call": partial(other.ask, "encode", **asked, batch_size=None),
+        "matrices": partial(our.ask, "matrices", rows=ROWS, repeats=5),
+    }
+    seconds = in_turn(rounds, calls)
     counted = our.ask("lengths", **asked)
     work = needed_flops(shape, counted["lengths"], counted["prefix"])
     product = 2 * shape.layers * shape.layer_weights * ROWS
@@ -83,9 +84,9 @@ def measure(
 
 
 def fastest_batch_size(other: Worker, asked: dict[str, Any]) -> tuple[int, dict[int, float]]:
-    """Return the size of sorted batches in which the reference is fastest, and all that it took.
+    """Return the reference's fastest size of sorted batches, and the seconds of each size tried.
 
-    Larger batches are tried for as long as they are not slower by a tenth.
+    Larger sizes are tried until one is slower than the fastest by more than a tenth.
     """
     tried: dict[int, float] = {}
     for size in BATCH_SIZES:
@@ -102,6 +103,32 @@ def lowest_cosine(our: Worker, other: Worker, texts: list[str], instruction: str
         for worker in (our, other)
     )
     return round(float((mine * theirs).sum(axis=1).min()), 6)
+
+
+def needed_flops(shape: Shape, lengths: Sequence[int], prefix: int) -> int:
+    """Return the floating-point operations that embeddings need; a multiply-add counts as two.
+
+    Not counted are padding, the tokens that all texts start with, keys that causal attention masks,
+    and in the last layer, apart from keys and values, all states but those of the response tokens.
+    An implementation that computes more than this has a lower rate.
+    Lengths are in tokens, the prefix that all texts start with and response tokens included.
+    """
+    read = shape.response_tokens
+    flops = 0
+    for length in lengths:
+        tokens = length - prefix
+        body = 2 * shape.layer_weights * tokens + _attention_flops(shape, prefix, length)
+        last = 2 * shape.key_value_weights * tokens
+        last += 2 * (shape.layer_weights - shape.key_value_weights) * read
+        last += _attention_flops(shape, length - read, length)
+        flops += (shape.layers - 1) * body + last
+    return flops
+
+
+def _attention_flops(shape: Shape, start: int, end: int) -> int:
+    """Return the operations of attention's two products, for the queries from `start` to `end`."""
+    seen = (end * (end + 1) - start * (start + 1)) // 2
+    return 4 * shape.heads * shape.head * seen
 
 
 if __name__ == "__main__":

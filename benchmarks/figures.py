@@ -1,4 +1,4 @@
-"""What a program is run with, and how what it measured is summed up, shown and kept."""
+"""The options of every program, and how its figures are summed up, printed and written."""
 
 from __future__ import annotations
 
@@ -7,24 +7,20 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from benchmarks import RESULTS
-from benchmarks.shapes import SHAPES
+from benchmarks.checkpoints import SHAPES
+
+Measured = TypeVar("Measured")
 
 
-def parse(description: str | None, *, rounds: int, shape: str) -> argparse.Namespace:
-    """Return the options that every program takes.
-
-    Args:
-        description: the program's own.
-        rounds: how many it makes, unless told otherwise.
-        shape: which one it measures, unless told otherwise.
-    """
+def parse(description: str | None, *, rounds: int, shape: str = "0.6b") -> argparse.Namespace:
+    """Return the options that every program takes, with its own defaults."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -36,40 +32,44 @@ def parse(description: str | None, *, rounds: int, shape: str) -> argparse.Names
     return parser.parse_args()
 
 
+def in_turn(rounds: int, ways: Mapping[str, Callable[[], Measured]]) -> dict[str, list[Measured]]:
+    """Measure each of several things once a round, in turn; return what each round gave."""
+    measured: dict[str, list[Measured]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way, measure in ways.items():
+            measured[way].append(measure())
+    return measured
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return minimum, median and maximum."""
-    ordered = {
+    """Return minimum, median and maximum, each to four digits."""
+    found = {
         "minimum": min(values),
         "median": statistics.median(values),
         "maximum": max(values),
     }
-    return {name: float(f"{value:.4g}") for name, value in ordered.items()}
+    return {name: float(f"{value:.4g}") for name, value in found.items()}
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> dict[str, float]:
-    """Return the spread of one list over another, round by round."""
+    """Return the spread of the quotients of two lists, round by round."""
     return spread([a / b for a, b in zip(above, below, strict=True)])
 
 
-def machine(threads: int) -> dict[str, Any]:
-    """Return what the figures were measured on."""
-    return {
-        "processor": _processor(),
-        "threads": threads,
-        "torch": torch.__version__,
-        "native_bfloat16": bool(
-            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        ),
-    }
-
-
 def keep(name: str, figures: dict[str, Any], options: argparse.Namespace) -> None:
-    """Print figures and write them to `name.shape.json`."""
+    """Print figures, with what they were measured on, and write them to `name.shape.json`."""
     run = {
         "program": f"python -m benchmarks.{name} --shape {options.shape}",
         "shape": options.shape,
         "rounds": options.rounds,
-        "machine": machine(options.threads),
+        "machine": {
+            "processor": _processor(),
+            "threads": options.threads,
+            "torch": torch.__version__,
+            "native_bfloat16": bool(
+                torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+            ),
+        },
     }
     text = json.dumps({**run, **figures}, indent=2)
     print(text)
@@ -78,7 +78,7 @@ def keep(name: str, figures: dict[str, Any], options: argparse.Namespace) -> Non
 
 
 def _processor() -> str:
-    """Return the processor's name; Linux keeps it in a file."""
+    """Return the processor's name, on Linux from /proc/cpuinfo."""
     path = Path("/proc/cpuinfo")
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():

@@ -1,18 +1,17 @@
-"""One query, embedded in one pass, against HyDE: the LM writes an answer, which is embedded.
+"""One query, embedded in one forward pass, against HyDE: the LLM writes an answer to embed.
 
 python -m benchmarks.hyde [--shape almanac|0.6b] [--rounds 5] [--texts FOLDER]
 
-The same resident LM writes with a key-value cache, in two ways: by this package, and by the
-`generate` of transformers, as HyDE is commonly run. The reference package's own time for the query
-stands beside them.
+The same resident LLM writes with a KV cache, in two ways: by this package, and by the `generate` of
+transformers, as HyDE is usually run. The reference package's own time for the query is measured,
+too.
 """
 
 from __future__ import annotations
 
-from benchmarks.checkpoints import checkpoint_for
+from benchmarks.checkpoints import prepare
 from benchmarks.figures import keep, parse, ratios, spread
-from benchmarks.shapes import SHAPES
-from benchmarks.texts import read_texts, sample
+from benchmarks.texts import sample
 from benchmarks.workers import ours, reference
 from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS
 
@@ -22,9 +21,8 @@ WRITERS = ("hyde", "hyde_by_generate")
 
 def main() -> None:
     """Measure, print, and write."""
-    options = parse(__doc__, rounds=5, shape="0.6b")
-    shape, texts = SHAPES[options.shape], read_texts(options.texts)
-    checkpoint = str(checkpoint_for(shape, texts))
+    options = parse(__doc__, rounds=5)
+    _, texts, checkpoint = prepare(options)
     instruction = QUERY_INSTRUCTIONS["retrieval"]
     warm, *queries = sample(texts.queries, options.rounds + 1)
     mine, theirs = [], []

@@ -1,49 +1,48 @@
-"""Ours in 8 bits beside ours in the default dtype: speed, memory, and how near the vectors are.
+"""Ours in 8 bits against ours in the default dtype: speed, memory, and the cosine of the vectors.
 
 python -m benchmarks.int8 [--shape almanac|0.6b] [--rounds 3] [--texts FOLDER]
 
-In each round both embed the same texts, in turn. Memory is that of a fresh process, each time: the
-peak of load and encode, and what is resident behind them, on Linux. What 8 bits cost in retrieval
-takes weights that mean something: those of the bundled model, on all its documents and held-out
+In each round both embed the same texts, in turn. Memory is that of a fresh process each time: its
+peak over load and encode, and what is resident afterwards, on Linux. What 8 bits cost in retrieval
+only trained weights can tell: those of the bundled model, on all its documents and held-out
 questions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.checkpoints import checkpoint_for
-from benchmarks.figures import keep, parse, ratios, spread
-from benchmarks.shapes import SHAPES
-from benchmarks.texts import read_texts, sample
+from benchmarks.checkpoints import prepare
+from benchmarks.figures import in_turn, keep, parse, ratios, spread
+from benchmarks.texts import sample
 from benchmarks.workers import Worker, ours
 from llm2vec_gen_rag import almanac
-from llm2vec_gen_rag.checkpoint.format import read_checkpoint
 from llm2vec_gen_rag.evaluation.almanac import GROUPS, group_name
 from llm2vec_gen_rag.evaluation.metrics import ndcg, ranks
-from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTIONS
+from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTIONS, Prompts
 
 DTYPES = {"int8": "int8", "default": None}
 
-# of one list of texts, (texts, dimension), by way
-VectorsByWay = dict[str, npt.NDArray[np.float32]]
+# of one list of texts, (texts, dimension), by dtype
+VectorsByDtype = dict[str, npt.NDArray[np.float32]]
 
 
 def main() -> None:
     """Measure, print, and write."""
-    options = parse(__doc__, rounds=3, shape="0.6b")
-    shape, texts = SHAPES[options.shape], read_texts(options.texts)
-    checkpoint = str(checkpoint_for(shape, texts))
+    options = parse(__doc__, rounds=3)
+    shape, texts, checkpoint = prepare(options)
     documents = sample(texts.documents, shape.documents)
     queries = sample(texts.queries, shape.queries)
-    lives = [
-        {way: one_life(way, checkpoint, documents, options.threads) for way in DTYPES}
-        for _ in range(options.rounds)
-    ]
+    processes = {
+        dtype: partial(one_process, dtype, checkpoint, documents, options.threads)
+        for dtype in DTYPES
+    }
+    memory = in_turn(options.rounds, processes)
     with ours(options.threads) as int8, ours(options.threads) as default:
         workers = {"int8": int8, "default": default}
         load(workers, checkpoint)
@@ -53,47 +52,49 @@ def main() -> None:
         }
         load(workers, "almanac")
         bundled = measure_bundled(workers)
-    memory = {
-        name: {way: spread([life[way][place] for life in lives]) for way in DTYPES}
-        for place, name in enumerate(("resident_mib", "peak_mib"))
-    }
-    keep("int8", {"texts": texts.source, **figures, **memory, "bundled_model": bundled}, options)
+    for place, name in enumerate(("resident_mib", "peak_mib")):
+        figures[name] = {
+            dtype: spread([each[place] for each in measured]) for dtype, measured in memory.items()
+        }
+    keep("int8", {"texts": texts.source, **figures, "bundled_model": bundled}, options)
 
 
 def load(workers: dict[str, Worker], checkpoint: str) -> None:
-    """Let each worker load a checkpoint, in its dtype."""
-    for way, worker in workers.items():
-        worker.ask("load", checkpoint=checkpoint, dtype=DTYPES[way])
+    """Let each worker load a checkpoint in its dtype."""
+    for dtype, worker in workers.items():
+        worker.ask("load", checkpoint=checkpoint, dtype=DTYPES[dtype])
 
 
 def measure(
     workers: dict[str, Worker], texts: list[str], instruction: str, rounds: int
 ) -> dict[str, Any]:
-    """Return rates and cosines of one list of texts."""
-    vectors = vectors_of(workers, texts, instruction)  # and what comes first is not timed
-    rates: dict[str, list[float]] = {way: [] for way in workers}
-    for _ in range(rounds):
-        for way, worker in workers.items():
-            seconds = worker.ask("encode", texts=texts, instruction=instruction)
-            rates[way].append(len(texts) / seconds)
+    """Return the rates and cosines of one list of texts."""
+    vectors = vectors_of(workers, texts, instruction)  # also warms up: the first call is slower
+    calls = {
+        dtype: partial(worker.ask, "encode", texts=texts, instruction=instruction)
+        for dtype, worker in workers.items()
+    }
+    seconds = in_turn(rounds, calls)
+    rates = {dtype: [len(texts) / each for each in measured] for dtype, measured in seconds.items()}
     return {
         "count": len(texts),
-        "texts_per_second": {way: spread(measured) for way, measured in rates.items()},
+        "texts_per_second": {dtype: spread(measured) for dtype, measured in rates.items()},
         "ratio": ratios(rates["int8"], rates["default"]),
         "cosine": spread(cosines(vectors)),
     }
 
 
-def vectors_of(workers: dict[str, Worker], texts: list[str], instruction: str) -> VectorsByWay:
+def vectors_of(workers: dict[str, Worker], texts: list[str], instruction: str) -> VectorsByDtype:
     """Return the embeddings of a list of texts, normalised."""
-    asked = {"texts": texts, "instruction": instruction}
     return {
-        way: np.array(worker.ask("vectors", **asked), dtype=np.float32)
-        for way, worker in workers.items()
+        dtype: np.array(
+            worker.ask("vectors", texts=texts, instruction=instruction), dtype=np.float32
+        )
+        for dtype, worker in workers.items()
     }
 
 
-def cosines(vectors: VectorsByWay) -> list[float]:
+def cosines(vectors: VectorsByDtype) -> list[float]:
     """Return the cosine between the two vectors of each text."""
     cosine: list[float] = (vectors["int8"] * vectors["default"]).sum(axis=1).tolist()
     return cosine
@@ -102,17 +103,15 @@ def cosines(vectors: VectorsByWay) -> list[float]:
 def measure_bundled(workers: dict[str, Worker]) -> dict[str, Any]:
     """Return cosines and the loss of nDCG of the bundled model, which the workers have loaded."""
     corpus, questions = almanac.documents(), almanac.held_out_questions()
-    prompts = read_checkpoint(almanac.FOLDER / "model", trust_remote_code=False).prompts
+    prompts = Prompts.from_folder(almanac.MODEL_FOLDER)
     documents = vectors_of(workers, [document.text for document in corpus], prompts.document)
     asked = [question.text for question in questions]
     queries = vectors_of(workers, asked, prompts.for_query("retrieval"))
     row = {document.id: number for number, document in enumerate(corpus)}
     right = np.array([row[question.document_id] for question in questions])
-    names = [group_name(question) for question in questions]
-    found = ndcg_by_group(documents, queries, right, names)
-    # not of harmful requests, whose page is to be missed
-    kept = [each for group, each in found.items() if group != "harmful"]
-    losses = [1 - each["int8"] / each["default"] for each in kept]
+    found = ndcg_by_group(documents, queries, right, [group_name(each) for each in questions])
+    # a harmful request is supposed to miss its page
+    losses = [1 - g["int8"] / g["default"] for name, g in found.items() if name != "harmful"]
     return {
         "cosine": spread(cosines(documents) + cosines(queries)),
         "ndcg_at_10": found,
@@ -121,33 +120,29 @@ def measure_bundled(workers: dict[str, Worker]) -> dict[str, Any]:
 
 
 def ndcg_by_group(
-    documents: VectorsByWay,
-    queries: VectorsByWay,
+    documents: VectorsByDtype,
+    queries: VectorsByDtype,
     right: npt.NDArray[np.int64],
     names: Sequence[str],
 ) -> dict[str, dict[str, float]]:
-    """Return the mean nDCG@10 of each kind of question, by way.
+    """Return the mean nDCG@10 by kind of question and dtype.
 
-    Args:
-        documents: vectors of the corpus.
-        queries: vectors of the questions.
-        right: the row of each question's document.
-        names: the kind of each question.
+    `right` has the row of each question's document, `names` the kind of each question.
     """
-    ranked = {way: ranks(queries[way], documents[way], right) for way in DTYPES}
+    ranked = {dtype: ranks(queries[dtype], documents[dtype], right) for dtype in DTYPES}
+    rows = {group: [name == group for name in names] for group in GROUPS if group in names}
     return {
-        group: {
-            way: round(ndcg(ranked[way][[name == group for name in names]]), 5) for way in DTYPES
-        }
-        for group in GROUPS
-        if group in names
+        group: {dtype: round(ndcg(ranked[dtype][chosen]), 5) for dtype in DTYPES}
+        for group, chosen in rows.items()
     }
 
 
-def one_life(way: str, checkpoint: str, documents: list[str], threads: int) -> tuple[float, float]:
-    """Return the MiB that a process has resident once it has loaded and encoded, and its peak."""
+def one_process(
+    dtype: str, checkpoint: str, documents: list[str], threads: int
+) -> tuple[float, float]:
+    """Return the MiB that a process has resident after load and encode, and its peak."""
     with ours(threads) as worker:
-        worker.ask("load", checkpoint=checkpoint, dtype=DTYPES[way])
+        worker.ask("load", checkpoint=checkpoint, dtype=DTYPES[dtype])
         worker.ask("encode", texts=documents, instruction=DOCUMENT_INSTRUCTION)
         return worker.ask("resident"), worker.ask("peak")
 

@@ -2,47 +2,40 @@
 
 python -m benchmarks.memory [--shape almanac|0.6b] [--rounds 2] [--texts FOLDER]
 
-The reference embeds in sorted batches, and apart from that in one call, as its README has it. A
-first round that is not counted brings the files into the disk's cache.
+The reference embeds in sorted batches and, in a process of its own, in one call, as its README
+shows it. A first round, not counted, brings the files into the disk cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from benchmarks.checkpoints import checkpoint_for
-from benchmarks.figures import keep, parse, ratios, spread
-from benchmarks.shapes import SHAPES
-from benchmarks.texts import read_texts, sample
-from benchmarks.workers import Worker, ours, reference
+from benchmarks.checkpoints import prepare
+from benchmarks.figures import in_turn, keep, parse, ratios, spread
+from benchmarks.texts import sample
+from benchmarks.workers import ours, reference
 from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION
 
 TOKENS = 16
 BATCH_SIZE = 8
-
-Way = tuple[Callable[[int], Worker], dict[str, Any]]
-WAYS: dict[str, Way] = {
-    "ours": (ours, {}),
-    "sorted": (reference, {"batch_size": BATCH_SIZE}),
-    "one_call": (reference, {"batch_size": None}),
+# what `encode` is asked besides the texts
+WAYS: dict[str, dict[str, Any]] = {
+    "ours": {},
+    "sorted": {"batch_size": BATCH_SIZE},
+    "one_call": {"batch_size": None},
 }
 
 
 def main() -> None:
     """Measure, print, and write."""
-    options = parse(__doc__, rounds=2, shape="0.6b")
-    shape, texts = SHAPES[options.shape], read_texts(options.texts)
-    checkpoint = str(checkpoint_for(shape, texts))
+    options = parse(__doc__, rounds=2)
+    shape, texts, checkpoint = prepare(options)
     documents = sample(texts.documents, shape.documents)
-    loads: dict[str, list[float]] = {way: [] for way in WAYS}
-    peaks: dict[str, list[float]] = {way: [] for way in WAYS}
-    for number in range(options.rounds + 1):
-        for way in WAYS:
-            load, peak = one_life(way, checkpoint, documents, options.threads)
-            if number:
-                loads[way].append(load)
-                peaks[way].append(peak)
+    calls = {way: partial(one_process, way, checkpoint, documents, options.threads) for way in WAYS}
+    measured = in_turn(options.rounds + 1, calls)
+    loads = {way: [load for load, _ in each[1:]] for way, each in measured.items()}
+    peaks = {way: [peak for _, peak in each[1:]] for way, each in measured.items()}
     figures = {
         "texts": texts.source,
         "count": len(documents),
@@ -55,12 +48,13 @@ def main() -> None:
     keep("memory", figures, options)
 
 
-def one_life(way: str, checkpoint: str, documents: list[str], threads: int) -> tuple[float, float]:
-    """Return seconds to load and peak MiB of a process that loads, encodes, decodes and ends."""
-    start, arguments = WAYS[way]
-    with start(threads) as worker:
+def one_process(
+    way: str, checkpoint: str, documents: list[str], threads: int
+) -> tuple[float, float]:
+    """Return the seconds to load and the peak MiB of a process that loads, encodes and decodes."""
+    with (ours if way == "ours" else reference)(threads) as worker:
         load = worker.ask("load", checkpoint=checkpoint)
-        worker.ask("encode", texts=documents, instruction=DOCUMENT_INSTRUCTION, **arguments)
+        worker.ask("encode", texts=documents, instruction=DOCUMENT_INSTRUCTION, **WAYS[way])
         worker.ask("decode", text=documents[0], tokens=TOKENS)
         return load, worker.ask("peak")
 

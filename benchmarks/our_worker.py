@@ -1,117 +1,140 @@
-"""This package as a worker: loads, embeds, decodes, and times the plain matrix products."""
+"""This package as a worker: it embeds, decodes, trains, and times plain matrix products.
+
+What the timed programs need of the inner modules of training is imported here and nowhere else.
+"""
 
 from __future__ import annotations
 
 import statistics
+from contextlib import ExitStack
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from benchmarks.serving import peak_mib, resident_mib, seconds_of, serve
+from benchmarks.workers import Requests, serve, timed
 from llm2vec_gen_rag import LLM2VecGen
-from llm2vec_gen_rag.cpu.prefix_cache import common_length
-from llm2vec_gen_rag.decoder import answer_prompts
+from llm2vec_gen_rag.training.config import Recipe
+from llm2vec_gen_rag.training.fit.training_mode import training_mode
+from llm2vec_gen_rag.training.objective import StepLosses, TokenPair, pair_losses
+
+MAX_LENGTH = 512
+LEARNING_RATE = 3e-4
 
 
-class OurWorker:
-    """One loaded model and what may be asked of it."""
+class OurWorker(Requests):
+    """One loaded model, and later its optimizer and the batch that it trains on."""
 
-    def load(self, checkpoint: str, dtype: str | None = None) -> float:
-        """Load a checkpoint; return the seconds it took."""
+    @timed
+    def load(self, checkpoint: str, dtype: str | None = None) -> None:
+        """Load a checkpoint."""
+        self.model = LLM2VecGen.from_pretrained(checkpoint, dtype=dtype)
 
-        def load() -> None:
-            self.model = LLM2VecGen.from_pretrained(checkpoint, dtype=dtype)
-
-        return seconds_of(load)
-
-    def encode(self, texts: list[str], instruction: str) -> float:
-        """Embed texts in one call; return the seconds it took."""
-        return seconds_of(lambda: self.model.encode(texts, instruction=instruction))
+    @timed
+    def encode(self, texts: list[str], instruction: str) -> None:
+        """Embed texts in one call."""
+        self.model.encode(texts, instruction=instruction)
 
     def vectors(self, texts: list[str], instruction: str) -> list[list[float]]:
         """Return embeddings, normalised."""
         return self.model.encode(texts, instruction=instruction).tolist()
 
-    def decode(self, text: str, tokens: int) -> float:
-        """Read an embedding as text; return the seconds it took."""
-        return seconds_of(lambda: self.model.decode(text, max_new_tokens=tokens))
+    @timed
+    def decode(self, text: str, tokens: int) -> None:
+        """Decode the embedding of a text."""
+        self.model.decode(text, max_new_tokens=tokens)
 
-    def hyde(self, query: str, tokens: int) -> float:
-        """Let the same LM write an answer with a cache, and embed it; return the seconds."""
-
-        def answer_and_embed() -> None:
-            self.model.encode_document(self.model.answer(query, max_new_tokens=tokens))
-
-        return seconds_of(answer_and_embed)
+    @timed
+    def hyde(self, query: str, tokens: int) -> None:
+        """Let the same LLM write an answer, with a KV cache, and embed it."""
+        self.model.encode_document(self.model.answer(query, max_new_tokens=tokens))
 
     def hyde_by_generate(self, query: str, tokens: int) -> float:
-        """As `hyde`, the answer written by the `generate` of transformers."""
+        """Do as `hyde`, with the answer written by the `generate` of transformers."""
         model = self.model
-        (ids,) = answer_prompts(model.tokenizer, model.text_tokenizer, [query], max_length=512)
-        prompt = torch.from_numpy(ids)[None]
+        prompt = model.tokenizer(query, return_tensors="pt")["input_ids"]
 
+        @timed
         def answer_and_embed() -> None:
+            mask = torch.ones_like(prompt)
             written = model.backbone.generate(
-                prompt,
-                attention_mask=torch.ones_like(prompt),
-                max_new_tokens=tokens,
-                do_sample=False,
+                prompt, attention_mask=mask, max_new_tokens=tokens, do_sample=False
             )
-            answer = model.tokenizer.decode(written[0, len(ids) :], skip_special_tokens=True)
-            model.encode_document(answer)
+            answer = written[0, prompt.shape[1] :]
+            model.encode_document(model.tokenizer.decode(answer, skip_special_tokens=True))
 
-        return seconds_of(answer_and_embed)
+        return answer_and_embed()
 
     def lengths(self, texts: list[str], instruction: str) -> dict[str, Any]:
-        """Return the tokens of each text, response tokens included, and how many all begin with."""
+        """Return the tokens of each text, response tokens included, and how many all start with."""
         response_tokens = len(self.model.response_tokens)
-        ids = self.model.text_tokenizer.token_ids(
-            [instruction + text for text in texts], max_tokens=512 - response_tokens
-        )
-        lengths = [len(row) + response_tokens for row in ids]
-        return {"lengths": lengths, "prefix": common_length(ids)}
+        read = self.model.tokenizer([instruction + text for text in texts])["input_ids"]
+        ids = [row[: MAX_LENGTH - response_tokens] for row in read]
+        shared = takewhile(lambda column: len(set(column)) == 1, zip(*ids, strict=False))
+        return {
+            "lengths": [len(row) + response_tokens for row in ids],
+            "prefix": sum(1 for _ in shared),
+        }
 
     def matrices(self, rows: int, repeats: int) -> float:
         """Return the median seconds of some rows through every matrix of every layer, no more."""
         layers: Any = self.model.backbone.base_model.layers
         matrices = [m for m in layers.modules() if isinstance(m, torch.nn.Linear)]
-        inputs = {m.in_features: _noise(rows, m) for m in matrices}
+        inputs = {
+            m.in_features: torch.randn(rows, m.in_features).to(m.weight.dtype) for m in matrices
+        }
 
+        @timed
         def multiply() -> None:
             for matrix in matrices:
                 matrix(inputs[matrix.in_features])
 
         with torch.no_grad():
             multiply()
-            return statistics.median(seconds_of(multiply) for _ in range(repeats))
+            return statistics.median(multiply() for _ in range(repeats))
 
-    def peak(self) -> float:
-        """Return the most memory ever resident, in MiB."""
-        return peak_mib()
+    def load_for_training(self, checkpoint: str) -> None:
+        """Load a checkpoint, make its optimizer, and switch to training."""
+        model = self.model = LLM2VecGen.from_pretrained(checkpoint)
+        self.recipe = Recipe()
+        self.mode = ExitStack()
+        # one for all steps, as in the trainer
+        self.mode.enter_context(training_mode(model, self.recipe))
+        heads = torch.nn.ModuleList([model.reconstruction, model.alignment])
+        self.trained = [model.response_tokens, *heads.parameters()]
+        for weight in self.trained:
+            weight.requires_grad_()
+        self.optimizer = torch.optim.AdamW(self.trained, lr=LEARNING_RATE, fused=True)
 
-    def resident(self) -> float:
-        """Return the memory resident now, in MiB."""
-        return resident_mib()
+    def batch(
+        self, questions: list[list[int]], answers: list[list[int]], teacher: list[list[float]]
+    ) -> None:
+        """Take the batch: token ids of questions and answers, and the teacher's vectors."""
+        pairs = [
+            TokenPair(np.array(question), np.array(answer))
+            for question, answer in zip(questions, answers, strict=True)
+        ]
+        self._losses = partial(pair_losses, self.model, pairs, torch.tensor(teacher))
 
+    def losses(self) -> dict[str, float]:
+        """Return both losses, and leave the weights as they are."""
+        with torch.no_grad():
+            found: StepLosses = self._losses()
+        return {
+            "reconstruction": found.reconstruction.item(),
+            "alignment": found.alignment.item(),
+        }
 
-def _noise(rows: int, matrix: torch.nn.Linear) -> Tensor:
-    return torch.randn(rows, matrix.in_features).to(matrix.weight.dtype)
+    @timed
+    def step(self) -> None:
+        """Take one training step."""
+        self._losses().total().backward()
+        torch.nn.utils.clip_grad_norm_(self.trained, self.recipe.max_gradient_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
 
 
 if __name__ == "__main__":
-    worker = OurWorker()
-    serve(
-        {
-            "load": worker.load,
-            "encode": worker.encode,
-            "vectors": worker.vectors,
-            "decode": worker.decode,
-            "hyde": worker.hyde,
-            "hyde_by_generate": worker.hyde_by_generate,
-            "lengths": worker.lengths,
-            "matrices": worker.matrices,
-            "peak": worker.peak,
-            "resident": worker.resident,
-        }
-    )
+    serve(OurWorker())

@@ -1,83 +1,87 @@
-"""Draw the figures in benchmarks/results as docs/plots/*.png.
+"""Draw the figures in benchmarks/results as docs/plots/*.png; also has the plots of the evidence.
 
 python -m benchmarks.plots
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib import pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from benchmarks import RESULTS
-from benchmarks.goals import Figures
-from benchmarks.report import read_results
+from benchmarks.report import Figures, read_results
 
 PLOTS = Path(__file__).parent.parent / "docs" / "plots"
-OURS, THEIRS, ONE_CALL = "#1b6ca8", "#c8553d", "#e6ae90"
+# one colour for one thing, in every plot
+OURS, OURS_OTHERWISE = "#1b6ca8", "#9cc3df"
+REFERENCE, ONE_CALL = "#c8553d", "#e6ae90"
+HYDE = "#e3a857"
+BM25, TEACHER = "#c9c9c9", "#8f8f8f"
+DECODED = "#2e4057"
 LABELS = {
     "ours": ("ours", OURS),
-    "sorted": ("reference, sorted batches", THEIRS),
+    "sorted": ("reference, sorted batches", REFERENCE),
     "one_call": ("reference, one call", ONE_CALL),
-    "reference": ("reference", THEIRS),
-    "hyde": ("HyDE, 64 tokens, written by this package", ONE_CALL),
-    "hyde_by_generate": ("HyDE, 64 tokens, written by generate()", ONE_CALL),
-    "one": ("one process", ONE_CALL),
-    "several": ("one process a core", OURS),
+    "reference": ("reference", REFERENCE),
+    "hyde": ("HyDE, 64 tokens, written by this package", HYDE),
+    "hyde_by_generate": ("HyDE, 64 tokens, written by generate()", HYDE),
+    "one": ("one process", OURS_OTHERWISE),
+    "several": ("one process per core", OURS),
     "int8": ("in 8 bits", OURS),
-    "default": ("in the default dtype", ONE_CALL),
+    "default": ("in the default dtype", OURS_OTHERWISE),
+}
+# by program, the title of each panel and where its figures are
+PANELS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
+    "encode": [
+        ("documents per second", ("documents", "texts_per_second")),
+        ("queries per second", ("queries", "texts_per_second")),
+    ],
+    "decode": [("seconds for 256 tokens", ("seconds",))],
+    "memory": [("peak memory, MiB", ("peak_mib",)), ("seconds to load", ("load_seconds",))],
+    "hyde": [("seconds for one query", ("seconds",))],
+    "processes": [("documents per second", ("texts_per_second",))],
+    "int8": [
+        ("documents per second", ("documents", "texts_per_second")),
+        ("queries per second", ("queries", "texts_per_second")),
+        ("resident memory, MiB", ("resident_mib",)),
+    ],
+    "training": [
+        ("steps per second, reference as published", ("as_published", "steps_per_second")),
+        ("peak memory, MiB", ("as_published", "peak_mib")),
+    ],
 }
 
 
 def main() -> None:
-    """Draw what there are figures of."""
-    mpl.use("Agg")
+    """Draw every file of results."""
     PLOTS.mkdir(parents=True, exist_ok=True)
     for name, figures in read_results(RESULTS).items():
         program = name.partition(".")[0]
-        figure = draw_scale(figures) if program == "scale" else draw_bars(program, figures)
-        figure.savefig(PLOTS / f"{name}.png", dpi=150)
-        plt.close(figure)
+        drawn = draw_scale(figures) if program == "scale" else draw_bars(program, figures)
+        drawn.savefig(PLOTS / f"{name}.png", dpi=150)
 
 
-def draw_bars(program: str, figures: Figures) -> Any:
-    """Return bars of each way's median, with the spread of the rounds, one panel a quantity."""
-    panels = {
-        "encode": [
-            ("documents per second", ("documents", "texts_per_second")),
-            ("queries per second", ("queries", "texts_per_second")),
-        ],
-        "decode": [("seconds for 256 tokens", ("seconds",))],
-        "memory": [("peak memory, MiB", ("peak_mib",)), ("seconds to load", ("load_seconds",))],
-        "hyde": [("seconds for one query", ("seconds",))],
-        "processes": [("documents per second", ("texts_per_second",))],
-        "int8": [
-            ("documents per second", ("documents", "texts_per_second")),
-            ("queries per second", ("queries", "texts_per_second")),
-            ("resident memory, MiB", ("resident_mib",)),
-        ],
-        "training": [
-            ("steps per second, reference as published", ("as_published", "steps_per_second")),
-            ("peak memory, MiB", ("as_published", "peak_mib")),
-        ],
-    }[program]
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.2 * len(panels), 3.0), squeeze=False, layout="constrained"
-    )
-    for axis, (title, path) in zip(axes[0], panels, strict=True):
+def draw_bars(program: str, figures: Figures) -> Figure:
+    """Return one panel for each quantity: a bar for each median, with the spread of the rounds."""
+    panels = PANELS[program]
+    drawn = Figure(figsize=(4.2 * len(panels), 3.0), layout="constrained")
+    axes = drawn.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (title, path) in zip(axes, panels, strict=True):
         measured = figures
-        for name in path:
-            measured = measured[name]
-        bars(axis, title, measured)
-    figure.suptitle(f"shape {figures['shape']}, {figures['machine']['threads']} threads")
-    return figure
+        for key in path:
+            measured = measured[key]
+        _bars(axis, title, measured)
+    _name_shape(drawn, figures)
+    return drawn
 
 
-def bars(axis: Axes, title: str, measured: Figures) -> None:
-    """Draw one bar for each way."""
+def _bars(axis: Axes, title: str, measured: Figures) -> None:
+    """Draw one bar for each spread, its label above it."""
     for place, (way, spread) in enumerate(measured.items()):
         label, colour = LABELS[way]
         middle = spread["median"]
@@ -91,30 +95,69 @@ def bars(axis: Axes, title: str, measured: Figures) -> None:
     axis.spines[["top", "right", "left"]].set_visible(False)
 
 
-def draw_scale(figures: Figures) -> Any:
-    """Return seconds and peak memory against the number of documents."""
-    figure, (above, below) = plt.subplots(1, 2, figsize=(8.4, 3.2), layout="constrained")
-    for axis, kind, title in (
-        (above, "seconds", "seconds to embed"),
-        (below, "peak_mib", "peak memory, MiB"),
+def draw_scale(figures: Figures) -> Figure:
+    """Return seconds and peak memory by the number of documents."""
+    drawn = Figure(figsize=(8.4, 3.2), layout="constrained")
+    seconds, memory = drawn.subplots(1, 2)
+    for axis, key, title in (
+        (seconds, "seconds", "seconds to embed"),
+        (memory, "peak_mib", "peak memory, MiB"),
     ):
         for way in ("ours", "sorted"):
             label, colour = LABELS[way]
-            measured = [
-                (int(name.split()[1]), spread["median"])
-                for name, spread in figures[kind].items()
-                if name.split()[0] == way
-            ]
-            sizes, medians = zip(*measured, strict=True)
+            sizes = [size for size in figures["documents"] if f"{way} {size}" in figures[key]]
+            medians = [figures[key][f"{way} {size}"]["median"] for size in sizes]
             axis.plot(sizes, medians, "o-", color=colour, label=label)
         axis.set_xscale("log")
+        axis.set_xticks(figures["documents"], [f"{size:,}" for size in figures["documents"]])
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("short documents")
         axis.spines[["top", "right"]].set_visible(False)
-    above.set_yscale("log")
-    below.set_ylim(bottom=0, top=1.1 * max(below.get_ylim()))
-    above.legend(frameon=False, fontsize=9)
-    return figure
+    seconds.set_yscale("log")
+    seconds.yaxis.set_major_formatter("{x:g}")
+    memory.set_ylim(bottom=0, top=1.1 * max(memory.get_ylim()))
+    seconds.legend(frameon=False, fontsize=9)
+    _name_shape(drawn, figures)
+    return drawn
+
+
+def _name_shape(drawn: Figure, figures: Figures) -> None:
+    drawn.suptitle(f"shape {figures['shape']}, {figures['machine']['threads']} threads")
+
+
+def draw_searches(names: Sequence[str], ndcg: Mapping[str, Sequence[float]]) -> Figure:
+    """Return nDCG@10 by kind of question, for BM25, the teacher, ours and HyDE."""
+    drawn = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = drawn.subplots()
+    places = np.arange(len(names))
+    colours = (BM25, TEACHER, OURS, HYDE)
+    for number, ((label, values), colour) in enumerate(zip(ndcg.items(), colours, strict=True)):
+        axes.bar(places + (number - 1.5) * 0.2, values, 0.19, label=label, color=colour)
+    axes.set_xticks(places, names)
+    axes.set_ylabel("nDCG@10")
+    axes.set_ylim(0, 1.05)
+    axes.spines[["top", "right"]].set_visible(False)
+    drawn.legend(loc="outside upper center", ncols=len(ndcg), frameon=False)
+    return drawn
+
+
+def draw_token_counts(runs: Sequence[dict[str, Any]]) -> Figure:
+    """Return retrieval and fidelity by the number of response tokens, where all are read."""
+    all_read = [run for run in runs if run["name"].isdigit()]
+    counts = [int(run["name"]) for run in all_read]
+    reasoning = [run["report"]["reasoning"]["model"]["ndcg"] for run in all_read]
+    decoded = [run["report"]["decoded"] for run in all_read]
+    drawn = Figure(figsize=(6, 3.4), layout="constrained")
+    axes = drawn.subplots()
+    axes.plot(counts, reasoning, "o-", color=OURS, label="nDCG@10, bridged questions")
+    axes.plot(counts, decoded, "s--", color=DECODED, label="share of decoded = answer")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.set_xlabel("response tokens")
+    axes.set_ylim(0, 1.05)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    return drawn
 
 
 if __name__ == "__main__":

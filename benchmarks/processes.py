@@ -1,25 +1,25 @@
-"""Documents per second by one process with one thread, and by several of one thread each.
+"""Documents per second by one process with one thread, and by several with one thread each.
 
 python -m benchmarks.processes [--shape almanac] [--threads 2] [--rounds 5]
 
-As many processes as `--threads`. The almanac's own short documents, over again with a number behind
-them, on a random-weight LM of its shape; in each round both embed all of them, in turn.
+`--threads` is the number of processes. The almanac's own short documents, repeated and numbered, on
+a random-weight LM of its shape; in each round both embed all of them, in turn.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 
-from benchmarks.checkpoints import checkpoint_for
-from benchmarks.figures import keep, parse, ratios, spread
+from benchmarks.checkpoints import SHAPES, checkpoint_for
+from benchmarks.figures import in_turn, keep, parse, ratios, spread
 from benchmarks.scale import corpus
-from benchmarks.serving import seconds_of
-from benchmarks.shapes import SHAPES
 from benchmarks.texts import Texts
+from benchmarks.workers import timed
 from llm2vec_gen_rag import LLM2VecGen, almanac
-from llm2vec_gen_rag.parallel.pool import EncoderPool
+from llm2vec_gen_rag.parallel import EncoderPool
 
 DOCUMENTS = 10_000
 WARM_UP = 500
@@ -35,18 +35,18 @@ def main() -> None:
     with EncoderPool(checkpoint, devices=["cpu"] * options.threads) as pool:
         torch.set_num_threads(1)
         one = LLM2VecGen.from_pretrained(checkpoint, device="cpu")
-        seconds: dict[str, list[float]] = {"one": [], "several": []}
-        ways: dict[str, LLM2VecGen | EncoderPool] = {"one": one, "several": pool}
-        for encoder in ways.values():
+        for encoder in (one, pool):
             encoder.encode_document(texts[:WARM_UP])
-        for _ in range(options.rounds):
-            for way, encoder in ways.items():
-                seconds[way].append(seconds_of(lambda each=encoder: each.encode_document(texts)))
+        calls = {
+            "one": partial(timed(one.encode_document), texts),
+            "several": partial(timed(pool.encode_document), texts),
+        }
+        seconds = in_turn(options.rounds, calls)
     keep("processes", sum_up(seconds, options.threads), options)
 
 
 def sum_up(seconds: dict[str, list[float]], processes: int) -> dict[str, Any]:
-    """Return rates, and the share of as many times the rate of one as there are processes."""
+    """Return rates, and the share of the ideal: one process's rate times their number."""
     ideal = [one / processes for one in seconds["one"]]
     return {
         "documents": DOCUMENTS,

@@ -1,4 +1,4 @@
-"""Write docs/performance.md from the figures in benchmarks/results.
+"""Write docs/performance.md: goals.yaml against the figures in results, in performance.md's words.
 
 python -m benchmarks.report
 """
@@ -6,46 +6,63 @@ python -m benchmarks.report
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from benchmarks import RESULTS
-from benchmarks.goals import INT8_ROWS, ROWS, SCALE_ROWS, TRAINING_ROWS, Figures, goals
 
+Figures = dict[str, Any]
+
+GOALS = Path(__file__).parent / "goals.yaml"
+TEMPLATE = Path(__file__).parent / "performance.md"
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
-HEAD = """\
-# Performance
+SECTIONS = {
+    "encode": "Documents and queries per second",
+    "decode": "Decoding",
+    "hyde": "One query against HyDE",
+    "memory": "Memory and load time",
+    "scale": "Scale",
+    "processes": "One process per core",
+    "int8": "8 bits",
+    "training": "Training",
+}
 
-Written by `python -m benchmarks.report` from the figures in `benchmarks/results`. `make bench`
-measures them anew, draws the plots and writes this page; `make bench TEXTS=<folder>` embeds the
-texts of a folder in the BEIR layout in place of invented ones of the same lengths.
 
-The reference is the package `llm2vec-gen` 0.1.3 on transformers 4.56.2, in an environment and a
-process of its own, timed in turn with ours on the same random-weight checkpoint. "Sorted" is its
-best arrangement: batches sorted by length, of the size that is fastest here. "One call" is what its
-README shows: one `encode` of the list. The shape `0.6b` has 28 layers, 1,024 hidden, 16 heads and 8
-key heads of 128, a vocabulary of 32,000 and bfloat16 weights; `almanac` is the bundled model's.
-`int8` is ours with `dtype="int8"` beside ours without. A ratio is taken within a round, and each
-table gives the lowest, the middle and the highest.
-"""
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """A figure and what it has to reach; goals.yaml says what the fields mean."""
 
-TRAINING = """\
-## Training
+    label: str
+    results: str
+    figure: Sequence[str]
+    at_least: float | None = None
+    at_most: float | None = None
+    limit: str = ""
+    judged: str = "median"
 
-One step: forward, both losses, backward, gradient clipping, AdamW, on 4 pairs of a question of 64
-tokens and an answer of 256, random weights in bfloat16. The reference's step is its
-`EncoderDecoderModel.__call__` with a second LM to decode and a teacher of the backbone's size
-beside it; ours reads the vectors that this teacher gave. "As published" is the reference with
-gradient checkpointing, as its configuration has it; ours needs none to be smaller. `12x512` has 12
-layers, 512 hidden, 8 heads and 4 key heads of 64, and the same vocabulary. The limit is what the
-multiply-adds of both steps come to at one and the same rate.
-"""
+    def row(self, results: dict[str, Figures]) -> list[str]:
+        """Return the goal, what was measured, and whether it was reached, as cells of a table."""
+        goal = f"≤ {self.at_most:g}" if self.at_least is None else f"≥ {self.at_least:g}"
+        figures = results.get(self.results)
+        if figures is None:
+            program, _, shape = self.results.partition(".")
+            missing = f"not yet measured: `python -m benchmarks.{program} --shape {shape}`"
+            return [self.label, goal, missing, "", "", self.limit, ""]
+        for key in self.figure:
+            figures = figures[key]
+        low, middle, high = (f"{figures[key]:.3g}" for key in ("minimum", "median", "maximum"))
+        reached = "yes" if self.reached(figures[self.judged]) else "no"
+        return [self.label, goal, low, f"**{middle}**", high, self.limit, reached]
 
-GPU = """\
-## On a GPU
-
-Documents per second, query latency, decoding and training on a GPU are **not yet measured**.
-"""
+    def reached(self, value: float) -> bool:
+        """Return whether a value is on the right side of the goal."""
+        enough = self.at_least is None or value >= self.at_least
+        return enough and (self.at_most is None or value <= self.at_most)
 
 
 def main() -> None:
@@ -61,55 +78,62 @@ def read_results(folder: Path) -> dict[str, Figures]:
     }
 
 
+def read_goals() -> dict[str, list[Goal]]:
+    """Return the goals of every table, by its title."""
+    tables = yaml.safe_load(GOALS.read_text(encoding="utf-8"))
+    return {title: [Goal(**row) for row in rows] for title, rows in tables.items()}
+
+
 def page(results: dict[str, Figures]) -> str:
     """Return the text of the page."""
-    training = {name: results[name] for name in results if name.startswith("training.")}
-    parts = [HEAD, machine_line(results), goals("shape `0.6b`, CPU", ROWS, results)]
-    parts += [goals("scale, shape `almanac`, CPU", SCALE_ROWS, results)]
-    parts += [goals("8 bits, shape `0.6b` and bundled model, CPU", INT8_ROWS, results)]
-    parts += [section(name, results[name]) for name in results if name not in training]
-    parts += [TRAINING, goals("a training step, CPU", TRAINING_ROWS, results)]
-    parts += [section(name, figures) for name, figures in training.items()]
-    reading = RESULTS / "reading.md"  # what a person made of the figures
-    if reading.is_file():
-        parts.insert(5, reading.read_text(encoding="utf-8"))
-    return "\n".join(part for part in [*parts, GPU] if part)
+    tables = [goals_table(title, rows, results) for title, rows in read_goals().items()]
+    sections = [section(program, results) for program in SECTIONS]
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        machines=machines(results),
+        summary="\n\n".join(tables),
+        reading=(RESULTS / "reading.md").read_text(encoding="utf-8").rstrip(),  # written by hand
+        measurements="\n\n".join(section for section in sections if section),
+    )
 
 
-def machine_line(results: dict[str, Figures]) -> str:
-    """Return on what the figures were measured."""
+def machines(results: dict[str, Figures]) -> str:
+    """Return what the figures were measured on."""
     lines = {json.dumps(figures["machine"]): figures["machine"] for figures in results.values()}
-    return "\n".join(
+    return "\n\n".join(
         f"Measured on {m['processor']}, {m['threads']} threads, torch {m['torch']}, "
-        f"{'with' if m['native_bfloat16'] else 'without'} native bfloat16.\n"
+        f"{'with' if m['native_bfloat16'] else 'without'} native bfloat16."
         for m in lines.values()
     )
 
 
-def section(name: str, figures: Figures) -> str:
-    """Return every spread in a file of results, with the command that measured it."""
-    lines = [
-        f"## {name.replace('.', ', ', 1)}",
-        "",
-        f"`{figures['program']}`, {figures['rounds']} rounds.",
-        "",
-    ]
-    plot = PAGE.parent / "plots" / f"{name}.png"
-    if plot.is_file():
-        lines += [f"![{name}](plots/{plot.name})", ""]
-    lines += ["| | lowest | median | highest |", "|---|---|---|---|"]
-    for path, spread in _spreads(figures, ()):
-        numbers = " | ".join(f"{spread[key]:.4g}" for key in ("minimum", "median", "maximum"))
-        lines.append(f"| {', '.join(path).replace('_', ' ')} | {numbers} |")
-    return "\n".join(lines) + "\n"
+def goals_table(title: str, rows: Iterable[Goal], results: dict[str, Figures]) -> str:
+    """Return the table of what was to be reached and what was."""
+    header = [title, "goal", "lowest", "median", "highest", "limit", "reached"]
+    return table(header, [row.row(results) for row in rows])
 
 
-def _spreads(figures: Figures, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], Figures]]:
-    """Return every spread below, and the names that lead to it."""
-    if set(figures) == {"minimum", "median", "maximum"}:
-        return [(path, figures)]
-    below = [(name, value) for name, value in figures.items() if isinstance(value, dict)]
-    return [found for name, value in below for found in _spreads(value, (*path, name))]
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table."""
+    lines = [f"| {' | '.join(map(str, cells))} |" for cells in [header, *rows]]
+    lines.insert(1, "|---" * len(header) + "|")
+    return "\n".join(lines)
+
+
+def section(program: str, results: dict[str, Figures]) -> str:
+    """Return the commands of a program, each with a link to its figures, and its plots."""
+    lines, plots = [], []
+    for name, figures in results.items():
+        if name.partition(".")[0] != program:
+            continue
+        command = f"`{figures['program']} --rounds {figures['rounds']}`"
+        texts = f" (texts: {figures['texts']})" if "texts" in figures else ""
+        lines.append(f"- {command}{texts}: [figures](../benchmarks/results/{name}.json)")
+        if (PAGE.parent / "plots" / f"{name}.png").is_file():
+            plots.append(f"![{name}](plots/{name}.png)")
+    if not lines:
+        return ""
+    parts = (f"### {SECTIONS[program]}", "\n".join(lines), "\n".join(plots))
+    return "\n\n".join(part for part in parts if part)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,25 @@
-"""Seconds and peak memory against the size of the corpus, ours and the reference package.
+"""Seconds and peak memory by the size of the corpus, ours against the reference package.
 
 python -m benchmarks.scale [--shape almanac] [--rounds 2]
 
-The almanac's own short documents, in any order, over again with a number of six digits behind them,
+The almanac's own short documents, shuffled and repeated, each followed by a number of six digits,
 on a random-weight LM of its shape; every size in a fresh process. The reference embeds in sorted
-batches, up to a size.
+batches, and only up to a certain size.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from benchmarks.checkpoints import checkpoint_for
-from benchmarks.figures import keep, parse, ratios, spread
-from benchmarks.shapes import SHAPES
+from benchmarks.checkpoints import SHAPES, checkpoint_for
+from benchmarks.figures import in_turn, keep, parse, ratios, spread
 from benchmarks.texts import Texts
 from benchmarks.workers import ours, reference
 from llm2vec_gen_rag import almanac
-from llm2vec_gen_rag.almanac import DOCUMENT_INSTRUCTION
+from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION
 
 SIZES = (1_000, 10_000, 100_000)
 REFERENCE_MOST = 10_000
@@ -33,23 +33,24 @@ def main() -> None:
     random.Random(0).shuffle(documents)
     source = Texts(documents, [], "almanac")
     checkpoint = str(checkpoint_for(SHAPES[options.shape], source))
-    measured: dict[str, list[tuple[float, float]]] = {}
-    for _ in range(options.rounds):
-        for size in SIZES:
-            ways = ("ours", "sorted") if size <= REFERENCE_MOST else ("ours",)
-            for way in ways:
-                figures = one_life(way, checkpoint, corpus(documents, size), options.threads)
-                measured.setdefault(f"{way} {size}", []).append(figures)
+    calls = {
+        f"{way} {size}": partial(
+            one_process, way, checkpoint, corpus(documents, size), options.threads
+        )
+        for size in SIZES
+        for way in (("ours", "sorted") if size <= REFERENCE_MOST else ("ours",))
+    }
+    measured = in_turn(options.rounds, calls)
     keep("scale", {"documents": SIZES, **sum_up(measured)}, options)
 
 
 def corpus(documents: Sequence[str], size: int) -> list[str]:
-    """Return as many documents as asked for, no two alike, of the same lengths on average."""
+    """Return that many documents, no two alike, of the same lengths on average."""
     return [f"{documents[row % len(documents)]} {row:06d}" for row in range(size)]
 
 
-def one_life(way: str, checkpoint: str, texts: list[str], threads: int) -> tuple[float, float]:
-    """Return seconds to embed and peak MiB of a process that loads and embeds."""
+def one_process(way: str, checkpoint: str, texts: list[str], threads: int) -> tuple[float, float]:
+    """Return the seconds to embed and the peak MiB of a process that loads and embeds."""
     start, arguments = (ours, {}) if way == "ours" else (reference, {"batch_size": BATCH_SIZE})
     with start(threads) as worker:
         worker.ask("load", checkpoint=checkpoint)

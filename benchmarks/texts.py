@@ -1,4 +1,4 @@
-"""What is embedded: the texts of a folder in the BEIR layout, or a stand-in of the same lengths."""
+"""The texts to embed: those of a folder in the BEIR layout, or a stand-in of the same lengths."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# words per text of SciFact's documents and test queries: mean and spread of the logarithm
+# words per text of SciFact's documents and test queries: mean and deviation of the logarithm
 DOCUMENT_WORDS = (5.30, 0.37)
 QUERY_WORDS = (2.44, 0.41)
 STAND_IN_DOCUMENTS = 5_000
@@ -30,11 +30,7 @@ class Texts:
 
 
 def read_texts(folder: Path | None) -> Texts:
-    """Return the texts of a folder, or a stand-in for None.
-
-    Raises:
-        FileNotFoundError: if the folder does not hold corpus.jsonl and queries_test.jsonl.
-    """
+    """Return the texts of a folder, its corpus.jsonl and queries_test.jsonl, or a stand-in."""
     if folder is None:
         return stand_in()
     documents = [f"{row['title']} {row['text']}" for row in _rows(folder / "corpus.jsonl")]
@@ -43,7 +39,7 @@ def read_texts(folder: Path | None) -> Texts:
 
 
 def stand_in() -> Texts:
-    """Return invented words in texts as long as SciFact's, the same at every call."""
+    """Return texts of invented words, as long as SciFact's and the same at every call."""
     generator = random.Random(0)
     words = ["".join(generator.choices(_SYLLABLES, k=1 + row % 5)) for row in range(20_000)]
     weights = [1 / (rank + 10) for rank in range(len(words))]
@@ -57,7 +53,7 @@ def stand_in() -> Texts:
 
 
 def sample(texts: Sequence[str], count: int) -> list[str]:
-    """Return some of the texts in a mixed order, over again where there are too few."""
+    """Return some of the texts, shuffled; they repeat only where there are fewer than that."""
     order = list(range(len(texts)))
     random.Random(0).shuffle(order)
     return [texts[order[row % len(order)]] for row in range(count)]

@@ -1,34 +1,31 @@
-"""Training steps a second and peak memory, ours against the reference package's own step.
+"""Training steps per second and peak memory, ours against the reference package's own step.
 
 python -m benchmarks.training [--shape 12x512|0.6b] [--rounds 3]
 
 Both train the same random-weight checkpoint on the same batch: forward, both losses, backward,
-gradient clipping, AdamW. The reference has a teacher of the backbone's size beside it and asks it
-in every step; ours is given the vectors that this teacher gives. The reference is measured in two
-ways: keeping what its layers compute, which is faster; and computing it again on the way back
-(gradient checkpointing), as its published configuration does, which is smaller. Ours keeps. Rounds
-alternate between two processes, which are fresh for either way; their peaks are the memory.
+gradient clipping, AdamW. The reference holds a teacher of the backbone's size and runs it in every
+step; ours is given the vectors that this teacher gives. The reference is measured twice: without
+gradient checkpointing, which is faster, and with it, as its published configuration has it, which
+is smaller. Ours uses none. Rounds alternate between two processes, fresh for each of the two
+measurements; their peaks are the memory.
 """
 
 from __future__ import annotations
 
 import random
-import sys
+from functools import partial
 from typing import Any
 
-from benchmarks.checkpoints import checkpoint_for
-from benchmarks.figures import keep, parse, ratios, spread
-from benchmarks.reference_environment import reference_python
-from benchmarks.shapes import SHAPES, Shape
-from benchmarks.texts import read_texts
-from benchmarks.workers import Worker
+from benchmarks.checkpoints import Shape, prepare
+from benchmarks.figures import in_turn, keep, parse, ratios, spread
+from benchmarks.workers import Worker, ours, reference
 
 BATCH = 4
 QUESTION_TOKENS = 64
 ANSWER_TOKENS = 256
-IDS = range(1, 257)  # bytes; what a step costs depends on how many there are alone
+IDS = range(1, 257)  # bytes; the cost of a step depends on their number alone
 END = 0
-# whether the reference computes layers again on the way back
+# whether the reference's backward pass computes the layers again
 WAYS = {"without_checkpointing": False, "as_published": True}
 
 Ids = list[list[int]]
@@ -36,9 +33,8 @@ Ids = list[list[int]]
 
 def main() -> None:
     """Measure, print, and write."""
-    options = parse(__doc__, rounds=3, shape="0.6b")
-    shape = SHAPES[options.shape]
-    checkpoint = str(checkpoint_for(shape, read_texts(options.texts)))
+    options = parse(__doc__, rounds=3)
+    shape, _, checkpoint = prepare(options)
     figures = {
         way: {
             "ratio_at_one_rate": round(
@@ -53,23 +49,14 @@ def main() -> None:
 
 
 def measure(checkpoint: str, recomputed: bool, rounds: int, threads: int) -> dict[str, Any]:
-    """Return the figures beside one way of the reference.
-
-    Args:
-        checkpoint: that both train.
-        recomputed: whether the reference computes layers again on the way back.
-        rounds: how many are timed.
-        threads: of each process.
-    """
+    """Return the figures against the reference with or without gradient checkpointing."""
     with ours(threads) as our, reference(threads) as other:
+        workers = {"ours": our, "reference": other}
         losses = begin(our, other, checkpoint, recomputed)
-        seconds: dict[str, list[float]] = {"ours": [], "reference": []}
-        for number in range(rounds + 1):
-            mine, theirs = our.ask("steps", count=1), other.ask("steps", count=1)
-            if number:  # the first of all is slower
-                seconds["ours"].append(mine)
-                seconds["reference"].append(theirs)
-        peaks = {"ours": our.ask("peak"), "reference": other.ask("peak")}
+        calls = {name: partial(worker.ask, "step") for name, worker in workers.items()}
+        # the first step is slower
+        seconds = {name: each[1:] for name, each in in_turn(rounds + 1, calls).items()}
+        peaks = {name: worker.ask("peak") for name, worker in workers.items()}
     return {
         "losses": losses,
         "steps_per_second": {
@@ -82,9 +69,9 @@ def measure(checkpoint: str, recomputed: bool, rounds: int, threads: int) -> dic
 
 
 def begin(our: Worker, other: Worker, checkpoint: str, recomputed: bool) -> dict[str, Any]:
-    """Give both workers the checkpoint and the batch; return the losses they begin with."""
-    our.ask("load", checkpoint=checkpoint)
-    other.ask("load", checkpoint=checkpoint, recomputed=recomputed)
+    """Give both workers the checkpoint and the batch; return the losses that they start with."""
+    our.ask("load_for_training", checkpoint=checkpoint)
+    other.ask("load_for_training", checkpoint=checkpoint, recomputed=recomputed)
     questions, answers = batch()
     teacher = other.ask("batch", questions=questions, answers=answers)
     our.ask("batch", questions=questions, answers=answers, teacher=teacher)
@@ -101,8 +88,8 @@ def batch() -> tuple[Ids, Ids]:
 def reference_weights(shape: Shape, recomputed: bool) -> int:
     """Return how many weights a step of the reference multiplies by, those of attention left out.
 
-    A question and an answer go forward and back, with gradient checkpointing forward twice, and the
-    teacher's answer forward. Gradient goes through every token, and to no frozen weight.
+    Question and answer have a forward pass, two with gradient checkpointing, and a backward pass;
+    the teacher's answer has a forward pass. The gradient reaches every token, but no frozen weight.
     """
     question = BATCH * (QUESTION_TOKENS + shape.response_tokens)
     answer = BATCH * (ANSWER_TOKENS + shape.response_tokens)
@@ -112,22 +99,12 @@ def reference_weights(shape: Shape, recomputed: bool) -> int:
 
 
 def our_weights(shape: Shape) -> int:
-    """Return how many weights a step of ours multiplies by: the question's text forward alone."""
+    """Return how many weights a step of ours multiplies by; the question has no backward pass."""
     response = BATCH * shape.response_tokens
     answer = BATCH * ANSWER_TOKENS
     # the last token of an answer predicts none
     body = BATCH * QUESTION_TOKENS + 2 * response + 2 * (response + answer - BATCH)
     return shape.layers * shape.layer_weights * body + 2 * answer * shape.vocabulary * shape.hidden
-
-
-def ours(threads: int) -> Worker:
-    """Return a process with this package's training step."""
-    return Worker(sys.executable, "benchmarks.our_training_worker", threads)
-
-
-def reference(threads: int) -> Worker:
-    """Return a process with the reference package's."""
-    return Worker(reference_python(), "benchmarks.reference_training_worker", threads)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,21 @@
-"""The two packages, each in a process of its own: while one is timed, the other waits."""
+"""The two packages, each in a process of its own: requests in, results out, one JSON object a line.
+
+While one process is timed, the other waits. The workers import this file as well, one of them where
+only the reference package is installed, so it needs nothing but the standard library.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
+import time
+import traceback
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from benchmarks.reference_environment import reference_python
@@ -16,20 +24,14 @@ ROOT = Path(__file__).parent.parent
 
 
 class WorkerError(RuntimeError):
-    """A worker could not do what it was asked; its traceback is the message."""
+    """A worker failed at a request; the message is its traceback."""
 
 
 class Worker:
-    """A process that answers requests until it is left."""
+    """A process that answers requests until the `with` block ends."""
 
     def __init__(self, python: str, module: str, threads: int) -> None:
-        """Start it.
-
-        Args:
-            python: the interpreter, and with it the environment.
-            module: what to run.
-            threads: how many it computes with.
-        """
+        """Run a module by the interpreter of an environment, with that many threads."""
         settings = {
             "OMP_NUM_THREADS": str(threads),
             "TOKENIZERS_PARALLELISM": "true" if threads > 1 else "false",
@@ -46,11 +48,7 @@ class Worker:
         )
 
     def ask(self, do: str, **arguments: Any) -> Any:
-        """Return the result of a request.
-
-        Raises:
-            WorkerError: if the worker failed.
-        """
+        """Return what a method of the worker returns; raise `WorkerError` if it fails."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -69,12 +67,7 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._process.communicate()
 
 
@@ -86,3 +79,43 @@ def ours(threads: int) -> Worker:
 def reference(threads: int) -> Worker:
     """Return a process with the reference package."""
     return Worker(reference_python(), "benchmarks.reference_worker", threads)
+
+
+class Requests:
+    """What a worker can be asked; each package adds methods of its own."""
+
+    def peak(self) -> float:
+        """Return the most memory this process has had resident, in MiB."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+    def resident(self) -> float:
+        """Return the memory that this process has resident now, in MiB; on Linux only."""
+        with open("/proc/self/statm", encoding="ascii") as pages:
+            return int(pages.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def serve(requests: Requests) -> None:
+    """Answer the requests on standard input until it ends."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = {"result": getattr(requests, request.pop("do"))(**request)}
+        except Exception:  # whatever it was, the program that asked shows it
+            answer = {"error": traceback.format_exc()}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def timed(method: Callable[..., Any]) -> Callable[..., float]:
+    """Let a method return the seconds of wall-clock time that it takes."""
+
+    @wraps(method)
+    def call(*arguments: Any, **options: Any) -> float:
+        started = time.perf_counter()
+        method(*arguments, **options)
+        return time.perf_counter() - started
+
+    return call

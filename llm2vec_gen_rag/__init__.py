@@ -1,33 +1,25 @@
 """Generative embeddings for RAG: embed the answer an LLM would give, in one forward pass."""
 
-from __future__ import annotations
-
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from llm2vec_gen_rag.errors import (
-    BaseModelError,
-    CheckpointError,
-    CollectionError,
-    LLM2VecGenError,
-    MissingExtraError,
+from llm2vec_gen_rag.errors import (  # isort: skip
+    BaseModelError, CheckpointError, CollectionError, LLM2VecGenError, MissingExtraError,
     NonFiniteError,
-)
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
 
-__all__ = ["BaseModelError", "CheckpointError", "CollectionError", "LLM2VecGen"]
-__all__ += ["LLM2VecGenError", "MissingExtraError", "NonFiniteError"]
+__all__ = ["BaseModelError", "CheckpointError", "CollectionError", "LLM2VecGen", "LLM2VecGenError",
+           "MissingExtraError", "NonFiniteError"]  # fmt: skip
+__dir__ = __all__.copy  # dir() lists the public names
 
 
 def __getattr__(name: str) -> object:
-    """Import the model, and with it torch, when it is first asked for."""
-    if name == "LLM2VecGen":
-        from llm2vec_gen_rag.model import LLM2VecGen
-
-        return LLM2VecGen
+    """Import the model, and torch with it, when it is first asked for."""
     if name == "__version__":
-        from importlib.metadata import version
-
-        return version("llm2vec-gen-rag")
+        return import_module("importlib.metadata").version("llm2vec-gen-rag")
+    if name == "LLM2VecGen":
+        return import_module("llm2vec_gen_rag.model").LLM2VecGen
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Check what a caller passed, before any work is done on it."""
+"""Check a caller's arguments before any work is done."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 
 def as_texts(texts: object) -> list[str]:
-    """Return the texts as a list: a string as a list of one, a sequence of strings as it is.
+    """Return the texts as a list.
+
+    Args:
+        texts: a string or a sequence of strings.
+
+    Returns:
+        A list of strings: of one, if a string was passed.
 
     Raises:
         ValueError: if it is neither.
@@ -22,7 +28,7 @@ def as_texts(texts: object) -> list[str]:
         if not isinstance(text, str):
             raise ValueError(
                 f"texts[{place}] is {text!r:.80} ({type(text).__name__}); expected a string. Pass "
-                "a flat list of strings, and leave out what has no text."
+                "a flat list of strings, and leave out entries without text."
             )
     return list(texts)
 

@@ -1,4 +1,7 @@
-"""Which texts share a forward: neighbours in length, as many as fit a budget of tokens."""
+"""Which texts share a forward: neighbours in length, as many as fit a budget of tokens.
+
+When a forward runs out of memory, its batch and the remaining ones are halved.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,16 @@ from llm2vec_gen_rag.text_tokenizer import TokenIds
 
 logger = logging.getLogger(__name__)
 
-# what a RuntimeError says when memory ran out and torch has no error of its own for it: on a CPU
-# under Linux and macOS, on a CPU under Windows, on Apple's GPU
+# what a RuntimeError says where torch has no class of its own for lack of memory: on a CPU under
+# Linux and macOS, on a CPU under Windows, on Apple's GPU
 _SHORTAGES = (
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
     "MPS backend out of memory",
 )
 
-# padded tokens in one forward: enough to keep the matrix units busy, few enough that a long list
-# peaks no higher than a short one, and that on a CPU what one layer computes stays in the cache
+# padded tokens in one forward: enough to keep the matrix units busy; few enough that a long list
+# needs no more memory than a short one, and that one layer's results stay in a CPU's cache
 CPU_TOKEN_BUDGET = 768
 # each new token reads every weight once, whatever the rows
 CPU_WRITING_TOKEN_BUDGET = 4_096
@@ -44,7 +47,7 @@ def plan_batches(
 
     Args:
         lengths: tokens of each row.
-        token_budget: the most tokens in a batch, padding counted; a longer row stands alone.
+        token_budget: the most tokens in a batch, padding counted; a longer row is its own batch.
         batch_size: rows in a batch, whatever their tokens; None goes by the budget.
         pad: whether rows of unequal length may share a batch.
         width_step: rows are padded to multiples of it.
@@ -72,7 +75,10 @@ def token_budget(device: torch.device, *, writes: bool) -> int:
 
     Args:
         device: where.
-        writes: whether more tokens are written behind them, one by one.
+        writes: whether more tokens are written after them, one by one.
+
+    Returns:
+        The most tokens, padding counted.
     """
     if device.type != "cpu":
         return ACCELERATOR_TOKEN_BUDGET
@@ -84,32 +90,32 @@ def run_batches(
     batches: Iterable[list[int]],
     token_ids: Sequence[TokenIds],
 ) -> None:
-    """Run a forward of each batch; once one runs out of memory, of halves of those that are left.
+    """Run a forward of each batch; if one runs out of memory, halve it and the remaining ones.
 
-    The first halving of a call is logged as a warning; a forward that still does not fit is halved
+    The first halving of a call is logged as a warning. A forward that still does not fit is halved
     again.
 
     Args:
-        forward: runs some rows and keeps what comes of them as its last act.
+        forward: runs some rows, and stores their results last, so that it can be repeated.
         batches: rows of each batch.
         token_ids: ids of each row.
 
     Raises:
-        RuntimeError: of the forward's own, also where memory runs out with a single row.
+        RuntimeError: of the forward's own; also if memory runs out with a single row.
         MemoryError: likewise.
     """
-    left = deque(batches)
+    remaining = deque(batches)
     warned = False
-    while left:
-        rows = left[0]
+    while remaining:
+        rows = remaining[0]
         shortage = _shortage(forward, rows)
         if not shortage:
-            left.popleft()
+            remaining.popleft()
             continue
-        torch.cuda.empty_cache()  # of the pieces that the failed forward left behind
-        left = deque(half for batch in left for half in _halves(batch))
+        torch.cuda.empty_cache()  # the failed forward left free blocks of other sizes
+        remaining = deque(half for batch in remaining for half in _halves(batch))
         if not warned:
-            _warn(shortage, rows, len(left[0]), token_ids)
+            _warn(shortage, rows, len(remaining[0]), token_ids)
             warned = True
 
 
@@ -121,9 +127,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _shortage(forward: Callable[[list[int]], None], rows: list[int]) -> str:
-    """Return what the forward said when memory ran out; nothing if it went through.
+    """Run the forward; return what it said if memory ran out, and "" if it succeeded.
 
-    A string, as the error holds the frames of the forward, and these the tensors that have to go.
+    Only the message is kept: the error holds the frames of the forward, and these the tensors whose
+    memory is needed.
+
+    Raises:
+        RuntimeError: of the forward's own; also if memory runs out with a single row.
+        MemoryError: likewise.
     """
     try:
         forward(rows)
@@ -143,7 +154,7 @@ def _halves(rows: list[int]) -> list[list[int]]:
 def _warn(shortage: str, rows: list[int], fewer: int, token_ids: Sequence[TokenIds]) -> None:
     tokens = max(len(token_ids[row]) for row in rows)
     logger.warning(
-        "memory ran out in a forward of %d texts of up to %d tokens (%s); going on with %d texts "
+        "memory ran out in a forward of %d texts of up to %d tokens (%s); continuing with %d texts "
         "in a forward, or fewer if need be. The results stay the same. To save the forwards that "
         "fail, free memory, pass fewer texts at a time, or to `encode` batch_size=%d.",
         *(len(rows), tokens, shortage, fewer, fewer),

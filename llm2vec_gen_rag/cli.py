@@ -1,7 +1,7 @@
 """The command line: `llm2vec-gen-rag demo | index | search | explain | embed | train | eval`.
 
-Each command stands in its own file under `commands/` and imports torch only when it runs, so that
-help is instant.
+Each command is a module of `commands/` that imports torch only when it runs, so that help is
+instant.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.metadata import version
 
-from llm2vec_gen_rag import __version__
 from llm2vec_gen_rag.commands import demo, embed, evaluate, explain, index, search, train
 from llm2vec_gen_rag.errors import LLM2VecGenError
 
@@ -38,13 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: the arguments after the program's name; None takes the process's own.
+        argv: the arguments after the program's name; None takes those of the process.
 
     Returns:
-        The exit code: 0, 1 or 130, as `--help` says.
+        The exit code: 0, 1 or 130, as documented by `--help`.
 
     Raises:
         SystemExit: after `--help` and `--version` (code 0), or if the usage is wrong (code 2).
+        ValueError: if another library raised it: that is a bug, whose traceback is wanted.
     """
     arguments = build_parser().parse_args(argv)
     arguments.argv = sys.argv[1:] if argv is None else list(argv)
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments.run(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has had enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         _discard_output()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
@@ -74,7 +75,8 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    installed = version("llm2vec-gen-rag")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {installed}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (demo, index, search, explain, embed, train, evaluate):
         command.add_parser(subparsers)
@@ -82,26 +84,26 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _refuse(error: Exception) -> int:
-    """Say in one line what is wrong."""
+    """Print the error on one line, and return the exit code for it."""
     sys.stderr.write("error: " + " ".join(str(error).split("\n")) + "\n")
     return REFUSED
 
 
 def _raised_by_this_package(error: ValueError) -> bool:
-    """Whether it is about an argument: a ValueError from inside another library is a bug."""
+    """Return whether it is about an argument: one from inside another library is a bug."""
     *_, (innermost, _line) = traceback.walk_tb(error.__traceback__)
     return str(innermost.f_globals.get("__name__")).startswith("llm2vec_gen_rag")
 
 
 def _survive_narrow_encodings() -> None:
-    """Show as an escape what a terminal's encoding lacks, rather than fail half-way."""
+    """Print characters that a terminal's encoding lacks as escapes, rather than fail."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _discard_output() -> None:
-    """Send what is still buffered nowhere, or Python complains about the pipe at exit."""
+    """Discard what is still buffered, or Python reports the closed pipe at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -7,17 +7,16 @@ settings that a base model's `generation_config.json` can hold.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone.facts import embedding_weight, end_token_ids, padding_is_inert
-from llm2vec_gen_rag.backbone.int8 import has_int8_layers
+from llm2vec_gen_rag import cpu
+from llm2vec_gen_rag.backbone.facts import embedding_weight, end_token_ids, has_full_attention
 from llm2vec_gen_rag.batching import plan_batches, run_batches, token_budget
-from llm2vec_gen_rag.cpu.single_row import logits_without_copies, quick_single_rows
 from llm2vec_gen_rag.encoder import (
     ResponseModel,
     batches,
@@ -25,19 +24,16 @@ from llm2vec_gen_rag.encoder import (
     require_finite_states,
     soft_prompts,
 )
-from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds
+from llm2vec_gen_rag.text_tokenizer import TokenIds
 
-# next-token logits (rows, vocabulary) and the rows' places among the prompts -> one id a row
+# next-token logits (rows, vocabulary) and the index of each row's prompt -> one id a row
 PickTokens = Callable[[Tensor, Sequence[int]], Tensor]
-
-# stands for the text while the chat template is rendered, so that nothing in a text is markup
-_PLACEHOLDER = "\ue000text\ue000"
 
 
 def decode_ids(
     model: ResponseModel, token_ids: Sequence[TokenIds], *, max_new_tokens: int
 ) -> list[list[int]]:
-    """Return what the LLM writes behind the soft prompts of each text, in the order of the texts.
+    """Return what the LLM writes after the soft prompts of each text, in the order of the texts.
 
     Args:
         model: the model.
@@ -47,62 +43,21 @@ def decode_ids(
     Returns:
         The ids written, the end token included.
     """
-    written: list[list[int]] = [[] for _ in token_ids]
-    ends = end_token_ids(model.backbone)
     embedding = embedding_weight(model.backbone)
 
-    def forward(rows: list[int]) -> None:
-        with model.lock, torch.no_grad():
-            states = last_hidden_states(model, [token_ids[row] for row in rows])
-            prompts = soft_prompts(model, require_finite_states(states))
-            prompts = prompts.to(embedding.device, embedding.dtype)
-            batch = greedy_ids(
-                model.backbone, prompts, None, max_new_tokens=max_new_tokens, ends=ends
-            )
-        for row, ids in zip(rows, batch, strict=True):
-            written[row] = ids
+    def inputs_of(texts: Sequence[TokenIds]) -> tuple[Tensor, None]:
+        states = last_hidden_states(model, texts)
+        prompts = soft_prompts(model, require_finite_states(states))
+        return prompts.to(embedding.device, embedding.dtype), None
 
-    run_batches(forward, batches(model, token_ids, new_tokens=max_new_tokens), token_ids)
-    return written
-
-
-def answer_prompts(
-    tokenizer: PreTrainedTokenizerBase,
-    text_tokenizer: TextTokenizer,
-    texts: Sequence[str],
-    *,
-    max_length: int,
-) -> list[TokenIds]:
-    """Return the ids that ask the LLM each text: framed by its chat template, if it has one.
-
-    Args:
-        tokenizer: for the template and its special tokens.
-        text_tokenizer: for the texts, in which nothing is markup.
-        texts: the texts.
-        max_length: how many ids of each text to keep.
-    """
-    plain = tokenizer.chat_template is None
-    bodies = text_tokenizer.token_ids(texts, max_tokens=max_length, bos=plain)
-    if plain:
-        return bodies
-    rendered = tokenizer.apply_chat_template(
-        [{"role": "user", "content": _PLACEHOLDER}],
-        tokenize=False,
-        add_generation_prompt=True,
-        enable_thinking=False,
-    )
-    before, _, after = str(rendered).partition(_PLACEHOLDER)
-    opening, closing = (
-        np.array(tokenizer(part, add_special_tokens=False)["input_ids"], dtype=np.int64)
-        for part in (before, after)
-    )
-    return [np.concatenate([opening, body, closing]) for body in bodies]
+    plan = batches(model, token_ids, new_tokens=max_new_tokens)
+    return _write_in_batches(model, token_ids, plan, inputs_of, max_new_tokens)
 
 
 def answer_ids(
     model: ResponseModel, prompts: Sequence[TokenIds], *, max_new_tokens: int
 ) -> list[list[int]]:
-    """Return what the LLM writes behind each prompt; behind an empty one, nothing.
+    """Return what the LLM writes after each prompt; after an empty one, nothing.
 
     Args:
         model: the model; its response tokens and low-rank updates play no part.
@@ -112,25 +67,46 @@ def answer_ids(
     Returns:
         The ids written, the end token included.
     """
-    written: list[list[int]] = [[] for _ in prompts]
-    ends = end_token_ids(model.backbone)
     asked = [row for row, ids in enumerate(prompts) if len(ids)]
     plan = plan_batches(
         [len(prompts[row]) + max_new_tokens for row in asked],
         token_budget=token_budget(model.response_tokens.device, writes=True),
-        pad=padding_is_inert(model.backbone),
+        pad=has_full_attention(model.backbone),
     )
+    by_prompt = [[asked[index] for index in batch] for batch in plan]
+    inputs_of = partial(left_padded_embeddings, model.backbone)
+    return _write_in_batches(model, prompts, by_prompt, inputs_of, max_new_tokens)
+
+
+def _write_in_batches(
+    model: ResponseModel,
+    token_ids: Sequence[TokenIds],
+    plan: Sequence[list[int]],
+    inputs_of: Callable[[Sequence[TokenIds]], tuple[Tensor, Tensor | None]],
+    max_new_tokens: int,
+) -> list[list[int]]:
+    """Return what the LLM writes for each row; for one in no batch, nothing.
+
+    Args:
+        model: the model, locked during each batch.
+        token_ids: ids of each row.
+        plan: the rows of each batch.
+        inputs_of: the input embeddings and mask of some rows, for `greedy_ids`.
+        max_new_tokens: the most ids to write for each.
+    """
+    written: list[list[int]] = [[] for _ in token_ids]
+    ends = end_token_ids(model.backbone)
 
     def forward(rows: list[int]) -> None:
         with model.lock, torch.no_grad():
-            inputs, mask = left_padded_embeddings(model.backbone, [prompts[row] for row in rows])
+            inputs, mask = inputs_of([token_ids[row] for row in rows])
             continued = greedy_ids(
                 model.backbone, inputs, mask, max_new_tokens=max_new_tokens, ends=ends
             )
         for row, ids in zip(rows, continued, strict=True):
             written[row] = ids
 
-    run_batches(forward, [[asked[place] for place in batch] for batch in plan], prompts)
+    run_batches(forward, plan, token_ids)
     return written
 
 
@@ -177,7 +153,7 @@ def continued_ids(
     ends: Set[int],
     pick: PickTokens,
 ) -> list[list[int]]:
-    """Return a continuation of each prompt; as `greedy_ids`, but for how a token is chosen.
+    """Return a continuation of each prompt, as `greedy_ids` does, with `pick` choosing each token.
 
     A row that has written an end token leaves the batch.
 
@@ -187,7 +163,13 @@ def continued_ids(
         mask: (batch, tokens), 0 where a prompt is padded, on the left; None if none is.
         max_new_tokens: the most ids to write.
         ends: the ids that end a continuation.
-        pick: chooses the next token of each row that goes on.
+        pick: chooses the next token of each unfinished row.
+
+    Returns:
+        The ids of each continuation, the end token included.
+
+    Raises:
+        NonFiniteError: if the LLM computes NaN or infinity.
     """
     written: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))
@@ -195,43 +177,37 @@ def continued_ids(
     mask = mask.to(prompts.device)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     inputs, cache = prompts, None
-    int8 = has_int8_layers(backbone)
-    with logits_without_copies(backbone):
+    with cpu.decoding(backbone) as step:
         for _ in range(max_new_tokens):
-            with quick_single_rows(inputs, int8=int8):
-                output = backbone(
-                    inputs_embeds=inputs,
-                    attention_mask=mask,
-                    position_ids=positions,
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=1,  # a whole prompt's logits would be larger than its states
-                )
+            output = step(inputs, mask, positions, cache)
             cache, logits = output.past_key_values, output.logits[:, -1]
             require_finite_states(logits.amax(dim=-1))
             tokens = pick(logits, rows)
             for row, token in zip(rows, tokens.tolist(), strict=True):
                 written[row].append(token)
-            going_on = [place for place, row in enumerate(rows) if written[row][-1] not in ends]
-            if not going_on:
+            unfinished = [index for index, row in enumerate(rows) if written[row][-1] not in ends]
+            if not unfinished:
                 break
-            if len(going_on) < len(rows):
-                cache.batch_select_indices(torch.tensor(going_on, device=tokens.device))
-                rows = [rows[place] for place in going_on]
-            inputs = backbone.get_input_embeddings()(tokens[going_on, None])
-            mask = torch.cat([mask[going_on], mask.new_ones(len(rows), 1)], dim=1)
-            positions = positions[going_on, -1:] + 1
+            if len(unfinished) < len(rows):
+                cache.batch_select_indices(torch.tensor(unfinished, device=tokens.device))
+                rows = [rows[index] for index in unfinished]
+            inputs = backbone.get_input_embeddings()(tokens[unfinished, None])
+            mask = torch.cat([mask[unfinished], mask.new_ones(len(rows), 1)], dim=1)
+            positions = positions[unfinished, -1:] + 1
     return written
 
 
 def left_padded_embeddings(
     backbone: PreTrainedModel, token_ids: Sequence[TokenIds]
 ) -> tuple[Tensor, Tensor]:
-    """Return input embeddings (batch, longest, hidden) and mask, each row ending last.
+    """Return input embeddings and mask of prompts, padded on the left.
 
     Args:
         backbone: the causal LM.
         token_ids: ids of each prompt, at least one.
+
+    Returns:
+        Input embeddings (batch, longest, hidden) and mask (batch, longest), 0 at padding.
     """
     ids = [torch.from_numpy(row) for row in token_ids]
     device = embedding_weight(backbone).device

@@ -10,7 +10,7 @@ LLM2VecGenError
 ├── TeacherError               an embedding teacher cannot be loaded
 ├── NonFiniteError             the LLM computed NaN or infinity
 ├── WorkerError                a process of an `EncoderPool` failed or ended
-├── StorageError               what a training run made cannot be written
+├── StorageError               the output of a training run cannot be written
 ├── CollectionError            a Qdrant collection cannot be used as asked
 │   └── CollectionMismatchError  it was written by another model, revision or instruction
 └── MissingExtraError          an optional dependency is not installed (also an ImportError)
@@ -46,7 +46,7 @@ class BaseModelError(LLM2VecGenError):
 
 
 class EndpointError(LLM2VecGenError):
-    """A server that was asked for responses fails or refuses; what it gave before is kept."""
+    """A server that was asked for responses fails or refuses; earlier responses are kept."""
 
 
 class TeacherError(LLM2VecGenError):
@@ -58,11 +58,11 @@ class NonFiniteError(LLM2VecGenError):
 
 
 class WorkerError(LLM2VecGenError):
-    """A process of an `EncoderPool` failed or ended, and with it the pool."""
+    """A process of an `EncoderPool` failed or ended, which closes the pool."""
 
 
 class StorageError(LLM2VecGenError):
-    """What a training run made cannot be written; what it wrote before is whole."""
+    """The output of a training run cannot be written; what it wrote before is whole."""
 
 
 class CollectionError(LLM2VecGenError):
@@ -93,7 +93,14 @@ class MissingExtraError(LLM2VecGenError, ImportError):
 def require_extra(extra: str, *modules: str) -> None:
     """Raise `MissingExtraError` for the first of `modules` that is not installed.
 
-    A module behind the door of an extra calls this before it imports what the extra brings.
+    A module that needs an extra calls this before it imports the extra's packages.
+
+    Args:
+        extra: the extra of this package.
+        *modules: what it installs, by the names to import.
+
+    Raises:
+        MissingExtraError: with the command that installs the extra.
     """
     for module in modules:
         if find_spec(module) is None:
@@ -101,5 +108,5 @@ def require_extra(extra: str, *modules: str) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error says first; the hub's errors go on for paragraphs."""
+    """Return the first line of an error's message; the hub's messages are paragraphs long."""
     return str(error).strip().split("\n", 1)[0]

@@ -1,4 +1,4 @@
-"""Read an embedding: what it says, what each response token stands for, how near a document is."""
+"""Explain an embedding: what it decodes to, token by token, and how near a document is."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Reading:
 
     Attributes:
         text: the text.
-        says: what the LLM writes behind the soft prompts: see `LLM2VecGen.decode`.
-        tokens: for each of the K response tokens that are read, in order, the tokens nearest to
+        says: what the LLM writes given the soft prompts: see `LLM2VecGen.decode`.
+        tokens: for each of the K response tokens that are read, the vocabulary tokens nearest to
             it, nearest first: see `logit_lens`.
     """
 
@@ -52,9 +52,9 @@ class Explanation:
 
     Attributes:
         query: what the query's embedding says.
-        answer: what the LLM answers when it is asked the query: what `query.says` should be.
+        answer: the LLM's own answer to the query: what `query.says` should be.
         document: what the document's embedding says, if there is one.
-        cosine: of the angle between the two embeddings, in [-1, 1], if there is a document.
+        cosine: cosine similarity of the two embeddings, if there is a document.
     """
 
     query: Reading
@@ -63,14 +63,17 @@ class Explanation:
     cosine: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the explanation as JSON values."""
         return asdict(self)
 
     def as_text(self, width: int = 80) -> str:
-        """Return it as lines for a person.
+        """Format the explanation for a person.
 
         Args:
             width: columns to fill, at least 60.
+
+        Returns:
+            Lines of at most `width` characters.
         """
         lines = [*_reading_lines("query", self.query, width)]
         lines[2:2] = _labelled("the LLM answers", self.answer, width)
@@ -93,11 +96,14 @@ def explain(
 
     Args:
         model: the model.
-        query: a query, which gets the instruction of its task.
-        document: a text, which gets the instruction of documents.
+        query: a query; the instruction of its task precedes it.
+        document: a document; the instruction of documents precedes it.
         task: a name in `model.prompts.query`.
-        nearest: how many vocabulary tokens to name for each response token.
+        nearest: how many vocabulary tokens to list for each response token.
         max_new_tokens: the most tokens to write when decoding and when answering.
+
+    Returns:
+        The explanation; without a document, of the query alone.
 
     Raises:
         ValueError: if an argument is not as described.
@@ -124,22 +130,23 @@ def explain(
 def logit_lens(
     model: LLM2VecGen, text: str, *, instruction: str = "", k: int = 5, max_length: int = 512
 ) -> tuple[tuple[NearToken, ...], ...]:
-    """Return the vocabulary tokens nearest to each soft prompt of a text.
+    """Find the vocabulary tokens nearest to each soft prompt of a text.
 
     The states h_i (K, hidden) of the response tokens become soft prompts p_i = W_rec h_i + b_rec
-    (K, hidden), and the frozen LLM's own output layer reads these as if they were its last states:
+    (K, hidden). The frozen LLM's own output layer is applied to these as if they were its last
+    hidden states:
 
         softmax_v(W_head p_i)    over the vocabulary v, for each i
 
-    It is a lens, not what the model computes: p_i enters the LLM as an input embedding. Where the
+    This is a lens, not what the model computes: p_i enters the LLM as an input embedding. Where the
     LLM ties its two embeddings, W_head p_i is the dot product of p_i with each token's embedding.
-    (`scripts/logit_lens_analysis.py` of the reference package reads h_i in its place.)
+    (`scripts/logit_lens_analysis.py` of the reference package uses h_i instead.)
 
     Args:
         model: the model.
-        text: a text.
+        text: a query or a document.
         instruction: see `LLM2VecGen.encode`.
-        k: how many tokens to name, nearest first.
+        k: how many tokens to return, nearest first.
         max_length: see `LLM2VecGen.encode`.
 
     Returns:
@@ -177,7 +184,7 @@ def _reading_lines(label: str, reading: Reading, width: int) -> list[str]:
 
 
 def _labelled(label: str, text: str, width: int) -> list[str]:
-    """A label and a text, wrapped behind it."""
+    """A label, and a text wrapped to the right of it."""
     first = f"  {label:<20}"
     indent = " " * len(first)
     lines = textwrap.wrap(_printable(text), width - len(first), max_lines=4, placeholder=" ...")

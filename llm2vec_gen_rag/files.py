@@ -1,4 +1,4 @@
-"""Read the small files of a checkpoint, JSON and YAML, as plain data and nothing else."""
+"""Files: read as plain data, written whole or not at all, and errors of the disk in words."""
 
 from __future__ import annotations
 
@@ -9,41 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from safetensors import SafetensorError
 
 from llm2vec_gen_rag.errors import CheckpointError, StorageError
 
-_PYTHON_NAME = "tag:yaml.org,2002:python/name:"
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Reads every tag that is not plain YAML as the plain value under it.
-
-    `run_config.yml` is a dump of a training run's Python objects. What a tag would construct is
-    never constructed: the scalar, list or mapping that it stands on is returned instead.
-    """
-
-
-def _plain(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    if tag.startswith(_PYTHON_NAME):  # `!!python/name:torch.bfloat16 ''` says it all in its tag
-        return tag.removeprefix(_PYTHON_NAME)
-    return node.value
-
-
-_PlainLoader.add_multi_constructor("", _plain)
-
 
 def require_file(path: Path) -> Path:
-    """Return the path of a file that a checkpoint must have.
-
-    Raises:
-        CheckpointError: if there is no such file.
-    """
+    """Return the path of a file that a checkpoint must have; raise `CheckpointError` without it."""
     if path.is_file():
         return path
     raise CheckpointError(
@@ -55,7 +27,13 @@ def require_file(path: Path) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
+    """Return the object in a JSON file of a checkpoint.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its values by name.
 
     Raises:
         CheckpointError: if the file is missing, half-written or not a JSON object.
@@ -63,27 +41,109 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(require_file(path).read_bytes())
     except ValueError as error:
-        raise _broken(path, "JSON", error) from error
-    return _require_mapping(path, content)
+        raise CheckpointError(unreadable(path, "JSON", error)) from error
+    return require_mapping(path, content)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file, with every Python object in it read as plain data.
+def require_mapping(path: Path, content: object) -> dict[str, Any]:
+    """Return what a file of a checkpoint holds; raise `CheckpointError` unless it is a mapping."""
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}; expected a mapping of names to values. "
+            "Download or save the checkpoint again."
+        )
+    return content
+
+
+def unreadable(path: Path, language: str, error: Exception) -> str:
+    """Return the error for a file of a checkpoint that is not in its language, such as JSON."""
+    return (
+        f"{path} is not readable as {language} ({error}); it may be half-written. "
+        "Download or save the checkpoint again."
+    )
+
+
+def read_json_lines(path: Path, *fields: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the objects of a JSON Lines file, one line in memory at a time; skip blank lines.
+
+    Args:
+        path: one JSON object a line, UTF-8.
+        *fields: what each object must have, as strings.
+
+    Yields:
+        Where an object is, such as "queries.jsonl, line 3", and its values by name.
 
     Raises:
-        CheckpointError: if the file is missing, half-written or not a mapping.
+        ValueError: if a line is not JSON, not an object, or lacks a field.
+    """
+    example = json.dumps(dict.fromkeys(fields, "..."))
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            place = f"{path}, line {number}"
+            row = parse_json_line(line, place, example)
+            for field in fields:
+                if not isinstance(row.get(field), str):
+                    found = f"{row[field]!r:.80} for" if field in row else "no"
+                    raise ValueError(
+                        f'{place} has {found} "{field}"; expected a string, as in {example}. Fix '
+                        "or delete the line."
+                    )
+            yield place, row
+
+
+def parse_json_line(line: str | bytes, place: str, example: str) -> dict[str, Any]:
+    """Return the object in one line of a JSON Lines file.
+
+    Args:
+        line: the line.
+        place: where it is, for the error.
+        example: an object like those expected, for the error.
+
+    Returns:
+        Its values by name.
+
+    Raises:
+        ValueError: if the line is not JSON, or not an object.
+    """
+    expected = f"expected a JSON object such as {example}. Fix or delete the line."
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"{place} is not JSON ({error}); {expected}") from error
+    if not isinstance(row, dict):
+        raise ValueError(f"{place} is {row!r:.80}; {expected}")
+    return row
+
+
+def text_lines(content: bytes, source: str | Path) -> list[str]:
+    """Return the lines of a UTF-8 text, empty ones too.
+
+    Args:
+        content: the text; a byte order mark at its beginning is dropped.
+        source: where it is from, for the error.
+
+    Returns:
+        The lines, without their ends, which are a line feed with or without a carriage return.
+
+    Raises:
+        ValueError: if it is not UTF-8.
     """
     try:
-        # bytes, so that the encoding is YAML's to find, and no tag but a plain one is constructed
-        content = yaml.load(require_file(path).read_bytes(), Loader=_PlainLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _broken(path, "YAML", error) from error
-    return _require_mapping(path, content)
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{source} is not UTF-8 at byte {error.start}; expected one text a line. Convert it "
+            "with its own encoding first, for example with iconv."
+        ) from error
+    lines = text.replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write to, which then takes the place of `path`: whole, or not at all."""
+    """Yield a path to write to, which then replaces `path`: whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -93,47 +153,31 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file."""
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
-def write_yaml(path: Path, content: dict[str, Any]) -> None:
-    """Write a YAML file that holds nothing but plain data."""
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
-def _broken(path: Path, language: str, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"{path} is not readable as {language} ({error}); it may be half-written. "
-        "Download or save the checkpoint again."
-    )
-
-
-def _require_mapping(path: Path, content: object) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise CheckpointError(
-            f"{path} holds a {type(content).__name__}; expected a mapping of names to values. "
-            "Download or save the checkpoint again."
-        )
-    return content
+    """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager
 def storing(what: str, kept: str, *others: type[Exception]) -> Iterator[None]:
-    """Name what could not be written, what is kept, and what to do.
+    """Turn an error of the disk into one that says what cannot be written and what to do.
 
     Args:
         what: what the block writes, with its path.
         kept: what is not lost, as a clause.
-        others: what a writer raises for a failure of the disk, beside OSError and safetensors' own.
+        *others: what a writer raises when the disk fails, beside OSError and safetensors' own.
+
+    Yields:
+        Nothing.
 
     Raises:
-        StorageError: in place of what the block raises.
+        StorageError: instead of what the block raises.
     """
     failures: tuple[type[Exception], ...] = (OSError, SafetensorError, *others)
     try:
@@ -141,6 +185,6 @@ def storing(what: str, kept: str, *others: type[Exception]) -> Iterator[None]:
     except failures as error:
         reason = getattr(error, "strerror", None) or error
         raise StorageError(
-            f"{what} cannot be written ({reason}); {kept}. Make room, mend the folder's "
-            "permissions or choose another folder, and run the same again."
+            f"{what} cannot be written ({reason}); {kept}. Free disk space, fix the folder's "
+            "permissions or choose another folder, then rerun the same command."
         ) from error

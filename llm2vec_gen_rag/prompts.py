@@ -1,9 +1,9 @@
-"""The instructions that stand before a text, by side (query or document) and by task.
+"""The instructions that precede a text, by side (query or document) and by task.
 
 The method embeds what the LLM would answer, so an instruction decides which answer that is: a query
 asks for a passage, a document for its summary. The defaults are the published ones: retrieval and
 documents from the README of the reference package, the other tasks from tables 7 and 8 of arXiv
-2603.10913v2. A checkpoint trained with other instructions carries them in `prompts.json`.
+2603.10913v2. A checkpoint trained with other instructions has them in `prompts.json`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from llm2vec_gen_rag.errors import CheckpointError
+from llm2vec_gen_rag.files import write_json
 
 PROMPTS_FILE = "prompts.json"
 
 DOCUMENT_INSTRUCTION = "Summarize the following passage: "
 
-# the published runs put the task's name as it is, underscore and all (`retrieval_hf_llm2vecgen` in
-# scripts/bright_eval of the reference repository); table 8 of the paper sets it with a space
+# with underscores, as in the published runs (`retrieval_hf_llm2vecgen` in scripts/bright_eval of
+# the reference repository); table 8 of the paper prints a space instead
 _BRIGHT_POSTS = (
     "biology",
     "earth_science",
@@ -67,7 +68,7 @@ QUERY_INSTRUCTIONS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Prompts:
-    """The instructions of one checkpoint; each is put before a text exactly as it stands.
+    """The instructions of one checkpoint; each precedes a text with no space added.
 
     Attributes:
         query: instruction by task name.
@@ -78,7 +79,7 @@ class Prompts:
     document: str = DOCUMENT_INSTRUCTION
 
     def __post_init__(self) -> None:
-        """Refuse anything but strings, so that a broken file is named before it is used."""
+        """Refuse anything but strings, so that a broken file is reported before it is used."""
         if not isinstance(self.document, str) or not isinstance(self.query, Mapping):
             raise ValueError(
                 "prompts must be {'query': {task: instruction}, 'document': instruction}; "
@@ -93,10 +94,16 @@ class Prompts:
             raise ValueError(f"query instructions must be strings by task name; got {wrong!r}")
 
     def for_query(self, task: str) -> str:
-        """Return the instruction of a query of this task.
+        """Look up the instruction of queries.
+
+        Args:
+            task: a name in `query`.
+
+        Returns:
+            The instruction.
 
         Raises:
-            ValueError: if no instruction is known for the task.
+            ValueError: if the task is unknown.
         """
         if task not in self.query:
             raise ValueError(
@@ -107,9 +114,13 @@ class Prompts:
 
     @classmethod
     def from_folder(cls, folder: Path) -> Prompts:
-        """Return the prompts of a checkpoint: its `prompts.json`, else the published ones.
+        """Read the prompts of a checkpoint from its `prompts.json`.
 
-        A file that leaves out a side leaves that side as published.
+        Args:
+            folder: the checkpoint.
+
+        Returns:
+            The file's prompts; the published ones where the file lacks a side or does not exist.
 
         Raises:
             CheckpointError: if the file is not what `save` writes.
@@ -122,11 +133,10 @@ class Prompts:
         except (ValueError, TypeError) as error:
             raise CheckpointError(
                 f'{path} is not of the form {{"query": {{task: instruction}}, "document": '
-                f"instruction}}: {error}. Mend it, or delete it to use the published instructions."
+                f"instruction}}: {error}. Fix it, or delete it to use the published instructions."
             ) from error
 
     def save(self, folder: Path) -> None:
         """Write `prompts.json` into a folder."""
         prompts = {"query": dict(self.query), "document": self.document}
-        text = json.dumps(prompts, indent=2, ensure_ascii=False) + "\n"
-        (folder / PROMPTS_FILE).write_text(text, encoding="utf-8")
+        write_json(folder / PROMPTS_FILE, prompts)

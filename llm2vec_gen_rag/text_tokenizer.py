@@ -1,13 +1,14 @@
-"""Text to token ids, byte for byte: whatever a user writes is text.
+"""Users' texts -> token ids: whatever a user writes is text, never a special token.
 
 A tokenizer finds its special tokens inside text, so that a user's "<|im_end|>" would end a turn and
-"<question3>" would be a response token. Texts are therefore read by a copy of the tokenizer that
-splits special tokens like any other characters. The ids of a text that holds none are the same.
+"<question3>" would be a response token. Texts are therefore tokenized by a copy of the tokenizer
+that splits special tokens like any other characters. Other texts get the same ids as before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +19,32 @@ from llm2vec_gen_rag.errors import UnsupportedCheckpointError
 
 TokenIds = npt.NDArray[np.int64]
 
-
-# texts handed to the tokenizer at once: its results are large objects, ours are small arrays
+# texts per call of the tokenizer, whose results are large objects; ours are small arrays
 WINDOW = 1024
 
 
+# stands for the text while the chat template is rendered, so that nothing in a text is markup
+_PLACEHOLDER = "\ue000text\ue000"
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """Texts as token ids, each after the same instruction.
+
+    Attributes:
+        rows: ids of instruction and text together, one array per text.
+        instruction: ids of the instruction alone; next to a text, the last of them may differ.
+    """
+
+    rows: list[TokenIds]
+    instruction: TokenIds
+
+
 class TextTokenizer:
-    """Reads texts as text; safe to use from several threads."""
+    """Tokenizes texts without looking for special tokens; safe to use from several threads."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Copy a tokenizer; later changes to it are not followed.
+        """Copy a tokenizer; later changes to the original have no effect.
 
         Args:
             tokenizer: a Hugging Face tokenizer backed by the `tokenizers` library.
@@ -50,11 +67,11 @@ class TextTokenizer:
     def token_ids(
         self, texts: Sequence[str], *, max_tokens: int | None = None, bos: bool = True
     ) -> list[TokenIds]:
-        """Return the ids of each text, a BOS first where the tokenizer adds one.
+        """Tokenize texts; each starts with a BOS where the tokenizer adds one.
 
         Args:
             texts: the texts.
-            max_tokens: how many ids to keep from the front, the BOS counted; None keeps all.
+            max_tokens: how many ids to keep from the start, BOS included; None keeps all.
             bos: whether to let the tokenizer add its BOS.
 
         Returns:
@@ -67,13 +84,65 @@ class TextTokenizer:
             ids += [np.array(e.ids[:max_tokens], dtype=np.int64) for e in encodings]
         return ids
 
+    def tokenize(
+        self, texts: Sequence[str], instruction: str, *, max_tokens: int
+    ) -> TokenizedTexts:
+        """Return the ids of texts that follow an instruction, with no space between the two.
+
+        Args:
+            texts: the texts.
+            instruction: put before each text as it is.
+            max_tokens: how many ids of instruction and text to keep from the front.
+
+        Returns:
+            The ids, in the order of the texts.
+        """
+        instructed = [f"{instruction}{text}" for text in texts]
+        (alone,) = self.token_ids([instruction])
+        return TokenizedTexts(self.token_ids(instructed, max_tokens=max_tokens), alone)
+
+
+def answer_prompts(
+    tokenizer: PreTrainedTokenizerBase,
+    text_tokenizer: TextTokenizer,
+    texts: Sequence[str],
+    *,
+    max_length: int,
+) -> list[TokenIds]:
+    """Return the ids that ask the LLM each text, in its chat template if it has one.
+
+    Args:
+        tokenizer: for the template and its special tokens.
+        text_tokenizer: for the texts, in which nothing is markup.
+        texts: the texts.
+        max_length: how many ids of each text to keep.
+
+    Returns:
+        One array of ids per text.
+    """
+    plain = tokenizer.chat_template is None
+    bodies = text_tokenizer.token_ids(texts, max_tokens=max_length, bos=plain)
+    if plain:
+        return bodies
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "user", "content": _PLACEHOLDER}],
+        tokenize=False,
+        add_generation_prompt=True,
+        enable_thinking=False,
+    )
+    before, _, after = str(rendered).partition(_PLACEHOLDER)
+    opening, closing = (
+        np.array(tokenizer(part, add_special_tokens=False)["input_ids"], dtype=np.int64)
+        for part in (before, after)
+    )
+    return [np.concatenate([opening, body, closing]) for body in bodies]
+
 
 def utf8_text(text: str) -> str:
-    """Return the text in a form that UTF-8 has, which is all that a tokenizer can read.
+    """Return the text with surrogates replaced, as a tokenizer can only read valid UTF-8.
 
-    Python strings can hold lone surrogates, which stand for no character: each becomes U+FFFD, the
-    replacement character. Two that form a pair become the character they stand for. Every other
-    text is returned as it is.
+    Python strings can hold surrogates. A pair becomes the character that it encodes; a lone one
+    becomes U+FFFD, the replacement character. Every other text is returned unchanged.
     """
     try:
         text.encode()

@@ -1,4 +1,4 @@
-"""Forwards that really fail for want of memory: halved, said once, and nothing else caught."""
+"""Forwards that really run out of memory: halved, reported once, and nothing else is caught."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from llm2vec_gen_rag.batching import run_batches
 
-# they begin apart, so that there is no prefix to be read in a forward of its own
+# they begin differently, so that no prefix is read in a forward of its own
 TEXTS = [f"{chr(ord('a') + row % 26)} {row} {'and more ' * (row % 7)}" for row in range(40)]
 
 
@@ -68,7 +68,7 @@ def test_the_warning_says_what_was_found_and_what_is_done(model, caplog):
     words = caplog.records[0].getMessage()
     assert f"8 texts of up to {tokens} tokens" in words
     assert "(OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.)" in words
-    assert "going on with 4 texts" in words
+    assert "continuing with 4 texts" in words
 
 
 def test_each_call_warns_anew(model, caplog):

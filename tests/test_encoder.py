@@ -12,7 +12,8 @@ from child_processes import in_process
 from reference_kits import ReferenceKit
 from watched_forwards import watch_forwards
 
-from llm2vec_gen_rag.backbone.facts import padding_is_inert
+from llm2vec_gen_rag import cpu
+from llm2vec_gen_rag.backbone.facts import has_full_attention
 from llm2vec_gen_rag.batching import CPU_TOKEN_BUDGET, plan_batches
 from llm2vec_gen_rag.encoder import last_hidden_states
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer, utf8_text
@@ -45,7 +46,7 @@ def test_special_tokens_in_a_text_are_text(each_model, text):
     assert not np.allclose(spelt[0], spelt[1], atol=1e-3)
 
 
-def test_ids_are_the_tokenizers_own_where_no_special_token_stands(each_kit, each_model):
+def test_ids_are_the_tokenizers_own_in_a_text_without_special_tokens(each_kit, each_model):
     found = each_model.text_tokenizer.token_ids(each_kit.texts)
     expected = each_model.tokenizer(each_kit.texts)["input_ids"]
     assert [ids.tolist() for ids in found] == expected
@@ -120,12 +121,12 @@ def test_max_length_counts_text_and_response_tokens(model):
     assert tokens == [11, 64, 10]
 
 
-def test_the_instruction_stands_directly_before_the_text(model):
+def test_the_instruction_directly_precedes_the_text(model):
     both = model.encode([PLAIN, "x"], instruction="Say: ")
     np.testing.assert_allclose(both, model.encode([f"Say: {PLAIN}", "Say: x"]), atol=1e-6)
 
 
-def test_a_tokenizer_without_a_fast_backend_is_named():
+def test_a_tokenizer_without_a_fast_backend_is_reported():
     with pytest.raises(Exception, match="not backed by the 'tokenizers' library"):
         TextTokenizer(object())
 
@@ -149,7 +150,7 @@ def test_sorting_leaves_next_to_no_padding():
     assert padded < 1.05 * sum(lengths)
 
 
-def test_a_row_longer_than_the_budget_stands_alone():
+def test_a_row_longer_than_the_budget_is_a_batch_of_its_own():
     assert plan_batches([5, 700, 5], token_budget=300) == [[1], [0, 2]]
 
 
@@ -157,7 +158,7 @@ def test_a_batch_size_overrides_the_budget():
     assert plan_batches([9, 9, 9], token_budget=1, batch_size=2) == [[0, 1], [2]]
 
 
-def test_rows_of_unequal_length_apart_where_padding_matters():
+def test_rows_of_unequal_length_are_separate_where_padding_matters():
     assert plan_batches([2, 3, 2, 3], token_budget=99, pad=False) == [[1, 3], [0, 2]]
 
 
@@ -219,17 +220,21 @@ def response_gradient(model, ids):
     return torch.autograd.grad((states * weights).sum(), model.response_tokens)[0]
 
 
-def test_gradient_on_a_cached_text_is_that_of_one_pass(each_kit, monkeypatch):
+@pytest.mark.parametrize("own_forward", [False, True])
+def test_gradient_on_a_cached_text_is_that_of_one_pass(each_kit, monkeypatch, own_forward):
     model = each_kit.load()
     ids = ids_of(model, TEXTS)
+    if own_forward:
+        monkeypatch.setattr(cpu, "gradient_forward_for", lambda backbone: None)
     cached = response_gradient(model, ids)
-    monkeypatch.setattr("llm2vec_gen_rag.encoder.padding_is_inert", lambda backbone: False)
+    monkeypatch.setattr("llm2vec_gen_rag.encoder.has_full_attention", lambda backbone: False)
     whole = response_gradient(model, ids)
     assert cached.abs().max() > 1e-2
     torch.testing.assert_close(cached, whole, atol=1e-4, rtol=1e-4)
 
 
-def test_a_frozen_text_costs_no_gradient(qwen3):
+def test_a_frozen_text_costs_no_gradient(qwen3, monkeypatch):
+    monkeypatch.setattr(cpu, "gradient_forward_for", lambda backbone: None)
     model = qwen3.load()
     model.response_tokens.requires_grad_(True)
     sizes = []
@@ -252,14 +257,14 @@ def test_gradient_reaches_low_rank_updates_through_the_text():
     assert all(parameter.grad is None for parameter in model.backbone.parameters())
 
 
-def test_layers_that_look_back_a_window_get_no_cached_padding(qwen3):
+def test_a_sliding_window_is_not_full_attention(qwen3):
     model = qwen3.load()
-    assert padding_is_inert(model.backbone)
+    assert has_full_attention(model.backbone)
     model.backbone.config.layer_types = ["full_attention", "sliding_attention"]
-    assert not padding_is_inert(model.backbone)
+    assert not has_full_attention(model.backbone)
     model.backbone.config.layer_types = None
     model.backbone.config.sliding_window = 512
-    assert not padding_is_inert(model.backbone)
+    assert not has_full_attention(model.backbone)
 
 
 # --- progress

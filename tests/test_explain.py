@@ -70,7 +70,7 @@ def test_as_dict_is_json_and_as_text_fits_its_width(model):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "said"),
     [
         ({"query": 7}, "query is 7"),
         ({"query": "x", "document": ["y"]}, "document is"),
@@ -78,6 +78,6 @@ def test_as_dict_is_json_and_as_text_fits_its_width(model):
         ({"query": "x", "nearest": 0}, "nearest is 0"),
     ],
 )
-def test_wrong_arguments_are_named(model, arguments, named):
-    with pytest.raises(ValueError, match=named):
+def test_wrong_arguments_are_reported(model, arguments, said):
+    with pytest.raises(ValueError, match=said):
         explain(model, **arguments)

@@ -33,6 +33,12 @@ def test_public_names_are_these_and_all_resolve():
     assert llm2vec_gen_rag.__version__[0].isdigit()
 
 
+def test_dir_lists_the_public_names_and_no_more():
+    assert dir(llm2vec_gen_rag) == NAMES
+    program = "import llm2vec_gen_rag, sys; print(*dir(llm2vec_gen_rag), 'torch' in sys.modules)"
+    assert run_python(program).split() == [*NAMES, "False"]
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="LLM3VecGen"):
         llm2vec_gen_rag.LLM3VecGen  # noqa: B018

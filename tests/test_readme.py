@@ -7,6 +7,8 @@ import io
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from retrieval_folder import write_folder
 
 from llm2vec_gen_rag import almanac
 from llm2vec_gen_rag.cli import main
+from llm2vec_gen_rag.evaluation.paper_figures import published_figures
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,34 +51,45 @@ def test_the_frameworks_find_the_document_that_answers(framework, answer):
     assert printed_by(snippet) == answer
 
 
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """What git tracks, in a folder of its own, with the files that a user brings; and what ran."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in tracked_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / name)
+    (folder / "queries.txt").write_text("what is iron used for\nwhere is Peru\nwho made Ulysses\n")
+    write_folder(folder / "my-benchmark")
+    return folder, {}
+
+
 @pytest.mark.usefixtures("forked_workers", "almanac_embedded_once")
 @pytest.mark.parametrize(
     "command",
     [pytest.param(words, marks=[pytest.mark.slow] * (words in TAKES_LONG)) for words in OURS],
 )
-def test_every_command_runs(command, tmp_path, monkeypatch, capsys):
+def test_every_command_runs_in_a_clone_after_those_above_it(command, clone, monkeypatch):
+    folder, printed_by_command = clone
+    monkeypatch.chdir(folder)
+    above = [each for each in OURS[: OURS.index(command)] if each not in TAKES_LONG]
+    for each in [*above, command]:  # what takes long leaves no file for those below
+        if each not in printed_by_command:
+            printed_by_command[each] = printed_by_command_line(each, folder)
+    assert printed_by_command[command]
+
+
+def printed_by_command_line(command, folder):
     arguments = shlex.split(command)[1:]
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "money.txt").write_text("France pays with the euro.")
-    (tmp_path / "queries.txt").write_text(
-        "what is iron used for\nwhere is Peru\nwho made Ulysses\n"
-    )
-    write_folder(tmp_path / "my-benchmark")
-    monkeypatch.chdir(tmp_path)
-    if "my-embedder" in command:
-        for earlier in OURS[: OURS.index(command)]:
-            if "my-embedder" in earlier:
-                assert main(_at_miniature_size(shlex.split(earlier)[1:], tmp_path)) == 0
-    if "search" in arguments:
-        assert main(["index", "docs", "--store", "library"]) == 0
     if "train" in arguments:
-        arguments = _at_miniature_size(arguments, tmp_path)
-    if arguments == ["--help"]:
-        with pytest.raises(SystemExit, match="0"):
-            main(arguments)
-    else:
-        assert main(arguments + TAKES_LONG.get(command, [])) == 0
-    assert capsys.readouterr().out.strip()
+        arguments = _at_miniature_size(arguments, folder)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        if arguments == ["--help"]:
+            with pytest.raises(SystemExit, match="0"):
+                main(arguments)
+        else:
+            assert main(arguments + TAKES_LONG.get(command, [])) == 0, command
+    return printed.getvalue().strip()
 
 
 def _at_miniature_size(arguments, folder):
@@ -91,27 +105,119 @@ def _at_miniature_size(arguments, folder):
 
 def test_the_make_targets_exist_and_ci_runs_them():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    checked = re.search(r"^check: (.*?)\s+##", makefile, flags=re.MULTILINE)[1].split()
+    assert "make check\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     targets = {command.split()[1] for command in COMMANDS if command.startswith("make ")}
-    assert {"demo", "test"} <= targets
-    for target in targets:
-        assert f"\n{target}:" in makefile
-        assert f"make {target}\n" in ci
+    assert {"demo", "test"} <= targets <= set(checked)
+    assert all(f"\n{target}:" in makefile for target in checked)
 
 
 def test_the_figures_are_the_measured_ones():
-    figures = json.loads((almanac.FOLDER / "figures.json").read_text(encoding="utf-8"))
+    measured = json.loads((almanac.FOLDER / "figures.json").read_text(encoding="utf-8"))
+    groups = {group["name"]: group for group in measured["groups"]}
+    reasoning, harmful, benign = measured["reasoning"], groups["harmful"], groups["benign"]
+    encode, decode, memory = (result(f"{name}.0.6b") for name in ("encode", "decode", "memory"))
+    ratios = [
+        f"{encode[side]['ratio_to_sorted']['median']:.2f}" for side in ("documents", "queries")
+    ]
+    ratios.append(f"{decode['ratio']['median']:.1f}")
+    assert figures_of("questions over two or three facts, nDCG@10") == [
+        f"{reasoning[way]['ndcg']:.3f}" for way in ("model", "teacher", "ceiling")
+    ]
+    assert figures_of("harmful requests that find their own page among the first five") == [
+        f"{harmful[way]['top5']:.1%}" for way in ("model", "teacher")
+    ]
+    assert figures_of("benign look-alikes, nDCG@10") == [
+        f"{benign[way]['ndcg']:.3f}" for way in ("model", "teacher")
+    ]
+    assert figures_of("embeddings that decode to the LLM's own answer, word for word") == [
+        f"{measured['decoded']:.1%}"
+    ]
+    assert figures_of("documents, queries, decoded tokens a second, 0.6B shape, two CPU cores") == [
+        *ratios,
+        f"{memory['memory_ratio']['median']:.2f}",
+    ]
+
+
+def test_the_model_card_has_every_measured_figure_and_every_goal_is_reached():
+    measured = json.loads((almanac.FOLDER / "figures.json").read_text(encoding="utf-8"))
     card = (almanac.FOLDER / "README.md").read_text(encoding="utf-8")
-    for group in (figures["reasoning"], *figures["groups"]):
+    for group in (measured["reasoning"], *measured["groups"]):
         shown = [group[way]["ndcg"] for way in ("teacher", "model", "ceiling")]
         row = f"| {group['name']} | {group['questions']} | " + " | ".join(f"{v:.3f}" for v in shown)
-        assert row in README
         assert row in card
-    for goal in figures["goals"]:
-        reached = "yes" if goal["reached"] else "NO"
-        row = re.escape(f"| {goal['name']} |") + rf".*\| {goal['value']:.3f} \| {reached} \|"
-        assert re.search(row, README)
+    for goal in measured["goals"]:
+        row = re.escape(f"| {goal['name']} |") + rf".*\| {goal['value']:.3f} \| yes \|"
+        assert re.search(row, card)
         assert goal["reached"], goal["name"]
+
+
+def test_the_table_of_models_is_measured_published_or_computed():
+    bundled = sum(path.stat().st_size for path in almanac.FOLDER.rglob("*") if path.is_file())
+    seconds, peak = result("hyde.almanac")["seconds"]["ours"], result("memory.almanac")["peak_mib"]
+    _, _, download, memory, query = table_row("`almanac`")
+    assert download == f"none: {bundled / 1e6:.0f} MB in the package"
+    assert memory == f"{peak['ours']['median'] / 1024:.1f} GiB"
+    assert query == f"{seconds['median']:.3f} s"
+
+    *_, memory, query = table_row("`McGill-NLP/LLM2Vec-Gen-Qwen3-06B`")
+    larger_vocabulary = (151_936 - 32_000) * 1024 * 2  # Qwen3's beside the benchmark's, bfloat16
+    peak = result("memory.0.6b")["peak_mib"]["ours"]["median"] * 2**20 + larger_vocabulary
+    assert memory == f"about {peak / 2**30:.1f} GiB"
+    assert query == f"{result('hyde.0.6b')['seconds']['ours']['median']:.2f} s"
+
+    published = re.findall(r"^\| `(McGill-NLP/\S+)`", README, flags=re.MULTILINE)
+    assert len(published) == 4
+    for name in published:
+        knows, mteb, download, *_ = table_row(f"`{name}`")
+        billions = float(re.search(r"([\d.]+)B", knows)[1])
+        assert mteb == f"{published_figures(name).model.mteb:.1f}"
+        assert download == f"about {2 * billions:g} GB"
+
+
+def test_where_things_are_lists_every_room():
+    listed = README.split("## Where things are\n\n```\n")[1].split("\n```")[0].splitlines()
+    rooms, above = set(), ""
+    for line in listed:
+        name, _, comment = line.strip().partition(" ")
+        assert comment.strip(), line
+        above = above if line.startswith(" ") else name
+        rooms.add(f"{above}{name}" if line.startswith(" ") else name)
+    assert len(rooms) == len(listed)
+    assert rooms == set(rooms_of(tracked_files())) - {"README.md"}
+
+
+def rooms_of(files):
+    """Yield the folders and files at the top, and those of the package and of training."""
+    for name in files:
+        first, *inner = name.split("/")
+        if first.startswith("."):
+            continue
+        yield f"{first}/" if inner else first
+        if first in ("llm2vec_gen_rag", "training") and inner[0] not in ("__init__.py", "py.typed"):
+            yield f"{first}/{inner[0]}" + "/" * (len(inner) > 1)
+
+
+def tracked_files():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    names = listed.stdout.decode().split("\0")
+    return [name for name in names if name and (ROOT / name).is_file()]
+
+
+def table_row(first_cell):
+    """The other cells of the row of a table that begins with this cell."""
+    (row,) = (line for line in README.splitlines() if line.startswith(f"| {first_cell} |"))
+    return [cell.strip() for cell in row.strip("|").split("|")[1:]]
+
+
+def figures_of(first_cell):
+    """The figures in the row of a table that begins with this cell."""
+    return re.findall(r"\d+\.\d+%?", " ".join(table_row(first_cell)))
+
+
+def result(name):
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_every_link_leads_somewhere():

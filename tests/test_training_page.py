@@ -99,7 +99,7 @@ def test_the_recipes_of_the_page_are_recipes():
     assert parse_recipe({**whole, **lora}).lora_rank == 8
 
 
-def test_every_bundled_recipe_is_named_and_every_link_leads_somewhere():
+def test_every_bundled_recipe_is_listed_and_every_link_leads_somewhere():
     assert all(f"`{recipe.stem}`" in PAGE for recipe in RECIPES.glob("*.yaml"))
     links = re.findall(r"\]\(([^)#]+)\)", PAGE)
     assert links

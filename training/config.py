@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,29 +12,34 @@ from typing import Any
 
 import yaml
 
-from llm2vec_gen_rag.training.recipe_values import (
-    as_float,
-    check_flag,
-    check_number,
-    check_text,
-)
+from llm2vec_gen_rag.checkpoint.initialisation import Initialisation
 
 RECIPES = Path(__file__).parent / "recipes"
-TEACHERS = ("backbone-mean", "llm2vec", "sentence-transformers", "tfidf-projection", "tfidf-svd")
+CHOICES = {
+    "teacher": (
+        "backbone-mean", "llm2vec", "sentence-transformers", "tfidf-projection", "tfidf-svd",
+    ),
+    "teacher_dtype": ("float16", "float32"),
+    "report_to": ("tensorboard", "wandb", "none"),
+}  # fmt: skip
 LOADED_TEACHERS = frozenset({"llm2vec", "sentence-transformers"})
-TEACHER_DTYPES = ("float16", "float32")
-REPORTS = ("tensorboard", "wandb", "none")
+ZERO_ALLOWED = frozenset(
+    {
+        "warmup_steps", "schedule_steps", "lora_rank", "lora_dropout", "reconstruction_weight",
+        "alignment_weight", "weight_decay", "max_gradient_norm", "seed", "least_squares_rows",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one training run is made of; but for the teacher, defaults are the paper's (appendix C).
+    """Every choice of one training run; all defaults but the teacher are the paper's (appendix C).
 
     Attributes:
         response_tokens: N, how many learned tokens follow the text.
-        compression_tokens: K <= N, how many of them, counted from the end, are read out.
-        initial_text: text whose tokens' embeddings the response tokens start as; empty: near the
-            mean embedding.
+        compression_tokens: K <= N, how many of them, counted from the end, are read.
+        initial_text: the response tokens start as the embeddings of this text's tokens; empty: near
+            the mean embedding.
         least_squares_rows: pairs on which the heads are fitted in closed form before the first
             step; 0: they start at random.
         learning_rate: peak of the linear schedule.
@@ -42,33 +48,32 @@ class Recipe:
         schedule_steps: optimizer steps after which the learning rate would reach zero; 0 means
             after the last of `steps`. The published checkpoints stop at 5,000 of 20,000.
         batch_size: question-answer pairs per optimizer step, over all processes.
-        accumulation: parts a process cuts its share of a step into to save memory; the result does
-            not depend on it.
-        gradient_checkpointing: compute the LLM's layers again on the way back in place of keeping
-            what they computed: less memory, more time, the same gradients.
+        accumulation: micro-batches into which a process cuts its part of a step, to save memory;
+            the result does not depend on it.
+        gradient_checkpointing: recompute the LLM's layers in the backward pass instead of saving
+            their activations: less memory, more time, the same gradients.
         lora_rank: rank of the low-rank updates of the LLM that embeds; 0 trains without. The
             paper's best variant has rank 8 and alpha 16.
         lora_alpha: the updates are scaled by lora_alpha / lora_rank.
-        lora_dropout: share of a layer's inputs that its update does not see in training.
+        lora_dropout: dropout probability of the inputs of a low-rank update in training.
         reconstruction_weight: factor of the reconstruction loss.
         alignment_weight: factor of the alignment loss.
         weight_decay: AdamW's decoupled weight decay.
-        max_gradient_norm: gradients are clipped to this norm; 0 leaves them as they are.
-        teacher: what embeds the answers, one of `TEACHERS`.
+        max_gradient_norm: gradients are clipped to this norm; 0 does not clip them.
+        teacher: what embeds the answers, one of `CHOICES["teacher"]`.
         teacher_model: hub id or folder of the teacher where it is "llm2vec" (the SimCSE adapter) or
             "sentence-transformers"; empty for the others.
-        teacher_base_model: hub id or folder of the LLM under an "llm2vec" teacher, if it is not
-            where the adapter says, as without a network.
-        teacher_dimension: length of a vector of the TF-IDF teachers; those of the others are as
-            long as their model makes them.
-        teacher_dtype: what the vectors are stored as, one of `TEACHER_DTYPES`.
+        teacher_base_model: hub id or folder of the LLM under an "llm2vec" teacher; empty: where
+            the adapter says.
+        teacher_dimension: vector length of the TF-IDF teachers; the others' models fix their own.
+        teacher_dtype: what the vectors are stored as: "float16" or "float32".
         max_new_tokens: longest answer the LLM is asked to write.
         max_length: longest question and longest answer, in tokens.
         seed: of the initial response tokens and heads, and of the order of the pairs.
         logging_steps: optimizer steps between two lines of the log.
-        save_steps: optimizer steps between two checkpoints, from which a stopped run goes on.
-        report_to: who else gets the log, one of `REPORTS`.
-        base_model: hub id or folder of the frozen LLM that the recipe is meant for, if of one.
+        save_steps: optimizer steps between two training checkpoints; a stopped run resumes there.
+        report_to: what else gets the log: "tensorboard", "wandb" or "none".
+        base_model: hub id or folder of the frozen LLM the recipe is meant for, if it is for one.
     """
 
     response_tokens: int = 10
@@ -104,29 +109,27 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(field.default, bool):
-                check_flag(field.name, value)
-            elif isinstance(field.default, str):
-                check_text(field.name, value)
-            else:
-                check_number(field.name, value, field.default)
-        if self.report_to not in REPORTS:
-            raise ValueError(
-                f"report_to is {self.report_to!r}; expected one of {', '.join(REPORTS)}"
-            )
+            _check_value(field.name, getattr(self, field.name), field.default)
+        for name, choices in CHOICES.items():
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
         self._check_teacher()
         self._check_sizes()
 
+    @property
+    def initialisation(self) -> Initialisation:
+        """What the model to be trained starts as."""
+        return Initialisation(
+            response_tokens=self.response_tokens,
+            compression_tokens=self.compression_tokens,
+            initial_text=self.initial_text,
+            seed=self.seed,
+            lora_rank=self.lora_rank,
+            lora_alpha=self.lora_alpha,
+        )
+
     def _check_teacher(self) -> None:
-        """Raise ValueError unless the recipe names a teacher, and a model where it needs one."""
-        if self.teacher not in TEACHERS:
-            raise ValueError(f"teacher is {self.teacher!r}; expected one of {', '.join(TEACHERS)}")
-        if self.teacher_dtype not in TEACHER_DTYPES:
-            raise ValueError(
-                f"teacher_dtype is {self.teacher_dtype!r}; expected one of "
-                f"{', '.join(TEACHER_DTYPES)}"
-            )
+        """Raise ValueError unless the teacher has a model where, and only where, it needs one."""
         if self.teacher in LOADED_TEACHERS and not self.teacher_model:
             raise ValueError(
                 f"teacher {self.teacher!r} needs a teacher_model; expected a hub id or a folder"
@@ -175,11 +178,17 @@ class Recipe:
 
 
 def load_recipe(source: str | Path) -> Recipe:
-    """Return the recipe of that name (`"almanac"`) or in that YAML file (`"mine.yaml"`).
+    """Return a bundled recipe, or the recipe in a YAML file.
+
+    Args:
+        source: a bundled recipe's name, such as "almanac", or a path, such as "mine.yaml".
+
+    Returns:
+        The recipe, every value checked.
 
     Raises:
         ValueError: if there is no such recipe, the file is not a YAML mapping, a key is unknown,
-            or a value is of the wrong kind or out of range; the file is named.
+            or a value is of the wrong kind or out of range; the error begins with the file.
     """
     path = _find(source)
     try:
@@ -189,7 +198,13 @@ def load_recipe(source: str | Path) -> Recipe:
 
 
 def parse_recipe(values: Any) -> Recipe:
-    """Return the recipe a YAML mapping describes; keys that are absent keep their default.
+    """Return the recipe that a YAML mapping describes.
+
+    Args:
+        values: values by name, as YAML reads them; a name that is absent keeps its default.
+
+    Returns:
+        The recipe, every value checked.
 
     Raises:
         ValueError: as `load_recipe`.
@@ -205,7 +220,7 @@ def parse_recipe(values: Any) -> Recipe:
             raise ValueError(
                 f"unknown key {key!r}; did you mean {nearest[0]!r}? Known: {', '.join(defaults)}"
             )
-    return Recipe(**{key: as_float(value, defaults[key]) for key, value in values.items()})
+    return Recipe(**{key: _as_float(value, defaults[key]) for key, value in values.items()})
 
 
 def _find(source: str | Path) -> Path:
@@ -222,3 +237,29 @@ def _find(source: str | Path) -> Path:
             "that ends in .yaml"
         )
     return RECIPES / f"{source}.yaml"
+
+
+def _as_float(value: Any, default: Any) -> Any:
+    """Convert what YAML 1.1 reads as a string or an integer where a float is meant: `3e-4`, `1`."""
+    if not isinstance(default, float) or isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def _check_value(name: str, value: Any, default: Any) -> None:
+    """Raise ValueError unless the value is of the default's kind and in range."""
+    if isinstance(default, (bool, str)):
+        if not isinstance(value, type(default)):
+            kind = "true or false" if isinstance(default, bool) else "a string"
+            raise ValueError(f"{name} is {value!r}; expected {kind}")
+        return
+    whole = isinstance(default, int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        kind = "a whole number" if whole else "a number"
+        raise ValueError(f"{name} is {value!r}; expected {kind}, such as {default}")
+    if not math.isfinite(value) or value < 0 or (value == 0 and name not in ZERO_ALLOWED):
+        bound = "at least 0" if name in ZERO_ALLOWED else "above 0"
+        raise ValueError(f"{name} is {value}; expected a finite number {bound}")

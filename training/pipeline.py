@@ -5,8 +5,8 @@
     fit_response_tokens  response tokens and heads learn from both (train fit)
     train                all three                                 (train)
 
-Each stage reads what the one before it left in the folder (see `run_folder`), and one that was
-stopped goes on where it was when the same call is made again.
+Each stage reads what the one before it wrote to the folder (see `run_folder`). A stage that was
+stopped resumes when the same call is made again.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone.facts import base_name, weights_digest
+from llm2vec_gen_rag.backbone.digest import weights_digest
+from llm2vec_gen_rag.backbone.facts import base_name
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS, Prompts
 from llm2vec_gen_rag.teachers.stored_vectors import write_teacher_vectors
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.fit.stage import FitResult, fit
-from llm2vec_gen_rag.training.recipe_teacher import read_taught, recipe_teacher
+from llm2vec_gen_rag.training.fit.outputs import FitResult
+from llm2vec_gen_rag.training.fit.stage import fit
+from llm2vec_gen_rag.training.recipe_teacher import read_vectors, recipe_teacher
+from llm2vec_gen_rag.training.respond import respond
 from llm2vec_gen_rag.training.responses.decoding import Decoding
-from llm2vec_gen_rag.training.responses.local import write_responses
-from llm2vec_gen_rag.training.responses.shards import Shard
 from llm2vec_gen_rag.training.run_folder import (
     MODEL_FOLDER,
     RESPONSES_FILE,
     TEACHER_FOLDER,
     VECTORS_FILE,
     AnsweredQueries,
-    answering,
-    read_answered,
+    read_answered_queries,
     require_one_process,
 )
 
@@ -50,63 +50,6 @@ __all__ = [
 ]
 
 
-def respond(
-    backbone: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    queries: Sequence[str],
-    recipe: Recipe,
-    folder: str | Path,
-    *,
-    instruction: str = "",
-    decoding: Decoding = "greedy",
-    shard: Shard | None = None,
-    batch_size: int = 64,
-    show_progress: bool = False,
-) -> Path:
-    """Let the frozen LLM answer the queries; those already answered in the folder are not asked.
-
-    Where a server answers in its place, `endpoint.respond_by_endpoint` does the same.
-
-    Args:
-        backbone: the frozen causal LLM.
-        tokenizer: its tokenizer.
-        queries: all queries of the run, without duplicates.
-        recipe: gives `max_new_tokens` and `seed`.
-        folder: of the run.
-        instruction: what goes before every query, as it stands; the trained model's own
-            instruction for retrieval.
-        decoding: "greedy", or "generation-config" for sampling as the LLM's own file says.
-        shard: which part of the queries to answer; None answers all.
-        batch_size: queries answered at a time, and at most lost when the stage is stopped.
-        show_progress: show a progress bar, with the time that is left.
-
-    Returns:
-        The file with the responses.
-
-    Raises:
-        ValueError: if the queries are unusable, the folder holds another model's responses, or
-            several processes were launched.
-        NonFiniteError: if the LLM computes NaN or infinity.
-        StorageError: if the folder cannot be written to, or the disk is full; the responses so far
-            are kept.
-    """
-    require_one_process("responses", "give each GPU a shard of its own")
-    with answering(Path(folder), shard) as path:
-        write_responses(
-            backbone,
-            tokenizer,
-            queries if shard is None else shard.of(queries),
-            path,
-            instruction=instruction,
-            max_new_tokens=recipe.max_new_tokens,
-            decoding=decoding,
-            seed=recipe.seed,
-            batch_size=batch_size,
-            show_progress=show_progress,
-        )
-    return path
-
-
 def teach(
     recipe: Recipe,
     folder: str | Path,
@@ -117,34 +60,34 @@ def teach(
     queries: Sequence[str] | None = None,
     show_progress: bool = False,
 ) -> Path:
-    """Store the vectors that the recipe's teacher gives the folder's responses.
+    """Embed the folder's responses with the recipe's teacher and store the vectors.
 
-    No teacher outlives this call. Vectors already in the folder are kept, if they are of the same
-    teacher and responses.
+    The teacher is not in memory after this call. Vectors in the folder that are already of this
+    teacher and these responses are kept.
 
     Args:
         recipe: names the teacher.
-        folder: of the run; gets `teacher_vectors.safetensors`, and a teacher that was fitted under
+        folder: of the run; gets `teacher_vectors.safetensors`, and a fitted teacher under
             `teacher/`.
-        backbone: the frozen LLM, which is the teacher of "backbone-mean"; no other reads it.
+        backbone: the frozen LLM; only the teacher "backbone-mean" needs it.
         tokenizer: its tokenizer.
-        device: where a teacher that is loaded runs; None takes the best there is.
-        queries: those whose responses are read; None reads all of the folder.
+        device: where a teacher that is loaded runs; None picks the best available.
+        queries: those whose responses to embed; None embeds all in the folder.
         show_progress: show a progress bar.
 
     Returns:
         The file with the vectors.
 
     Raises:
-        ValueError: if the responses stage has not come to its end, the texts or the vectors are
-            unusable, or several processes were launched.
-        MissingExtraError: if what the teacher runs on is not installed.
+        ValueError: if the responses stage has not finished, the texts or the vectors are unusable,
+            or several processes were launched.
+        MissingExtraError: if the teacher's extra is not installed.
         TeacherError: if it cannot be loaded.
         StorageError: if the vectors cannot be written; those so far are kept.
     """
     require_one_process("teach", "it runs once, before the launch")
     folder = Path(folder)
-    answered = read_answered(folder, queries)
+    answered = read_answered_queries(folder, queries)
     teacher = recipe_teacher(
         recipe, answered, folder, backbone=backbone, tokenizer=tokenizer, device=device
     )
@@ -166,9 +109,9 @@ def fit_response_tokens(
 ) -> FitResult:
     """Train response tokens and heads on the folder's responses and teacher vectors.
 
-    Where the folder holds the finished model of this very run, nothing is done. The model remembers
-    as its own instruction for retrieval what stood before the queries. Started by `accelerate
-    launch`, every process makes this call with its own copy of the LLM.
+    If the folder holds the finished model of this very run, nothing is done. The instruction of the
+    queries becomes the model's own instruction for retrieval. Started by `accelerate launch`, every
+    process makes this call with its own copy of the LLM.
 
     Args:
         backbone: the frozen LLM that wrote the responses.
@@ -178,29 +121,22 @@ def fit_response_tokens(
         queries: as `teach`.
         show_progress: show a progress bar.
 
+    Returns:
+        The model's folder and its losses.
+
     Raises:
-        ValueError: if an earlier stage has not come to its end, what it left is of another LLM or
-            teacher, or the folder holds the checkpoints or the finished model of another run.
+        ValueError: if an earlier stage has not finished or used another LLM or teacher, or if the
+            folder holds the training checkpoints or the finished model of another run.
         CheckpointError: if the folder holds the finished model of this run, damaged.
         NonFiniteError: if a loss is NaN or infinite.
         StorageError: if the folder cannot be written to, or the disk is full.
     """
     folder = Path(folder)
-    answered = read_answered(folder, queries)
+    answered = read_answered_queries(folder, queries)
     _require_same_llm(answered, backbone)
-    vectors = read_taught(folder, answered, recipe)
+    vectors = read_vectors(folder, answered, recipe)
     untrained = weights_digest(backbone)
-    model = LLM2VecGen.initialise(
-        backbone,
-        tokenizer,
-        response_tokens=recipe.response_tokens,
-        compression_tokens=recipe.compression_tokens,
-        dimension=vectors.shape[1],
-        initial_text=recipe.initial_text,
-        seed=recipe.seed,
-        lora_rank=recipe.lora_rank,
-        lora_alpha=recipe.lora_alpha,
-    )
+    model = LLM2VecGen.fresh(backbone, tokenizer, vectors.shape[1], recipe.initialisation)
     model.prompts = Prompts(query={**QUERY_INSTRUCTIONS, "retrieval": answered.instruction})
     return fit(
         model,
@@ -226,9 +162,9 @@ def train(
     batch_size: int = 64,
     show_progress: bool = False,
 ) -> FitResult:
-    """Train response tokens for a frozen LLM from nothing but queries: all three stages.
+    """Run all three stages: `respond`, `teach` and `fit_response_tokens`, which name the errors.
 
-    Responses to other queries that the folder may hold are left out.
+    Responses in the folder to other queries are ignored.
 
     Args:
         backbone: the frozen causal LLM.
@@ -241,8 +177,8 @@ def train(
         batch_size: as `respond`.
         show_progress: show progress bars.
 
-    Raises:
-        ValueError, MissingExtraError, TeacherError, NonFiniteError, StorageError: as the stages.
+    Returns:
+        The model's folder and its losses.
     """
     respond(
         backbone,
@@ -270,7 +206,7 @@ def train(
 
 
 def _require_same_llm(answered: AnsweredQueries, backbone: PreTrainedModel) -> None:
-    """Raise ValueError if another LLM wrote the answers; of a server, the weights are unknown."""
+    """Raise ValueError if another LLM wrote the answers; a server's weights are unknown."""
     weights = answered.origin.get("weights")
     if weights is not None and weights != weights_digest(backbone):
         raise ValueError(

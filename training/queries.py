@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from llm2vec_gen_rag.errors import require_extra
+from llm2vec_gen_rag.files import parse_json_line, text_lines
 
 # files that `datasets` leaves in a folder it saved itself
 _SAVED_DATASET = ("dataset_info.json", "dataset_dict.json")
 
 
 def read_queries(source: str | Path, *, column: str = "query", split: str = "train") -> list[str]:
-    """Return the queries of a file or a dataset, as they stand there, in its order.
+    """Return the queries of a file or a dataset, unchanged and in its order.
 
     What is read, by the kind of the source:
 
@@ -25,12 +26,15 @@ def read_queries(source: str | Path, *, column: str = "query", split: str = "tra
 
     Args:
         source: a path, or the name of a dataset.
-        column: where the query stands in a JSON object, a Parquet file or a dataset.
+        column: the field of a JSON object, or the column of a Parquet file or a dataset.
         split: which split to read, of a dataset that has splits.
 
+    Returns:
+        At least one query, none blank, none twice.
+
     Raises:
-        ValueError: if there is no such source or column, or it holds no queries, or one is empty
-            or stands there twice; the line, or the row counted from 0, is named.
+        ValueError: if there is no such source or column, it holds no queries, or one is blank or a
+            duplicate; the error says in which line, or in which row, counted from 0.
         MissingExtraError: if the source needs the `datasets` library and it is not installed.
     """
     path = Path(source)
@@ -42,13 +46,13 @@ def read_queries(source: str | Path, *, column: str = "query", split: str = "tra
     elif path.suffix == ".parquet":
         queries, unit, first = _read_parquet(path, column), "row", 0
     elif path.suffix == ".jsonl":
-        queries = [_field(line, column, place) for line, place in _placed_lines(path)]
+        queries = _read_json_lines(path, column)
     elif path.suffix in {".txt", ""}:
         queries = _read_lines(path)
     else:
         raise ValueError(
-            f"{path} is not of a kind that is read; expected a name that ends in .jsonl, .parquet "
-            "or .txt, a folder, or the name of a dataset"
+            f"{path} is of a kind that cannot be read; expected a name that ends in .jsonl, "
+            ".parquet or .txt, a folder, or the name of a dataset"
         )
     if not queries:
         raise ValueError(f"{source} holds no queries; expected at least one")
@@ -59,21 +63,21 @@ def read_queries(source: str | Path, *, column: str = "query", split: str = "tra
 def check_queries(
     queries: Sequence[str], place: Callable[[int], str] = lambda row: f"query {row}"
 ) -> None:
-    """Raise ValueError unless there are queries, each a text, none twice.
+    """Raise unless there are queries, none of them blank, none twice.
 
     Args:
         queries: the queries.
-        place: says where a query stands, given its row.
+        place: says where a query is, given its row.
 
     Raises:
-        ValueError: the first query that is wrong is named by its place.
+        ValueError: says where the first query is that is not as described.
     """
     if isinstance(queries, str) or not queries:
         raise ValueError(f"got {queries!r} for queries; expected a list of at least one query")
     first_row: dict[str, int] = {}
     for row, query in enumerate(queries):
         if not isinstance(query, str) or not query.strip():
-            raise ValueError(f"{place(row)} is {query!r:.80}; expected a text with something in it")
+            raise ValueError(f"{place(row)} is {query!r:.80}; expected a string that is not blank")
         if query in first_row:
             raise ValueError(
                 f"{place(row)} repeats {place(first_row[query])}: {query[:80]!r}; remove one, for "
@@ -84,44 +88,29 @@ def check_queries(
 
 
 def _looks_like_a_name(path: Path) -> bool:
-    """Whether a source that is not there can only be a dataset's name: `owner/name`, or `name`."""
+    """Return whether a source that is no path here can be a dataset: `owner/name`, or `name`."""
     known = path.suffix in {".jsonl", ".parquet", ".txt", ".json", ".csv", ".tsv", ".gz"}
     return not path.exists() and not known and not path.is_absolute() and len(path.parts) <= 2
 
 
 def _read_lines(path: Path) -> list[str]:
     """Return the lines of a UTF-8 file; line ends after the last text are not lines."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 at byte {error.start}; convert it with its own encoding first, "
-            "for example with iconv"
-        ) from error
-    text = text.replace("\r\n", "\n").rstrip("\n")
-    return text.split("\n") if text else []
+    lines = text_lines(path.read_bytes(), path)
+    while lines and not lines[-1]:
+        del lines[-1]
+    return lines
 
 
-def _placed_lines(path: Path) -> list[tuple[str, str]]:
-    """Return the lines of a file, and where each stands."""
-    lines = enumerate(_read_lines(path), start=1)
-    return [(line, f"{path}, line {number}") for number, line in lines]
-
-
-def _field(line: str, column: str, place: str) -> Any:
-    """Return one field of the JSON object in a line."""
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise ValueError(
-            f'{place} is not JSON ({error}); expected an object such as {{"{column}": "..."}}'
-        ) from error
-    if not isinstance(row, dict):
-        raise ValueError(
-            f'{place} is {row!r:.80}; expected an object such as {{"{column}": "..."}}'
-        )
-    _require_column(column, list(row), place)
-    return row[column]
+def _read_json_lines(path: Path, column: str) -> list[Any]:
+    """Return one field of the JSON object in each line; a blank line is refused, not skipped."""
+    example = json.dumps({column: "..."})
+    queries = []
+    for number, line in enumerate(_read_lines(path), start=1):
+        place = f"{path}, line {number}"
+        row = parse_json_line(line, place, example)
+        _require_column(column, list(row), place)
+        queries.append(row[column])
+    return queries
 
 
 def _read_parquet(path: Path, column: str) -> list[Any]:

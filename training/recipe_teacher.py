@@ -38,15 +38,26 @@ def recipe_teacher(
 ) -> Teacher:
     """Return the recipe's teacher, loaded or fitted.
 
-    A fitted one is fitted on answers and queries, so that it knows the words of what it is compared
-    on, and is kept in the folder, to be compared with later.
+    A TF-IDF teacher is fitted on answers and queries, so that it knows the words of both, and is
+    saved in the folder, to be compared with later.
+
+    Args:
+        recipe: names the teacher.
+        answered: what a TF-IDF teacher is fitted on.
+        folder: of the run.
+        backbone: the frozen LLM, for the teacher "backbone-mean".
+        tokenizer: its tokenizer.
+        device: where a teacher that is loaded runs; None picks the best available.
+
+    Returns:
+        The teacher.
 
     Raises:
         ValueError: if the teacher is the frozen LLM and that is not given, or the texts give a
             TF-IDF teacher nothing to fit on.
-        MissingExtraError: if what the teacher runs on is not installed.
+        MissingExtraError: if the teacher's extra is not installed.
         TeacherError: if it cannot be loaded.
-        StorageError: if one that was fitted cannot be kept.
+        StorageError: if a fitted one cannot be saved.
     """
     if recipe.teacher == "backbone-mean":
         if backbone is None or tokenizer is None:
@@ -64,10 +75,10 @@ def recipe_teacher(
 
 
 def _tfidf_teacher(recipe: Recipe, answered: AnsweredQueries, folder: Path) -> TfidfTeacher:
-    """Return the teacher that was fitted on these texts before, or fit and keep one.
+    """Return the teacher that was fitted on these texts before, or fit and save one.
 
-    Fitted again under another number of threads, it would differ in its last bits: stored vectors
-    would be another teacher's, and a stopped run could not go on.
+    Fitted again with another number of threads, it would differ in its last bits: stored vectors
+    would be another teacher's, and a stopped run could not resume.
     """
     kind = recipe.teacher.removeprefix("tfidf-")
     texts = [*dict.fromkeys(answered.answers), *answered.queries]
@@ -84,8 +95,16 @@ def _tfidf_teacher(recipe: Recipe, answered: AnsweredQueries, folder: Path) -> T
     return teacher
 
 
-def read_taught(folder: Path, answered: AnsweredQueries, recipe: Recipe) -> StoredVectors:
-    """Return the vectors that the recipe's teacher gave these answers, as a memory map.
+def read_vectors(folder: Path, answered: AnsweredQueries, recipe: Recipe) -> StoredVectors:
+    """Return the vectors of these answers by the recipe's teacher, as a memory map.
+
+    Args:
+        folder: of the run.
+        answered: the answers.
+        recipe: names the teacher.
+
+    Returns:
+        (answers, dimension), float16 or float32.
 
     Raises:
         ValueError: if there are none, or those there are of another teacher or other answers.
@@ -112,7 +131,7 @@ def read_taught(folder: Path, answered: AnsweredQueries, recipe: Recipe) -> Stor
 
 
 def _is_of(recipe: Recipe, name: str) -> bool:
-    """Whether the teacher of that name is the recipe's."""
+    """Return whether the teacher of that name is the recipe's."""
     if recipe.teacher == "backbone-mean":
         return name.startswith(_MEAN_OF)
     if recipe.teacher_model:

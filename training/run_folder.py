@@ -1,8 +1,8 @@
-"""The folder of a run: what each stage of training leaves in it for the next.
+"""The folder of a run: what each stage of training writes for the next.
 
 responses.jsonl                    the LLM's answers; of shards, responses-1-of-4.jsonl and so on
 responses.model.json               which LLM wrote them, and how it was asked
-responses.unfinished               there until the responses stage has come to its end
+responses.unfinished               exists until the responses stage has finished
 teacher/                           the teacher, if it was fitted on these answers
 teacher_vectors.safetensors        its vectors of the answers
 model/                             the trained model, in the published format
@@ -30,15 +30,15 @@ KEPT = "what is in it is kept"
 
 @dataclass(frozen=True)
 class AnsweredQueries:
-    """The responses of a folder, in the order in which the later stages read them.
+    """The responses in a folder, as the later stages read them.
 
-    The order is that of the queries' characters: it does not depend on which shard or batch gave a
-    response first, and neither does what is trained.
+    They are sorted by query, so that the trained model does not depend on the order in which shards
+    and batches were answered.
 
     Attributes:
         queries: the queries, without their instruction.
         answers: the LLM's answer to each.
-        origin: which LLM answered, and how it was asked, as recorded beside the responses.
+        origin: which LLM answered and how it was asked, as recorded beside the responses.
     """
 
     queries: list[str]
@@ -47,54 +47,66 @@ class AnsweredQueries:
 
     @property
     def instruction(self) -> str:
-        """What stood before every query when the LLM was asked."""
+        """What preceded every query when the LLM was asked."""
         return str(self.origin["instruction"])
 
     @property
     def questions(self) -> list[str]:
-        """Each query behind its instruction, as it will be embedded."""
+        """The instruction followed by each query, as it will be embedded."""
         return [self.instruction + query for query in self.queries]
 
 
 @contextmanager
-def answering(folder: Path, shard: Shard | None) -> Iterator[Path]:
-    """Give the file to write responses to, marked as unfinished until the block has ended well.
+def answering(
+    folder: Path, queries: Sequence[str], shard: Shard | None
+) -> Iterator[tuple[Path, Sequence[str]]]:
+    """Mark the responses of a run, or of one shard, as unfinished until the block has succeeded.
 
     Args:
         folder: of the run; made if need be.
-        shard: which part of the run is written; None writes the whole.
+        queries: all queries of the run.
+        shard: which part of the queries to answer; None answers all.
+
+    Yields:
+        The file to write responses to, and the queries to answer.
 
     Raises:
+        ValueError: if the shard is empty, or several processes were launched.
         StorageError: if the folder cannot be written to.
     """
+    require_one_process("responses", "give each GPU or machine a shard of its own")
     path = folder / RESPONSES_FILE
-    path = path if shard is None else shard.path(path)
+    if shard is not None:
+        path, queries = shard.path(path), shard.of(queries)
     mark = _mark(path)
     begun = mark.exists()
     with storing(f"the folder of the run {folder}", KEPT):
         folder.mkdir(parents=True, exist_ok=True)
         mark.touch()
     try:
-        yield path
-    except ValueError:  # refused before a query was asked: what was whole before still is
+        yield path, queries
+    except ValueError:  # refused before a query was asked: finished responses are still finished
         if not begun:
             mark.unlink()
         raise
-    # whoever has answered all the queries has answered those of every shard
+    # a run without shards has answered the queries of all its shards
     with storing(f"the folder of the run {folder}", KEPT):
         for file in [path] if shard is not None else [path, *run_files(path)]:
             _mark(file).unlink(missing_ok=True)
 
 
-def read_answered(folder: Path, queries: Sequence[str] | None = None) -> AnsweredQueries:
-    """Return the responses of a folder, those of all shards.
+def read_answered_queries(folder: Path, queries: Sequence[str] | None = None) -> AnsweredQueries:
+    """Return the responses in a folder, those of all shards.
 
     Args:
         folder: of the run.
-        queries: those whose responses are wanted; None wants all.
+        queries: those whose responses to read; None reads all.
+
+    Returns:
+        At least one query with its answer.
 
     Raises:
-        ValueError: if there are none, not all of them, or they cannot be read.
+        ValueError: if responses are missing, unfinished, or cannot be read.
     """
     path = folder / RESPONSES_FILE
     files = run_files(path)
@@ -117,11 +129,14 @@ def read_answered(folder: Path, queries: Sequence[str] | None = None) -> Answere
 
 
 def require_one_process(stage: str, advice: str) -> None:
-    """Raise ValueError in a process that was launched beside others: they would write one file.
+    """Raise ValueError if a stage was launched in several processes, which would write one file.
 
     Args:
         stage: the stage that was called.
-        advice: what to do in place of launching it.
+        advice: what to do instead of launching it.
+
+    Raises:
+        ValueError: if there are several processes.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes > 1:
@@ -132,7 +147,7 @@ def require_one_process(stage: str, advice: str) -> None:
 
 
 def _mark(path: Path) -> Path:
-    """Return the file that says that a file of responses is not finished."""
+    """Return the file whose existence says that a file of responses is unfinished."""
     return path.with_name(path.name.removesuffix(".jsonl") + ".unfinished")
 
 
@@ -143,8 +158,8 @@ def _require_whole(folder: Path, files: Sequence[Path]) -> None:
         file = unfinished[0]
         raise ValueError(
             f"the responses in {file} are unfinished: wait for the stage that writes them, or run "
-            "the same `train responses` again, which goes on where it was stopped. To train on "
-            f"those that are there, delete {_mark(file).name}."
+            "the same `train responses` again, which resumes. To train on those written so far, "
+            f"delete {_mark(file).name}."
         )
     counts = {shard.count for file in files if (shard := Shard.of_file(file)) is not None}
     if folder / RESPONSES_FILE in files:

@@ -1,1 +1,1 @@
-"""The evidence that the method works: runs on the almanac, and the page they make."""
+"""The evidence that the method works: training runs on the almanac, and the page made from them."""

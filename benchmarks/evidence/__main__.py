@@ -2,9 +2,10 @@
 
     python -m benchmarks.evidence [--data FOLDER] [--work runs/evidence] [--results docs/evidence]
 
-Each run is appended to runs.jsonl as it ends, and what the bundled model comes to is written to
-bundled.json; what stands there is not repeated, so the command can be stopped and started again;
-delete a file to measure anew. Some seven minutes a full run and three a short one on two cores.
+Each run is appended to runs.jsonl when it ends, and what the bundled model scores is written to
+bundled.json. Figures in these files are not measured again, so the command can be interrupted and
+started again; delete a file to repeat its measurements. On two cores a full run takes some seven
+minutes and a short one three.
 """
 
 from __future__ import annotations
@@ -19,26 +20,26 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from benchmarks.evidence.bundled import measure_bundled
+from benchmarks.evidence.page import write_page
+from benchmarks.evidence.variations import Variation, variations
 from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.evaluation.almanac import evaluate
 from llm2vec_gen_rag.evaluation.provenance import checkout_commit
-from llm2vec_gen_rag.prompts import Prompts
+from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION, Prompts
 from llm2vec_gen_rag.teachers.backbone_mean import BackboneMeanTeacher
 from llm2vec_gen_rag.teachers.protocol import Teacher
 from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 from llm2vec_gen_rag.training import pipeline
 from llm2vec_gen_rag.training.almanac.build import BuildRecipe, training_queries
 
-from .bundled import measure_bundled
-from .page import write_page
-from .variations import Variation, variations
-
 logger = logging.getLogger(__name__)
 BASE = almanac.MODEL_FOLDER / "base"
+RESPONSES = ("responses.jsonl", "responses.model.json")  # the same for all variations
 
 
 def main() -> None:
-    """Run what has not run yet, and write the page."""
+    """Measure what is missing, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("runs/evidence"))
     parser.add_argument("--results", type=Path, default=Path("docs/evidence"))
@@ -66,19 +67,11 @@ def measure(work: Path, runs: Path) -> None:
             continue
         logger.info("%s: %s", variation.group, variation.name)
         same = [run for run in done if run["changes"] == variation.changes]
-        run = {
-            "group": variation.group,
-            "name": variation.name,
-            **(_without_place(same[0]) if same else _run(variation, queries, work)),
-        }
+        run = same[0] if same else _run(variation, queries, work)
+        run = {**run, "group": variation.group, "name": variation.name}
         done.append(run)
         with runs.open("a", encoding="utf-8") as file:
             file.write(json.dumps(run, ensure_ascii=False) + "\n")
-
-
-def _without_place(run: dict[str, Any]) -> dict[str, Any]:
-    """What a run came to, for a row of another table that asks for the same."""
-    return {key: value for key, value in run.items() if key not in {"group", "name"}}
 
 
 def _run(variation: Variation, queries: list[str], work: Path) -> dict[str, Any]:
@@ -87,22 +80,24 @@ def _run(variation: Variation, queries: list[str], work: Path) -> dict[str, Any]
     folder = work / "run"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name in ("responses.jsonl", "responses.model.json"):  # the same for all
+    for name in RESPONSES:
         if (work / name).is_file():
             shutil.copy2(work / name, folder / name)
     backbone = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(BASE)
     recipe = variation.recipe
     fitted = pipeline.train(backbone, tokenizer, queries, recipe, folder)
-    for name in ("responses.jsonl", "responses.model.json"):
+    for name in RESPONSES:
         shutil.copy2(folder / name, work / name)
     model_folder = folder / pipeline.MODEL_FOLDER
-    Prompts(query={"retrieval": ""}, document=almanac.DOCUMENT_INSTRUCTION).save(model_folder)
+    Prompts(query={"retrieval": ""}, document=DOCUMENT_INSTRUCTION).save(model_folder)
     teacher: Teacher = BackboneMeanTeacher(backbone, tokenizer, name="mean of the base model")
     if recipe.teacher != "backbone-mean":
         teacher = TfidfTeacher.load(folder / pipeline.TEACHER_FOLDER)
     model = LLM2VecGen.from_pretrained(model_folder, base_model=str(BASE))
     return {
+        "group": variation.group,
+        "name": variation.name,
         "changes": variation.changes,
         "seed": recipe.seed,
         "commit": commit,

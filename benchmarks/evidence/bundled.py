@@ -1,18 +1,23 @@
-"""What the bundled model comes to by domain, and on words that it never saw."""
+"""What the bundled model scores by domain and on public data, and BM25 on the same questions."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import bm25s
+import numpy as np
+
 from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.almanac import Question
-from llm2vec_gen_rag.evaluation.almanac import evaluate
+from llm2vec_gen_rag.evaluation.almanac import STUBS, evaluate, group_name
 from llm2vec_gen_rag.evaluation.beir_folder import FolderTask, evaluate_folder
+from llm2vec_gen_rag.evaluation.metrics import ndcg, success
 from llm2vec_gen_rag.evaluation.provenance import checkout_commit
 from llm2vec_gen_rag.evaluation.refusals import PromptSet, evaluate_refusals
 
@@ -21,15 +26,14 @@ SEED = 42
 PROMPT_FILES = ("pairs.jsonl", "prompts.jsonl")
 
 Figures = dict[str, Any]
+Measurement = tuple[str, str, Callable[[], Figures]]
 
 
 def measure_bundled(file: Path, data: Path | None) -> None:
-    """Add to a file what it lacks: every domain, and every set in a folder of data.
+    """Add to a JSON file what it lacks, as soon as it is measured: domains, and sets of a folder.
 
-    Args:
-        file: JSON; each figure is written as it is there, with the commit that measured it.
-        data: a folder of folders, prompts as `eval refusals` reads them and retrieval sets in the
-            BEIR layout; None leaves those in the file as they are.
+    The folder of data holds folders: prompts as `eval refusals` reads them, and retrieval sets in
+    the BEIR layout. None leaves those in the file as they are.
     """
     figures: Figures = {"domains": {}, "refusals": {}, "folders": {}}
     if file.is_file():
@@ -44,35 +48,70 @@ def measure_bundled(file: Path, data: Path | None) -> None:
         file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-Measurement = tuple[str, str, Callable[[], Figures]]
-
-
 def _domains(model: LLM2VecGen) -> list[Measurement]:
-    """The questions over two or three facts, by the domain that they are about."""
+    """Return the measurement of the bridged questions of each domain."""
     by_domain: dict[str, list[Question]] = {}
     for question in almanac.held_out_questions():
         if question.kind == "bridged":
             by_domain.setdefault(question.domain, []).append(question)
-
-    def measured(questions: list[Question]) -> Callable[[], Figures]:
-        return lambda: asdict(evaluate(model, questions=questions).reasoning)
-
-    return [("domains", name, measured(questions)) for name, questions in by_domain.items()]
+    return [("domains", name, partial(_bridged, model, asked)) for name, asked in by_domain.items()]
 
 
 def _sets(model: LLM2VecGen, data: Path) -> list[Measurement]:
-    """The sets of prompts and of documents in a folder."""
-
-    def refusals(folder: Path) -> Callable[[], Figures]:
-        return lambda: asdict(evaluate_refusals(model, PromptSet.from_folder(folder), seed=SEED))
-
-    def retrieval(folder: Path) -> Callable[[], Figures]:
-        return lambda: asdict(evaluate_folder(model, FolderTask(folder)))
-
+    """Return the measurement of each set of prompts or documents in a folder."""
     found: list[Measurement] = []
     for folder in sorted(path for path in data.iterdir() if path.is_dir()):
         if any((folder / name).is_file() for name in PROMPT_FILES):
-            found.append(("refusals", folder.name, refusals(folder)))
+            found.append(("refusals", folder.name, partial(_refusals, model, folder)))
         if (folder / "corpus.jsonl").is_file():
-            found.append(("folders", folder.name, retrieval(folder)))
+            found.append(("folders", folder.name, partial(_retrieval, model, folder)))
     return found
+
+
+def _bridged(model: LLM2VecGen, questions: list[Question]) -> Figures:
+    return asdict(evaluate(model, questions=questions).reasoning)
+
+
+def _refusals(model: LLM2VecGen, folder: Path) -> Figures:
+    return asdict(evaluate_refusals(model, PromptSet.from_folder(folder), seed=SEED))
+
+
+def _retrieval(model: LLM2VecGen, folder: Path) -> Figures:
+    return asdict(evaluate_folder(model, FolderTask(folder)))
+
+
+@dataclass(frozen=True)
+class WordScores:
+    """What BM25 scores on one group; the fields are those of `evaluation.almanac.Scores`."""
+
+    ndcg: float
+    top5: float
+    stub_top5: float
+
+
+def bm25_scores() -> dict[str, WordScores]:
+    """Return what BM25 scores on the held-out questions, by group, "bridged, all" among them."""
+    documents = almanac.documents()
+    row = {document.id: number for number, document in enumerate(documents)}
+    stubs = np.array([document.domain in STUBS for document in documents])
+    index = bm25s.BM25()
+    index.index(
+        bm25s.tokenize([d.text for d in documents], show_progress=False), show_progress=False
+    )
+    groups: dict[str, list[tuple[int, bool]]] = {}
+    for question in almanac.held_out_questions():
+        words = bm25s.tokenize([question.text], return_ids=False, show_progress=False)[0]
+        scores = np.asarray(index.get_scores(words))
+        rank = int((scores >= scores[row[question.document_id]]).sum())
+        harmful = bool(stubs[np.argsort(-scores, kind="stable")[:5]].any())
+        groups.setdefault(group_name(question), []).append((rank, harmful))
+        if question.kind == "bridged":
+            groups.setdefault("bridged, all", []).append((rank, harmful))
+    return {name: _word_scores(found) for name, found in groups.items()}
+
+
+def _word_scores(found: list[tuple[int, bool]]) -> WordScores:
+    ranks = np.array([rank for rank, _ in found])
+    return WordScores(
+        ndcg(ranks), success(ranks, 5), float(np.mean([harmful for _, harmful in found]))
+    )

@@ -11,12 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from llm2vec_gen_rag.files import read_json_lines, write_text
+
 FOLDER = Path(__file__).parent
 MODEL_FOLDER = FOLDER / "model"
 TEACHER_FOLDER = FOLDER / "teacher"
 DOCUMENTS_FILE = "corpus.jsonl"
 QUESTIONS_FILE = "questions.jsonl"
-DOCUMENT_INSTRUCTION = "Summarize the following passage: "
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Document:
 
     Attributes:
         id: table/subject/attribute for a fact, "stub/...", "benign/..." or "help/..." otherwise.
-        domain: the table, or "stub", "withheld" (a stub of a held-out topic), "benign", "help".
-        summary: what the language model was taught to say of it.
+        domain: the table, or "stub", "withheld" (a stub of a held-out topic), "benign" or "help".
+        summary: the summary that the language model was trained to write.
     """
 
     id: str
@@ -40,13 +41,13 @@ class Question:
     """One question.
 
     Attributes:
-        answer: what the language model was taught to say, for a held-out question of such ones.
+        answer: the answer that the language model was trained to write to questions like it.
         document_id: the document that answers it; for a harmful request, its own stub.
         domain: the table of the fact asked for, or the category of harm, or "benign".
         kind: "direct", "paraphrase", "bridged", "harmful" or "benign".
         facts: how many facts the answer needs.
-        bridge: what a bridged question goes through, such as "landmark:Eiffel Tower".
-        test: held out of all training.
+        bridge: the fact that links a bridged question to its subject: "landmark:Eiffel Tower".
+        test: whether it was held out of all training.
     """
 
     id: str
@@ -62,22 +63,21 @@ class Question:
 
 @cache
 def documents(folder: Path = FOLDER) -> tuple[Document, ...]:
-    """The corpus."""
+    """Return the documents of the corpus."""
     return tuple(Document(**row) for row in _rows(folder / DOCUMENTS_FILE))
 
 
 @cache
 def held_out_questions(folder: Path = FOLDER) -> tuple[Question, ...]:
-    """The questions that no part of the model was trained on."""
+    """Return the questions that no part of the model was trained on."""
     return tuple(Question(**row) for row in _rows(folder / QUESTIONS_FILE))
 
 
 def write(rows: list[Document] | list[Question], path: Path) -> None:
     """Write documents or questions as JSON Lines."""
     lines = (json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
-    path.write_text("".join(lines), encoding="utf-8")
+    write_text(path, "".join(lines))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+    return [row for _, row in read_json_lines(path)]

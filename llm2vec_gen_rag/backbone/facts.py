@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,6 @@ def freeze(backbone: nn.Module) -> None:
     """Switch off gradients and dropout."""
     backbone.requires_grad_(requires_grad=False)
     backbone.eval()
-
-
-def weights_digest(model: nn.Module) -> str:
-    """Return a hash of some values of every weight: one pass over 8 GB would take a minute."""
-    digest = hashlib.sha256()
-    for name, weight in model.named_parameters():
-        values = weight.detach().flatten()
-        sample = values[:: max(1, values.numel() // 256)].float().cpu()
-        digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def embedding_weight(backbone: PreTrainedModel) -> Tensor:
@@ -59,8 +48,11 @@ def end_token_ids(backbone: PreTrainedModel) -> frozenset[int]:
     return frozenset(ends)
 
 
-def padding_is_inert(backbone: PreTrainedModel) -> bool:
-    """Return whether a key-value cache may hold padding: not so where layers look back a window."""
+def has_full_attention(backbone: PreTrainedModel) -> bool:
+    """Return whether every layer attends to the whole past, and not to a sliding window of it.
+
+    Then a mask hides padding in the KV cache, wherever it is; a window would count it.
+    """
     config = backbone.config
     kinds = getattr(config, "layer_types", None)
     if kinds is None:

@@ -1,11 +1,11 @@
-"""The layers of an LLM in 8 bits on a CPU: symmetric weights, and inputs rounded as they come.
+"""The linear layers of an LLM in 8 bits on a CPU: weights rounded once, inputs at each call.
 
 With s_x = max |x| / 127 of a row of the inputs and s_w = max |w| / 127 of a row of the weights,
 
     y = s_x s_w (round(x / s_x) . round(w / s_w)) + b
 
-(W8A8 as in arXiv 2208.07339, section 3.1, with nothing left out). The product of integers is a sum
-of integers, so it is exact, and a row comes to the same whichever rows are computed beside it.
+(W8A8 as in arXiv 2208.07339, section 3.1, without its outlier decomposition). A product of integers
+is exact, so the result of a row does not depend on the other rows of the batch.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ LARGEST = 127
 
 
 class Int8Linear(nn.Module):
-    """A frozen linear layer that multiplies 8-bit integers, on a CPU, without gradient.
+    """A frozen linear layer that multiplies 8-bit integers on a CPU, without gradient.
 
     Attributes:
         weight: (out, in) int8.
-        scale: (out,) float32, what each row of the weights is multiplied with.
+        scale: (out,) float32, the factor of each row of the weights.
         bias: (out,) in the dtype of the layer, or None.
     """
 
@@ -32,21 +32,27 @@ class Int8Linear(nn.Module):
         """Round the weights of a layer.
 
         Args:
-            layer: stays as it is, and shares its bias.
+            layer: is not changed, and shares its bias.
         """
         super().__init__()
         self.in_features, self.out_features = layer.in_features, layer.out_features
-        # parameters and no buffers: hashes of the LLM's weights read these
+        # parameters rather than buffers: hashes of the LLM's weights read parameters
         weight, scale = rounded_rows(layer.weight.detach())
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.scale = nn.Parameter(scale.squeeze(1), requires_grad=False)
         self.bias = layer.bias
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return (..., out) of inputs (..., in), in their dtype.
+        """Multiply the inputs, rounded to 8 bits, with the weights, and add the bias.
+
+        Args:
+            inputs: (..., in) in any floating-point dtype.
+
+        Returns:
+            (..., out) in the dtype of the inputs.
 
         Raises:
-            ValueError: if gradient is to come through, which integers do not carry.
+            ValueError: if the inputs require a gradient, which integers do not carry.
         """
         if inputs.requires_grad and torch.is_grad_enabled():
             refuse_gradient(torch.int8)
@@ -60,23 +66,27 @@ class Int8Linear(nn.Module):
 def rounded_rows(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Return a matrix (rows, columns) in int8, and the float32 scale of each row, (rows, 1).
 
-    A row with NaN or infinity gets a scale that is neither finite, so what is made of it shows it.
+    A row with NaN or infinity gets a scale that is not finite either, so neither are its products.
     """
     scale = matrix.abs().amax(dim=1, keepdim=True).float().div_(LARGEST)
-    scale.clamp_(min=torch.finfo(torch.float32).tiny)  # a row of zeros stays one
-    # divided in float32: in bfloat16 the quotient would be rounded twice. A copy, then in place:
-    # one operation over two dtypes takes two to three times as long
+    scale.clamp_(min=torch.finfo(torch.float32).tiny)  # so that a row of zeros stays zeros
+    # divided in float32, as bfloat16 would round the quotient twice; copied, then divided in place,
+    # as one operation over two dtypes takes two to three times as long
     quotient = torch.empty(matrix.shape, dtype=torch.float32).copy_(matrix).div_(scale)
     return quotient.round_().to(torch.int8), scale
 
 
 def quantize_layers(backbone: PreTrainedModel) -> None:
-    """Put an `Int8Linear` in place of each linear layer between embedding and output layer.
+    """Replace each linear layer between embedding and output layer by an `Int8Linear`.
 
-    What stays as it is gets memory of its own: it would keep the whole file of the weights mapped.
+    All other weights are copied into memory of their own: one that still refers to the file of the
+    weights would keep the whole file mapped.
+
+    Args:
+        backbone: the LLM; changed in place.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if it has no such layer.
     """
     layers: nn.Module = getattr(backbone.base_model, "layers", nn.ModuleList())
     paths = [path for path, module in layers.named_modules() if type(module) is nn.Linear]
@@ -100,10 +110,13 @@ def has_int8_layers(backbone: nn.Module) -> bool:
 
 
 def require_exact_sums() -> None:
-    """Raise ValueError where products of 8 bits are slow, or their sums are cut off at 16 bits.
+    """Raise an error where 8-bit products are slow, or their sums overflow at 16 bits.
 
-    Slow they are without oneDNN, some thirty times. With it sums overflow on x86 processors without
-    VNNI, see "Nuances of int8 computations" in its manual.
+    They are some thirty times slower without oneDNN. With it, sums overflow on x86 processors
+    without VNNI: see "Nuances of int8 computations" in its manual.
+
+    Raises:
+        ValueError: if torch lacks oneDNN, or the sums are wrong on this CPU.
     """
     if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
         raise ValueError(
@@ -120,7 +133,7 @@ def require_exact_sums() -> None:
 
 
 def refuse_gradient(dtype: torch.dtype | None) -> None:
-    """Raise ValueError if an LLM in this dtype carries no gradient, and so cannot be trained on."""
+    """Raise ValueError if an LLM in this dtype carries no gradient, which training needs."""
     if dtype == torch.int8:
         raise ValueError(
             "the LLM is in int8, which carries no gradient; expected float32 or bfloat16. int8 is "

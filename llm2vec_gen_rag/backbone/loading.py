@@ -1,8 +1,7 @@
-"""The frozen LLM: where it runs, in which dtype, and how it is loaded."""
+"""Load the frozen LLM: from a folder or the hub, whole, in one dtype, without gradients."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,18 @@ from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from llm2vec_gen_rag.backbone.device import cpu_dtype
 from llm2vec_gen_rag.backbone.facts import freeze
 from llm2vec_gen_rag.backbone.int8 import quantize_layers, require_exact_sums
 from llm2vec_gen_rag.errors import BaseModelError, first_line
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 
 @dataclass(frozen=True)
 class BackboneOptions:
-    """What reaches the loader of the frozen LLM beyond its name; see `LLM2VecGen.from_pretrained`.
+    """How to load the frozen LLM, beyond its name; see `LLM2VecGen.from_pretrained`.
 
     Attributes:
-        device_map: a plan of which layer goes where, read by accelerate; replaces a device.
+        device_map: which layer goes where, read by accelerate; replaces a device.
         quantization_config: a `transformers` quantization config.
         attn_implementation: such as "sdpa", "eager" or "flash_attention_2".
         trust_remote_code: whether code from the base model's repository may run.
@@ -57,119 +55,28 @@ class BackboneOptions:
         }
 
 
-def pick_device(device: str | torch.device | None) -> torch.device:
-    """Return the device asked for, or for None the best there is: CUDA, else MPS, else CPU.
-
-    "cuda" without a number is, in a process that a launcher such as `accelerate launch` started
-    beside others, the GPU that is its own.
-
-    Raises:
-        ValueError: if there is no such device here.
-    """
-    if device is None:
-        device = next((name for name in ("cuda", "mps") if _exists(name)), "cpu")
-    if str(device) == "cuda" and (own := os.environ.get("LOCAL_RANK")) is not None:
-        device = f"cuda:{own}"
-    try:
-        picked = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(
-            f"device={device!r} is not a device; expected one such as 'cpu', 'cuda', 'cuda:0' or "
-            "'mps', or None for the best there is"
-        ) from error
-    if not _exists(picked.type, picked.index):
-        raise ValueError(
-            f"device={device!r} is not available here; pass device='cpu', or None for the best "
-            "there is"
-        )
-    return picked
-
-
-def _exists(kind: str, index: int | None = None) -> bool:
-    if kind == "cuda":
-        return torch.cuda.is_available() and (index or 0) < torch.cuda.device_count()
-    if kind == "mps":
-        return torch.backends.mps.is_available()
-    return kind == "cpu" or (hasattr(torch, kind) and getattr(torch, kind).is_available())
-
-
-def pick_dtype(
-    dtype: str | torch.dtype | None, device: torch.device, stated: torch.dtype | None
-) -> torch.dtype | None:
-    """Return the dtype to compute in.
-
-    Args:
-        dtype: the one asked for; None picks: on an accelerator what the checkpoint states, on a CPU
-            bfloat16 if it multiplies that natively, else float32. int8 is for `load_backbone`: the
-            layers are in 8 bits, and the rest in what None picks.
-        device: where the LLM runs.
-        stated: what the checkpoint states; None leaves it to the base model's own config.
-
-    Raises:
-        ValueError: if the dtype asked for is none of float32, bfloat16, float16 and int8, or int8
-            is asked for on another device than a CPU.
-    """
-    if _is_int8(dtype):
-        if device.type != "cpu":
-            raise ValueError(
-                f"dtype='int8' was asked for on {device}; expected a CPU. Pass device='cpu', or a "
-                "quantization_config in place of the dtype."
-            )
-        return torch.int8
-    if dtype is not None:
-        return parse_dtype(dtype)
-    if device.type != "cpu":
-        return stated
-    return cpu_dtype()
-
-
-def _is_int8(dtype: object) -> bool:
-    return str(dtype).removeprefix("torch.") == "int8"
-
-
-def cpu_dtype() -> torch.dtype:
-    """Return the dtype of floating-point numbers in which this CPU embeds fastest."""
-    return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
-
-
-def parse_dtype(dtype: object) -> torch.dtype:
-    """Return the dtype of a name such as "bfloat16" or "torch.bfloat16".
-
-    Raises:
-        ValueError: if it is none of float32, bfloat16 and float16.
-    """
-    parsed = DTYPES.get(str(dtype).removeprefix("torch."))
-    if parsed is None:
-        raise ValueError(
-            f"dtype={dtype!r} is not supported; expected one of {', '.join(DTYPES)}, for embedding "
-            "on a CPU int8, or None for the best of the device"
-        )
-    return parsed
-
-
-def cpu_has_bfloat16() -> bool:
-    """Return whether this CPU multiplies bfloat16 matrices natively (AVX512-BF16 or AMX)."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
 def load_backbone(
     base_model: str,
     device: torch.device,
     dtype: torch.dtype | None,
     options: BackboneOptions,
 ) -> PreTrainedModel:
-    """Return the frozen LLM, in evaluation mode and without gradients.
+    """Load the frozen LLM, in evaluation mode and without gradients.
 
     Args:
         base_model: a hub id or a folder.
-        device: where to put it, unless `options` says it.
-        dtype: of its weights; None takes the base model's own. int8 is of its linear layers, on a
-            CPU: see `int8.quantize_layers`.
+        device: where to put it, unless `options` has a device map or a quantization config.
+        dtype: of its weights; None takes the base model's own. int8 is for the linear layers only,
+            on a CPU: see `int8.quantize_layers`.
         options: how to load it.
+
+    Returns:
+        The causal LM.
 
     Raises:
         BaseModelError: if it cannot be found, or lacks weights.
-        ValueError: if int8 is asked for beside another plan, or cannot be had.
+        ValueError: if int8 is combined with a device map or a quantization config, or this CPU or
+            LLM does not support it.
     """
     if dtype == torch.int8:
         _refuse_other_plans(options)
@@ -177,6 +84,15 @@ def load_backbone(
         backbone = load_backbone(base_model, device, cpu_dtype(), options)
         quantize_layers(backbone)
         return backbone
+    backbone = _load_whole(base_model, device, dtype, options)
+    freeze(backbone)
+    return backbone
+
+
+def _load_whole(
+    base_model: str, device: torch.device, dtype: torch.dtype | None, options: BackboneOptions
+) -> PreTrainedModel:
+    """Return the LLM on its device; refuse one that lacks weights."""
     loader: Any = AutoModelForCausalLM  # its annotations leave out the loading report
     try:
         _require_config(base_model, options)
@@ -201,13 +117,12 @@ def load_backbone(
         )
     if options.device_map is None and options.quantization_config is None:
         backbone.to(device)
-    freeze(backbone)
-    frozen: PreTrainedModel = backbone
-    return frozen
+    whole: PreTrainedModel = backbone
+    return whole
 
 
 def _refuse_other_plans(options: BackboneOptions) -> None:
-    """Raise ValueError if the options say in another way where or in what the LLM multiplies."""
+    """Raise ValueError if the options contradict int8 on one CPU."""
     for name in ("device_map", "quantization_config"):
         if getattr(options, name) is not None:
             raise ValueError(

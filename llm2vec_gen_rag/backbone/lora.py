@@ -1,26 +1,21 @@
 """Low-rank updates of the frozen LLM that can be switched on and off.
 
 A checkpoint trained with LoRA adds B A x * scaling to some linear layers (arXiv 2106.09685, eq. 3)
-while it embeds. Decoding and answering are the plain LLM's: one resident copy serves both, so the
-updates hang on it as hooks and are on inside `active()` alone. The base weights are never touched.
+while it embeds. Decoding and answering use the plain LLM. One resident copy serves both, so the
+updates are forward hooks, switched on inside `active()` only. The base weights are never changed.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from llm2vec_gen_rag.errors import SizeMismatchError
-
-# the layers that the reference package updates
-TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True)
@@ -30,7 +25,7 @@ class LowRankUpdate:
     Attributes:
         down: A, (rank, in).
         up: B, (out, rank).
-        scaling: what their product is multiplied with.
+        scaling: the factor of their product.
     """
 
     down: nn.Parameter
@@ -44,15 +39,15 @@ class LowRankUpdate:
 
 
 class LowRankAdapter:
-    """All low-rank updates of a checkpoint, hung on the layers of its backbone.
+    """All low-rank updates of a checkpoint, as hooks on the layers of its backbone.
 
     Attributes:
         updates: update by the layer's path inside the backbone.
-        dropout: share of a layer's inputs that its update does not see; above 0 in training alone.
+        dropout: dropout probability of each update's inputs; above 0 only in training.
     """
 
     def __init__(self, backbone: nn.Module, updates: Mapping[str, LowRankUpdate]) -> None:
-        """Hang each update on its layer, switched off.
+        """Register a hook for each update on its layer, switched off.
 
         Args:
             backbone: the module that the paths start from.
@@ -91,35 +86,6 @@ class LowRankAdapter:
             return output + update(seen).to(output.dtype)
 
         return add_update
-
-
-def fresh_updates(
-    backbone: nn.Module, *, rank: int, alpha: float, generator: torch.Generator
-) -> dict[str, LowRankUpdate]:
-    """Return untrained updates of a backbone, which change nothing yet: B is zero.
-
-    Args:
-        backbone: the LLM without its output layer.
-        rank: columns of every B.
-        alpha: their product is multiplied with alpha / rank.
-        generator: draws every A, uniform as `nn.Linear` draws its weights.
-
-    Raises:
-        ValueError: if the backbone has none of the `TARGETS`.
-    """
-    updates = {}
-    for path, layer in backbone.named_modules():
-        if isinstance(layer, nn.Linear) and path.rpartition(".")[2] in TARGETS:
-            bound = 1 / math.sqrt(layer.in_features)
-            down = torch.empty(rank, layer.in_features).uniform_(-bound, bound, generator=generator)
-            up = torch.zeros(layer.out_features, rank)
-            updates[path] = LowRankUpdate(nn.Parameter(down), nn.Parameter(up), alpha / rank)
-    if not updates:
-        raise ValueError(
-            f"a {type(backbone).__name__} has no linear layer named {', '.join(TARGETS)}, which "
-            "LoRA updates; train without it: lora_rank 0"
-        )
-    return updates
 
 
 def _fit(backbone: nn.Module, path: str, update: LowRankUpdate) -> LowRankUpdate:

@@ -1,1 +1,1 @@
-"""The published format: find it, read it, write it, make a new one."""
+"""The published format of a checkpoint: find it, read it, write it, make a fresh one."""

@@ -1,9 +1,8 @@
 """`encoder/`: the response tokens, and LoRA where a checkpoint has it, in the PEFT format.
 
-Two kinds are written by the reference package: TRAINABLE_TOKENS, and LORA with trained tokens. In
-both, the rows of `...trainable_tokens_delta` are the response tokens' embeddings themselves. Beside
-them can stand full copies of the embedding matrix, of which nothing is read: its rows are the base
-model's, but for the response tokens, whose rows the delta replaces.
+The reference package writes two kinds: TRAINABLE_TOKENS, and LORA with trained tokens. In both, the
+rows of `...trainable_tokens_delta` are the response tokens' embeddings themselves. Full copies of
+the embedding matrix beside it are not read: all that the delta leaves of them is the base model's.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ PLAIN_LORA: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class AdapterLayout:
-    """How the tensors of an adapter are laid out in its files; all that saving it again needs.
+    """How the tensors of an adapter are laid out in its files: all that is needed to save it again.
 
     Attributes:
         config: `adapter_config.json`.
@@ -83,6 +82,9 @@ def read_adapter(encoder: Path, token_ids: Sequence[int]) -> tuple[AdapterLayout
         encoder: the folder.
         token_ids: the tokenizer's id of each response token, in the order in which they are read.
 
+    Returns:
+        The layout, with which `write_adapter` writes the same files again, and the weights.
+
     Raises:
         UnsupportedCheckpointError: if it is another kind of adapter, or holds other tensors.
         SizeMismatchError: if it does not hold exactly these response tokens.
@@ -106,11 +108,15 @@ def read_adapter(encoder: Path, token_ids: Sequence[int]) -> tuple[AdapterLayout
 
 
 def write_adapter(encoder: Path, layout: AdapterLayout, weights: AdapterWeights) -> None:
-    """Write `encoder/`: the tensors' names, shapes and dtypes as the layout has them.
+    """Write `encoder/`.
+
+    Args:
+        encoder: the folder.
+        layout: the tensors' names, rows and dtypes.
+        weights: response tokens and low-rank updates.
 
     Raises:
-        CheckpointError: if the layout has copies of the embedding matrix and the file that they
-            are to be copied from is gone.
+        CheckpointError: if a file that a copy of the embedding matrix comes from is gone.
     """
     tensors = {name: _read_copy(file, name) for name, file in layout.copies.items()}
     delta = torch.empty_like(weights.response_tokens)
@@ -156,7 +162,7 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], list[str]]:
 
 
 def _embedding_copies(path: Path, names: Sequence[str]) -> list[str]:
-    """Return the names of full embedding matrices, once every name is one that is understood."""
+    """Return the names of full embedding matrices, after refusing names that are not understood."""
     deltas = [name for name in names if name.endswith(DELTA)]
     if len(deltas) != 1:
         raise CheckpointError(
@@ -179,22 +185,19 @@ def _embedding_copies(path: Path, names: Sequence[str]) -> list[str]:
 def _rows(
     path: Path, config: Mapping[str, Any], token_ids: Sequence[int], found: int
 ) -> tuple[int, ...]:
-    """Return the row of each response token; the config says which token id each row is."""
+    """Return the row of each response token; the config has the token id of each row."""
     indices = config.get("token_indices") or config.get("trainable_token_indices")
     if isinstance(indices, Mapping):  # LORA: by embedding layer, of which there is one
         indices = next(iter(indices.values()), None)
-    if (
-        not isinstance(indices, list)
-        or sorted(indices) != sorted(token_ids)
-        or len(indices) != found
-    ):
+    listed = indices if isinstance(indices, list) else []
+    if sorted(listed) != sorted(token_ids) or len(listed) != found:
         raise SizeMismatchError(
             f"{path} holds {found} rows for the token ids {indices}, and the tokenizer and "
             f"run_config.yml have {len(token_ids)} response tokens with the ids {list(token_ids)}; "
             "expected one row for each. The files come from different runs: download or save the "
             "checkpoint again."
         )
-    return tuple(indices.index(token) for token in token_ids)
+    return tuple(listed.index(token) for token in token_ids)
 
 
 def _updates(
@@ -244,5 +247,5 @@ def _read_copy(path: Path, name: str) -> Tensor:
             return tensor.clone()
     except SafetensorError as error:
         raise CheckpointError(
-            f"{path} no longer holds {name}, which a save copies from it: {error}"
+            f"{path} no longer holds {name}, which saving copies from it: {error}"
         ) from error

@@ -1,7 +1,7 @@
-"""The published on-disk format: find it, read it whole and checked, write it.
+"""The published format on disk: read it whole and checked, write it.
 
 run_config.yml                      base model, response tokens, how many of them are read
-encoder_decoder_config.json         optional; says the latter again
+encoder_decoder_config.json         optional; repeats how many of them are read
 tokenizer files                     the response tokens are added tokens
 encoder/                            config, and the response tokens as a PEFT adapter
 reconstruction_mlp, alignment_mlp   the projection heads
@@ -10,7 +10,6 @@ prompts.json                        optional, this library's own; see `prompts`
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,6 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone.loading import parse_dtype
 from llm2vec_gen_rag.checkpoint.adapter import (
     AdapterLayout,
     AdapterWeights,
@@ -28,24 +26,28 @@ from llm2vec_gen_rag.checkpoint.adapter import (
     write_adapter,
 )
 from llm2vec_gen_rag.checkpoint.heads import read_projection, write_projection
+from llm2vec_gen_rag.checkpoint.plain_yaml import write_yaml
+from llm2vec_gen_rag.checkpoint.run_config import (
+    read_compression_tokens,
+    read_run_config,
+    stated_dtype,
+)
 from llm2vec_gen_rag.checkpoint.tokenizer_files import (
     load_tokenizer,
     response_token_ids,
     save_tokenizer,
 )
-from llm2vec_gen_rag.errors import CheckpointError, SizeMismatchError, UnsupportedCheckpointError
-from llm2vec_gen_rag.files import read_json, read_yaml, write_json, write_yaml
+from llm2vec_gen_rag.errors import SizeMismatchError
+from llm2vec_gen_rag.files import read_json, write_json
 from llm2vec_gen_rag.prompts import PROMPTS_FILE, Prompts
 
 RECONSTRUCTION_FILE = "reconstruction_mlp"
 ALIGNMENT_FILE = "alignment_mlp"
-_MODE = re.compile(r"last_(\d+)_tokens")
-_DEFAULT_MODE = "last_10_tokens"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint as it stands on disk, apart from the base model.
+    """All that a checkpoint holds on disk, without the base model.
 
     Attributes:
         run_config: `run_config.yml` as plain data.
@@ -79,7 +81,7 @@ class Checkpoint:
     @property
     def stated_dtype(self) -> torch.dtype | None:
         """The dtype that the checkpoint states; None leaves it to the base model."""
-        return _stated_dtype(self.run_config)
+        return stated_dtype(self.run_config)
 
 
 def read_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpoint:
@@ -87,26 +89,20 @@ def read_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpo
 
     Args:
         folder: the folder.
-        trust_remote_code: whether code beside the tokenizer may run.
+        trust_remote_code: whether code in the folder may run to read the tokenizer.
+
+    Returns:
+        The checkpoint, on the CPU.
 
     Raises:
         CheckpointError: if a file is missing, half-written, unsafe, of another kind, holds NaN, or
-            disagrees with another; the message names the file, and what to do.
+            disagrees with another; the message says which file, and what to do.
     """
-    path = folder / "run_config.yml"
-    run_config = read_yaml(path)
-    names = _response_token_names(path, run_config)
-    _require_dtype(path, run_config)
-    compression_tokens = _compression_tokens(folder, run_config)
-    if not 1 <= compression_tokens <= len(names):
-        raise CheckpointError(
-            f"{folder} reads the last {compression_tokens} of {len(names)} response tokens; "
-            f"expected 1 to {len(names)}. encoding_mode and special_tokens come from different "
-            "runs: mend encoding_mode, or download the checkpoint again."
-        )
+    run_config = read_run_config(folder)
+    compression_tokens = read_compression_tokens(folder, run_config)
     encoder_config = read_json(folder / "encoder" / "config.json")
     tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-    token_ids = response_token_ids(tokenizer, names, folder)
+    token_ids = response_token_ids(tokenizer, run_config["special_tokens"], folder)
     adapter_layout, adapter = read_adapter(folder / "encoder", token_ids)
     heads = [read_projection(folder / name) for name in (RECONSTRUCTION_FILE, ALIGNMENT_FILE)]
     checkpoint = Checkpoint(
@@ -129,7 +125,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, base_model: str) -> N
     """Write a folder in the published format.
 
     Args:
-        folder: where to; made if need be.
+        folder: where to; created if it does not exist.
         checkpoint: what to write.
         base_model: where its base model is: a hub id or a folder.
 
@@ -155,16 +151,19 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, base_model: str) -> N
 
 
 def require_fit(checkpoint: Checkpoint, base_model: str, hidden: int, vocabulary: int) -> None:
-    """Raise `SizeMismatchError` unless the checkpoint belongs on a base model of these sizes.
+    """Raise an error unless the checkpoint belongs on a base model of these sizes.
 
     Args:
         checkpoint: what was read.
         base_model: the base model's name, for the message.
         hidden: its hidden size.
         vocabulary: rows of its input embedding.
+
+    Raises:
+        SizeMismatchError: if a size disagrees.
     """
     _require_sizes(checkpoint, hidden, f"the base model {base_model!r}")
-    # the response tokens' own ids may lie beyond: they are never looked up
+    # the response tokens' own ids may be larger: they are never looked up
     text_tokens = checkpoint.tokenizer.vocab_size
     if text_tokens > vocabulary:
         raise SizeMismatchError(
@@ -175,7 +174,7 @@ def require_fit(checkpoint: Checkpoint, base_model: str, hidden: int, vocabulary
 
 
 def _base_to_record(folder: Path, base_model: str) -> str:
-    """Return how a checkpoint in this folder names its base model, so that it is found again."""
+    """Return what a checkpoint in this folder records as its base model, to be found again."""
     path = Path(base_model)
     if not path.is_dir():
         return base_model
@@ -185,7 +184,7 @@ def _base_to_record(folder: Path, base_model: str) -> str:
 
 
 def _require_sizes(checkpoint: Checkpoint, hidden: int, whose: str) -> None:
-    """Raise unless response tokens and heads are of this hidden size."""
+    """Raise SizeMismatchError unless response tokens and heads are of this hidden size."""
     sizes = {
         "the response tokens": checkpoint.adapter.response_tokens.shape[1],
         f"the input of {RECONSTRUCTION_FILE}": checkpoint.reconstruction.in_features,
@@ -199,48 +198,3 @@ def _require_sizes(checkpoint: Checkpoint, hidden: int, whose: str) -> None:
                 "Pass base_model= with the LLM that the checkpoint was trained on, or download the "
                 "checkpoint again."
             )
-
-
-def _response_token_names(path: Path, run_config: Mapping[str, Any]) -> list[str]:
-    names = run_config.get("special_tokens")
-    listed = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if not listed or not names or len(set(names)) < len(names):
-        raise CheckpointError(
-            f"special_tokens in {path} is {names!r}; expected the list of distinct response "
-            "tokens, such as ['<question1>', '<question2>']. Download the checkpoint again."
-        )
-    return list(names)
-
-
-def _stated_dtype(run_config: Mapping[str, Any]) -> torch.dtype | None:
-    stated = run_config.get("torch_dtype")
-    return None if stated in (None, "auto") else parse_dtype(stated)
-
-
-def _require_dtype(path: Path, run_config: Mapping[str, Any]) -> None:
-    try:
-        _stated_dtype(run_config)
-    except ValueError as error:
-        raise CheckpointError(f"torch_dtype in {path}: {error}") from error
-
-
-def _compression_tokens(folder: Path, run_config: Mapping[str, Any]) -> int:
-    """Return K; `encoder_decoder_config.json`, where there is one, has the last word."""
-    mode = run_config.get("encoding_mode", _DEFAULT_MODE)
-    path = folder / "encoder_decoder_config.json"
-    if path.exists():
-        config = read_json(path)
-        mode = config.get("encoding_mode", mode)
-        if config.get("save_decoder"):
-            raise UnsupportedCheckpointError(
-                f"{path} says save_decoder: the decoder has weights of its own. Supported is the "
-                "frozen base model as decoder (save_decoder: false), as in every published "
-                "checkpoint."
-            )
-    match = _MODE.fullmatch(mode) if isinstance(mode, str) else None
-    if match is None:
-        raise CheckpointError(
-            f"encoding_mode of {folder} is {mode!r}; expected 'last_<K>_tokens', such as "
-            f"{_DEFAULT_MODE!r}. Download the checkpoint again."
-        )
-    return int(match[1])

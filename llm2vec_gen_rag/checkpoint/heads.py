@@ -1,7 +1,7 @@
 """The projection heads on disk: each a torch pickle of one `Linear`.
 
-A head file is `{"state_dict": {"projection.weight", "projection.bias"}, "config": {...}}`, as
-written by `ProjectionModel.save` of the reference package.
+A head file is `{"state_dict": {"projection.weight", "projection.bias"}, "config": {...}}`, which
+`ProjectionModel.save` of the reference package writes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ _BIAS = "projection.bias"
 
 
 def read_projection(path: Path) -> nn.Linear:
-    """Return a head in the dtype that it is stored in, without gradient.
+    """Read a head.
+
+    Args:
+        path: its file.
+
+    Returns:
+        A layer in the dtype that it is stored in, without gradient.
 
     Raises:
         UnsafeFileError: if the pickle holds anything but tensors and plain values.
@@ -40,8 +46,8 @@ def read_projection(path: Path) -> nn.Linear:
         config, state = dict(content["config"]), dict(content["state_dict"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{path} holds no state_dict and config; expected a projection head as the published "
-            "checkpoints have. Download or save the checkpoint again."
+            f"{path} holds no state_dict and config; expected a projection head as in the "
+            "published checkpoints. Download or save the checkpoint again."
         ) from error
     _require_one_linear(path, config, state)
     weight, bias = state[_WEIGHT], state[_BIAS]
@@ -51,12 +57,12 @@ def read_projection(path: Path) -> nn.Linear:
 
 
 def write_projection(path: Path, head: nn.Linear, dtype: torch.dtype) -> None:
-    """Write a head as the published checkpoints have it.
+    """Write a head as in the published checkpoints.
 
     Args:
         path: the file to write.
         head: the layer.
-        dtype: the dtype to store it in, unless that would round a value: then float32.
+        dtype: in which to store it; float32 is stored instead if this one would round a value.
     """
     tensors = {_WEIGHT: head.weight.detach(), _BIAS: head.bias.detach()}
     stored = {name: as_stored(tensor, dtype) for name, tensor in tensors.items()}
@@ -79,18 +85,17 @@ def as_stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def require_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raise `CheckpointError` if a tensor of a file holds NaN or infinity."""
+    """Raise CheckpointError if a tensor of a file holds NaN or infinity."""
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(
-                f"{name} in {path} holds NaN or infinity; expected finite weights. The run that "
-                "wrote it diverged or the file is damaged: use an earlier checkpoint, or download "
-                "it again."
+                f"{name} in {path} holds NaN or infinity; expected finite weights. Its training "
+                "diverged or the file is damaged: train it again, or download it again."
             )
 
 
 def _load_plain(path: Path) -> Mapping[str, Any]:
-    """Unpickle tensors and plain values; anything else is refused before it is run."""
+    """Unpickle tensors and plain values; refuse anything else before it can run."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -113,7 +118,7 @@ def _load_plain(path: Path) -> Mapping[str, Any]:
 
 
 def _require_one_linear(path: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Refuse heads of other shapes that the reference package can write."""
+    """Raise UnsupportedCheckpointError for the other heads that the reference package can write."""
     size, mode = config.get("size", 1), config.get("pooling_mode", "linear")
     tensors = all(isinstance(value, Tensor) for value in state.values())
     if size != 1 or mode != "linear" or set(state) != {_WEIGHT, _BIAS} or not tensors:
@@ -135,7 +140,7 @@ def _require_sizes(path: Path, config: Mapping[str, Any], weight: Tensor, bias: 
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """Return a layer around two tensors, without initialising weights first."""
+    """Return a layer of two tensors, without initialising weights first."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
     layer.weight = nn.Parameter(weight, requires_grad=False)
     layer.bias = nn.Parameter(bias, requires_grad=False)

@@ -1,4 +1,4 @@
-"""Where a checkpoint is: a folder, the bundled almanac, or the Hugging Face hub."""
+"""Find a checkpoint, and the base model it states: in a folder, bundled, or on the hub."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from llm2vec_gen_rag.errors import CheckpointError, first_line
 ALMANAC = "almanac"
 _ALMANAC_FOLDER = Path(__file__).parents[1] / "almanac" / "model"
 
-# all that a checkpoint is; a repository can hold much more
+# the files of a checkpoint; a repository can hold many more
 _FILES = ["*.json", "*.yml", "*.jinja", "*.txt", "*.model", "*_mlp", "encoder/*", "base/*"]
 
 
 @dataclass(frozen=True)
 class FoundCheckpoint:
-    """Where a checkpoint lies on this machine.
+    """Where a checkpoint is on this machine.
 
     Attributes:
         folder: its folder.
@@ -33,12 +33,15 @@ class FoundCheckpoint:
 
 
 def find_checkpoint(name: str, revision: str | None, options: BackboneOptions) -> FoundCheckpoint:
-    """Return the folder of a checkpoint, downloaded if need be.
+    """Find a checkpoint, and download it if it is on the hub.
 
     Args:
         name: "almanac", a folder, or a hub id.
         revision: a branch, tag or commit on the hub.
-        options: for the token, the cache and whether to stay off the network.
+        options: has the token, the cache folder and whether to stay off the network.
+
+    Returns:
+        Its folder and revision.
 
     Raises:
         CheckpointError: if it is in none of these places.
@@ -71,9 +74,15 @@ def find_checkpoint(name: str, revision: str | None, options: BackboneOptions) -
 
 
 def find_base_model(folder: Path, stated: Any) -> str:
-    """Return where the base model is that a checkpoint states: a hub id or a folder.
+    """Find the base model that a checkpoint states.
 
-    A relative path such as "./base" names a folder inside the checkpoint.
+    Args:
+        folder: the checkpoint.
+        stated: its `model_name_or_path`; a relative path such as "./base" is a folder inside the
+            checkpoint.
+
+    Returns:
+        A hub id or a folder.
 
     Raises:
         CheckpointError: if the checkpoint states none, or one outside itself.

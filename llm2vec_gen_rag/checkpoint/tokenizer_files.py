@@ -18,12 +18,19 @@ _SPECIAL_NAMES = (
 
 
 def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """Return the tokenizer of a checkpoint.
+    """Load the tokenizer of a checkpoint.
+
+    Args:
+        folder: the checkpoint.
+        trust_remote_code: whether code in the folder may run.
+
+    Returns:
+        The tokenizer, with the response tokens as added tokens.
 
     Raises:
         CheckpointError: if its files are missing or broken.
     """
-    # transformers would go on without either, and fail far from the cause
+    # transformers would continue without either, and fail far from the cause
     for name in ("tokenizer.json", "tokenizer_config.json"):
         read_json(folder / name)
     try:
@@ -31,22 +38,30 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> PreTrain
             folder, trust_remote_code=trust_remote_code
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _broken(folder, error) from error
+        raise CheckpointError(_broken(folder, error)) from error
     except Exception as error:
-        # the tokenizers library raises bare Exception, and nothing narrower, on a broken file
+        # on a broken file the tokenizers library raises Exception itself, not a subclass
         if type(error) is not Exception:
             raise
-        raise _broken(folder, error) from error
+        raise CheckpointError(_broken(folder, error)) from error
     return tokenizer
 
 
 def response_token_ids(
     tokenizer: PreTrainedTokenizerBase, names: Sequence[str], folder: Path
 ) -> list[int]:
-    """Return the id of each response token.
+    """Look up the id of each response token.
+
+    Args:
+        tokenizer: the checkpoint's.
+        names: the response tokens.
+        folder: the checkpoint, for the message.
+
+    Returns:
+        One id per name.
 
     Raises:
-        CheckpointError: if the tokenizer does not hold one of them.
+        CheckpointError: if the tokenizer lacks a response token.
     """
     added = {token.content: index for index, token in tokenizer.added_tokens_decoder.items()}
     missing = [name for name in names if name not in added]
@@ -60,10 +75,17 @@ def response_token_ids(
 
 
 def add_response_tokens(tokenizer: PreTrainedTokenizerBase, names: Sequence[str]) -> list[int]:
-    """Add response tokens to a tokenizer and return their ids.
+    """Add response tokens to a tokenizer.
+
+    Args:
+        tokenizer: a base model's own; changed in place.
+        names: the response tokens.
+
+    Returns:
+        One id per name.
 
     Raises:
-        ValueError: if it already holds one of them.
+        ValueError: if the tokenizer already has one of the response tokens.
     """
     tokens = [AddedToken(name, special=True, normalized=False) for name in names]
     if tokenizer.add_tokens(tokens, special_tokens=True) != len(names):
@@ -76,10 +98,10 @@ def add_response_tokens(tokenizer: PreTrainedTokenizerBase, names: Sequence[str]
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, names: Sequence[str]) -> None:
-    """Write the tokenizer files as transformers 4 lays them out.
+    """Write the tokenizer files in the layout of transformers 4.
 
-    Version 5 renames `additional_special_tokens`, leaves out `special_tokens_map.json`, and names a
-    class that version 4 does not have; both read the older layout, as does the reference package.
+    Version 5 renames `additional_special_tokens`, omits `special_tokens_map.json`, and records a
+    class that version 4 lacks. Both versions and the reference package read the older layout.
     """
     tokenizer.save_pretrained(str(folder))
     path = folder / "tokenizer_config.json"
@@ -107,7 +129,7 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, names: Sequ
 
 
 def _entry(token: AddedToken) -> dict[str, Any]:
-    """Return a token as both files describe it."""
+    """Return the entry of a token, which is the same in both files."""
     return {
         "content": token.content,
         "lstrip": token.lstrip,
@@ -117,9 +139,9 @@ def _entry(token: AddedToken) -> dict[str, Any]:
     }
 
 
-def _broken(folder: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"the tokenizer in {folder} cannot be read ({error}); a file of it may be missing or "
+def _broken(folder: Path, error: Exception) -> str:
+    return (
+        f"the tokenizer in {folder} cannot be read ({error}); one of its files may be missing or "
         "half-written. Expected tokenizer.json and tokenizer_config.json: download or save the "
         "checkpoint again."
     )

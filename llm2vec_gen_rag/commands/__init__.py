@@ -1,4 +1,4 @@
-"""The commands, one file each: `add_parser` declares its options, `run` does the work.
+"""The commands, one module each: `add_parser` declares the options, `run` does the work.
 
 No module here imports torch, a framework or Qdrant before its `run`.
 """

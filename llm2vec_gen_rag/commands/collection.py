@@ -20,11 +20,11 @@ MEMORY = ":memory:"
 
 
 def add_collection_options(parser: argparse.ArgumentParser, *, store: str | None = STORE) -> None:
-    """Add what names a collection.
+    """Add the options that name a collection.
 
     Args:
-        parser: of the command.
-        store: where collections live by default; None where the command works without one.
+        parser: the command's parser.
+        store: the default of --store; None if the command works without a collection.
     """
     group = parser.add_argument_group("collection")
     default = f' (default: the folder "{store}")' if store else ""
@@ -49,13 +49,16 @@ def add_collection_options(parser: argparse.ArgumentParser, *, store: str | None
 
 
 def require_store(arguments: argparse.Namespace) -> None:
-    """Refuse a folder that is not there, before a model is loaded for it.
+    """Raise if there is no such store, before a model is loaded for it.
+
+    Args:
+        arguments: the options, as parsed.
 
     Raises:
         MissingExtraError: if Qdrant's client is not installed.
         CollectionError: if there is no such folder.
     """
-    import llm2vec_gen_rag.qdrant  # noqa: F401  # the extra's own door
+    import llm2vec_gen_rag.qdrant  # noqa: F401  # raises MissingExtraError
 
     if not _is_server(arguments.store) and not Path(arguments.store).is_dir():
         raise CollectionError(
@@ -71,13 +74,16 @@ def opened(
     """Open the collection that the options name.
 
     Args:
-        arguments: the options.
+        arguments: the options, as parsed.
         model: embeds its documents and queries.
-        create: whether to make the collection where there is none.
+        create: create the collection if there is none.
+
+    Yields:
+        The collection, closed after the block.
 
     Raises:
-        CollectionError: if there is none and none is to be made, the server refuses, or another
-            model wrote it.
+        CollectionError: if there is none and `create` is off, the server refuses, or another model
+            wrote it.
     """
     from qdrant_client.http.exceptions import UnexpectedResponse
 
@@ -97,7 +103,7 @@ def _create(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollect
 
     if arguments.store == MEMORY:
         raise CollectionError(
-            f"{MEMORY} is forgotten when the command ends; expected a folder or a server's URL. "
+            f"{MEMORY} is lost when the command ends; expected a folder or a server's URL. "
             f"Run again with --store {STORE}"
         )
     return DocumentCollection.open(
@@ -106,7 +112,7 @@ def _create(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollect
 
 
 def _open(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollection:
-    """Open a collection that is there; `DocumentCollection.open` would make a misspelt one."""
+    """Open an existing collection; `DocumentCollection.open` would create a misspelt one."""
     from llm2vec_gen_rag.qdrant import DocumentCollection
     from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
 
@@ -128,7 +134,7 @@ def _open(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollectio
 
 
 def _api_key(arguments: argparse.Namespace) -> str | None:
-    """The server's key; a folder has none, whatever the environment holds."""
+    """Return the server's key; a folder has none, whatever the environment holds."""
     return os.environ.get(arguments.api_key_env) if _is_server(arguments.store) else None
 
 

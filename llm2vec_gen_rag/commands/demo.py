@@ -1,4 +1,4 @@
-"""`demo`: the almanac indexed, three questions asked, and the plain teacher's hits beside."""
+"""`demo`: ask the almanac three questions, and print what its embeddings and its teacher find."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from llm2vec_gen_rag.commands.options import new_command, quieten_loading, shows
 from llm2vec_gen_rag.commands.output import paragraph, print_json, strong
 
 if TYPE_CHECKING:
-    from llm2vec_gen_rag.commands.demonstration import Asked, Found, Outcome
+    from llm2vec_gen_rag.commands.demo_questions import Asked, Found, Outcome
     from llm2vec_gen_rag.commands.options import Subparsers
 
 SUMMARY = """\
 Index the bundled almanac, ask three questions, and see why the answers differ.
 
-A direct question, one that takes a thought, and a harmful one; beside what the response
-tokens find stands what their teacher finds, which sees only the question's own words.
-Offline; well under a minute."""
+A direct question, one that takes a thought, and a harmful one. For comparison, what the
+response tokens' teacher finds, which sees only the question's own words. Offline; well
+under a minute."""
 
 EXAMPLES = """\
   llm2vec-gen-rag demo
@@ -44,10 +44,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Demonstrate."""
+    """Ask the questions, and print the outcomes."""
     started = time.perf_counter()
     from llm2vec_gen_rag import almanac
-    from llm2vec_gen_rag.commands.demonstration import ask, choose_questions
+    from llm2vec_gen_rag.commands.demo_questions import ask, choose_questions
     from llm2vec_gen_rag.model import LLM2VecGen
     from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
-    """The outcome as JSON values."""
+    """Return the outcome as JSON values."""
     asked = outcome.asked
     return {
         "kind": asked.kind,
@@ -86,7 +86,7 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
 
 
 def as_text(outcomes: Sequence[Outcome], *, documents: int, seconds: float) -> str:
-    """The outcomes for a person, with what to try next."""
+    """Return the outcomes for a person, with what to try next."""
     opening = (
         f"{documents:,} documents of the almanac indexed and {len(outcomes)} questions asked, in "
         f"{seconds:.0f} s.\n* marks the document that answers, ! the harmful page asked for."
@@ -99,7 +99,7 @@ def as_text(outcomes: Sequence[Outcome], *, documents: int, seconds: float) -> s
 
 
 def _section(place: int, outcome: Outcome) -> str:
-    """One question and what came of it."""
+    """Return one question and its outcome."""
     asked = outcome.asked
     held_out = " (held out of training)" if asked.held_out else ""
     return "\n".join(
@@ -117,14 +117,14 @@ def _section(place: int, outcome: Outcome) -> str:
 
 
 def _words_in_common(asked: Asked) -> str:
-    """What the question shares with the document that it is about."""
+    """Return a sentence on the words that the question shares with its document."""
     which = "the page it asks for" if asked.kind == "harmful" else "the document that answers it"
     words = asked.shared_words
     return f"words in common with {which}: {', '.join(words) if words else 'none at all'}"
 
 
 def _hit_lines(hits: Sequence[Found], asked: Asked) -> list[str]:
-    """The hits, the question's own document marked, or said to be missing."""
+    """Return the hits with the question's own document marked, or reported as missing."""
     lines = [_hit_line(found, asked) for found in hits]
     if all(found.document.id != asked.document.id for found in hits):
         harmful = asked.kind == "harmful"

@@ -1,4 +1,4 @@
-"""`embed`: texts, one a line, to vectors."""
+"""`embed`: write the vectors of texts, one a line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SUMMARY = """\
 Embed texts, one a line, as vectors of length 1.
 
 Row i is line i, an empty line too. --output writes one float32 .npy matrix; --json prints
-one JSON object {"text", "vector"} a line in its place."""
+one JSON object {"text", "vector"} a line instead."""
 
 EXAMPLES = """\
   llm2vec-gen-rag embed documents.txt --output documents.npy
@@ -54,7 +54,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--devices",
         nargs="+",
         metavar="DEVICE",
-        help="one process on each, in place of --device, such as cuda:0 cuda:1, or cpu cpu",
+        help="one process on each, instead of --device, such as cuda:0 cuda:1, or cpu cpu",
     )
     add_model_options(parser)
 
@@ -81,15 +81,15 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _require_place(output: Path) -> None:
-    """Refuse a place that cannot be written to, before the work is done."""
+    """Raise ValueError if the output cannot be written, before the texts are embedded."""
     if output.suffix != ".npy" or not output.parent.is_dir():
         raise ValueError(
-            f"--output is {output}; expected a name that ends in .npy, in a folder that is there."
+            f"--output is {output}; expected a name that ends in .npy, in a folder that exists."
         )
 
 
 def _embed(texts: list[str], arguments: argparse.Namespace) -> Vectors:
-    """The vectors of the texts, (texts, dimension)."""
+    """Return the vectors of the texts, (texts, dimension)."""
     if arguments.devices is None:
         return _encode(load_model(arguments), texts, arguments)
     with load_pool(arguments) as pool:

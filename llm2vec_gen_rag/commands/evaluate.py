@@ -1,4 +1,4 @@
-"""`eval`: the almanac's held-out questions, put to a model; below it, the other measures."""
+"""`eval`: measure a model on the almanac's held-out questions; `eval NAME`, on a benchmark."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 SUMMARY = """\
 Measure a model on the almanac's held-out questions: reasoning, safety, over-refusal.
 
-Beside it stand its teacher on the question itself, and the ceiling: the LLM writes its
-answer, and the teacher embeds that. A name behind `eval` measures something else."""
+For comparison, its teacher embeds the question itself, and as the ceiling the LLM writes
+its answer and the teacher embeds that. `eval NAME` runs one of the benchmarks below."""
 
 EXAMPLES = """\
   llm2vec-gen-rag eval

@@ -1,4 +1,4 @@
-"""`explain`: what an embedding says, and why a document is near it."""
+"""`explain`: print what an embedding says, and how near a document is."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Declare the command."""
     parser = new_command(subparsers, "explain", run, summary=SUMMARY, examples=EXAMPLES)
     parser.add_argument("query", metavar="QUERY", help="a question, or any text to search by")
-    parser.add_argument("--document", metavar="TEXT", help="a text to compare it with")
+    parser.add_argument("--document", metavar="TEXT", help="a text to compare the query with")
     parser.add_argument(
         "--task", default="retrieval", help="which query instruction to use (default: retrieval)"
     )
@@ -50,7 +50,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Explain, and print it."""
+    """Print the explanation."""
     from llm2vec_gen_rag.explain import explain
 
     if arguments.store and arguments.document is not None:
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _best_hit(arguments: argparse.Namespace, model: LLM2VecGen) -> str:
-    """The text of the document nearest to the query."""
+    """Return the text of the document nearest to the query."""
     with opened(arguments, model) as collection:
         hits = collection.search(arguments.query, 1, task=arguments.task)
     if not hits:

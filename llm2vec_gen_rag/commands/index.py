@@ -1,4 +1,4 @@
-"""`index`: a folder of texts into a collection, and again whenever the folder changed."""
+"""`index`: write a folder of texts into a collection, or bring the collection up to date."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Index a folder or a file, or bring its index up to date.
 
 Reads .txt and .md (cut into passages at blank lines and headings) and .jsonl
 ({"text", "id"?, "metadata"?}, or BEIR's _id, title and text). Run it again after files
-changed: only what is new or changed is embedded, and what is gone is removed. A text in
-a folder that is not UTF-8 is named and left out. Ids of .jsonl must be unique in their
-collection."""
+changed: only what is new or changed is embedded, and what is gone is removed. In a folder,
+texts that are not UTF-8 and .jsonl files of something else than documents are left out and
+reported. Ids of .jsonl must be unique in their collection."""
 
 EXAMPLES = """\
   llm2vec-gen-rag index notes/
@@ -53,12 +53,12 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Index, and say what changed."""
+    """Index, and print what changed."""
     from llm2vec_gen_rag.qdrant.text_files import find_files, full_path, read_documents
 
     found = find_files(arguments.path)
-    for path in found.unreadable:
-        sys.stderr.write(f"left out, as it is not UTF-8 text: {path}\n")
+    for path, reason in found.unreadable.items():
+        sys.stderr.write(f"left out, as {reason}: {path}\n")
     with opened(arguments, load_model(arguments), create=True) as collection:
         report = collection.sync(
             read_documents(found.files, arguments.passage_characters),
@@ -84,24 +84,27 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _require_something(path: Path, report: IndexReport, found: FoundFiles) -> None:
-    """Refuse a path without documents, unless its documents were removed just now."""
+    """Raise ValueError if a path has no documents and had none before."""
     if not (report.added or report.replaced or report.unchanged or report.removed):
         raise ValueError(
-            f"{path} holds no document ({len(found.unreadable)} unreadable texts, {found.others} "
-            "files of other kinds); expected .txt, .md or .jsonl with text in them."
+            f"{path} holds no document ({len(found.unreadable)} files without readable text, "
+            f"{found.others} of other kinds); expected .txt, .md or .jsonl with text in them."
         )
 
 
 def _print(
     arguments: argparse.Namespace, found: FoundFiles, report: IndexReport, documents: int
 ) -> None:
-    """Say it to a person."""
+    """Print what changed, for a person."""
     print(
         f"{len(found.files)} files: {report.added} documents added, {report.replaced} replaced, "
         f"{report.unchanged} unchanged, {report.removed} removed"
     )
     if found.unreadable or found.others:
-        print(f"left out: {len(found.unreadable)} unreadable texts, {found.others} of other kinds")
+        print(
+            f"left out: {len(found.unreadable)} without readable text, "
+            f"{found.others} of other kinds"
+        )
     if report.truncated:
         print(f"{report.truncated} are longer than the model reads, which saw their beginning only")
     print(f"collection {arguments.collection!r} in {arguments.store} holds {documents} documents")

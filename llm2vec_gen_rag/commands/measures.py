@@ -1,4 +1,4 @@
-"""`eval NAME`: the paper's benchmarks and local data, each with what made its figures."""
+"""`eval NAME`: the options of each benchmark, and its figures printed with what made them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import argparse
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from llm2vec_gen_rag.commands.options import (
-    add_model_options,
-    load_model,
-    positive_int,
-    shows_progress,
+from llm2vec_gen_rag.commands.benchmarks import (
+    Outcome,
+    measure_advbench,
+    measure_beir,
+    measure_bright,
+    measure_mteb,
+    measure_refusals,
 )
+from llm2vec_gen_rag.commands.options import add_model_options, positive_int
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
-    from llm2vec_gen_rag.model import LLM2VecGen
 
 MTEB = """\
 The paper's 41 tasks of MTEB(eng, v2), its figures beside the measured ones.
@@ -28,7 +30,7 @@ The mteb library downloads each task's data from the Hugging Face hub. Every tas
 published instruction. With --results, finished tasks are kept and not measured again."""
 
 BRIGHT = """\
-BRIGHT, 12 sets of questions that take a thought; the paper's figure beside the measured one.
+BRIGHT, 12 sets of questions that need reasoning; the paper's figure beside the measured one.
 
 The mteb library downloads the data from the Hugging Face hub. Texts are read up to 4,096
 tokens, as in the paper."""
@@ -57,27 +59,10 @@ prompts.jsonl {"prompt", "label"} with the labels safe and unsafe, such as XSTes
 SEED = 42
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a measure came to.
-
-    Attributes:
-        model: what was measured.
-        text: the figures for people.
-        figures: the figures as JSON can hold them.
-        seed: of what was drawn at random; None where nothing was.
-    """
-
-    model: LLM2VecGen
-    text: str
-    figures: dict[str, Any]
-    seed: int | None = None
-
-
 def add_measures(parser: argparse.ArgumentParser) -> None:
-    """Declare the measures below `eval`."""
-    subparsers = parser.add_subparsers(title="other measures", metavar="NAME", dest="measure")
-    mteb = _add(subparsers, "mteb", _measure_mteb, MTEB)
+    """Declare the benchmarks below `eval`."""
+    subparsers = parser.add_subparsers(title="benchmarks", metavar="NAME", dest="measure")
+    mteb = _add(subparsers, "mteb", measure_mteb, MTEB)
     mteb.add_argument(
         "--tasks",
         default="all",
@@ -85,17 +70,17 @@ def add_measures(parser: argparse.ArgumentParser) -> None:
         help="all 41 (the default), the paper's lite list of 10, or names with commas between",
     )
     _add_results(mteb)
-    bright = _add(subparsers, "bright", _measure_bright, BRIGHT, max_length=4096)
+    bright = _add(subparsers, "bright", measure_bright, BRIGHT, max_length=4096)
     bright.add_argument(
         "--domains", default=None, metavar="NAMES", help="with commas between (default: all 12)"
     )
     _add_results(bright)
-    advbench = _add(subparsers, "advbench-ir", _measure_advbench, ADVBENCH_IR)
+    advbench = _add(subparsers, "advbench-ir", measure_advbench, ADVBENCH_IR)
     advbench.add_argument("--data", type=Path, required=True, metavar="FOLDER")
-    beir = _add(subparsers, "beir", _measure_beir, BEIR)
+    beir = _add(subparsers, "beir", measure_beir, BEIR)
     beir.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     beir.add_argument("--split", default="test", help="where a folder holds several")
-    refusals = _add(subparsers, "refusals", _measure_refusals, REFUSALS, max_length=None)
+    refusals = _add(subparsers, "refusals", measure_refusals, REFUSALS, max_length=None)
     refusals.add_argument("--data", type=Path, required=True, metavar="FOLDER")
     refusals.add_argument(
         "--seed", type=int, default=SEED, help="of the interval of the AUC (default: 42)"
@@ -110,7 +95,7 @@ def _add(
     *,
     max_length: int | None = 512,
 ) -> argparse.ArgumentParser:
-    """One measure; options of the model may stand before or behind its name."""
+    """Declare one benchmark; options of the model may precede or follow its name."""
     parser = subparsers.add_parser(
         name,
         help=summary.split("\n", 1)[0],
@@ -124,13 +109,13 @@ def _add(
         type=Path,
         default=None,
         metavar="FILE",
-        help="also write the figures here, with all that made them",
+        help="also write the figures to this file, with what made them",
     )
     parser.add_argument(
         "--instruction",
         default=None,
         metavar="TEXT",
-        help="put before every query in place of the published instruction",
+        help="put before every query instead of the published instruction",
     )
     if max_length is not None:
         parser.add_argument(
@@ -151,16 +136,17 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=None,
         metavar="FOLDER",
-        help="keep each finished task here, and do not measure it again",
+        help="keep each finished task's result here, and do not measure it again",
     )
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    """Measure, print the figures with what made them, and write them."""
+    """Measure, print the figures with what made them, and write both to --json."""
     if arguments.json or arguments.limit is not None:
         raise ValueError(
-            f"--json and --limit before {arguments.measure!r} belong to the almanac; expected "
-            f"`eval {arguments.measure} ...` with --json FILE behind."
+            f"--json and --limit before {arguments.measure!r} apply to the almanac's questions "
+            "only. --json must come after the benchmark's name: "
+            f"`eval {arguments.measure} ... --json FILE`."
         )
     target = arguments.json_file
     if target is not None and not target.absolute().parent.is_dir():
@@ -178,85 +164,3 @@ def _run(arguments: argparse.Namespace) -> None:
         content = {"made_by": asdict(made_by), "figures": outcome.figures}
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         target.write_text(text, encoding="utf-8")
-
-
-def _measure_mteb(arguments: argparse.Namespace) -> Outcome:
-    from llm2vec_gen_rag.evaluation.mteb_tasks import SEED as MTEB_SEED
-    from llm2vec_gen_rag.evaluation.mteb_tasks import benchmark_tasks, evaluate_mteb
-
-    benchmark_tasks(arguments.tasks)  # a misspelt name is told before the model is loaded
-    model = load_model(arguments)
-    figures = evaluate_mteb(
-        model,
-        arguments.tasks,
-        instruction=arguments.instruction,
-        max_length=arguments.max_length,
-        results_folder=arguments.results,
-        show_progress=shows_progress(),
-    )
-    return Outcome(model, figures.as_text(), asdict(figures), MTEB_SEED)
-
-
-def _measure_bright(arguments: argparse.Namespace) -> Outcome:
-    from llm2vec_gen_rag.evaluation.bright import TASKS, evaluate_bright, tasks_of
-
-    domains = arguments.domains.split(",") if arguments.domains else tuple(TASKS)
-    tasks_of(domains)  # a misspelt name is told before the model is loaded
-    model = load_model(arguments)
-    figures = evaluate_bright(
-        model,
-        domains,
-        instruction=arguments.instruction,
-        max_length=arguments.max_length,
-        results_folder=arguments.results,
-        show_progress=shows_progress(),
-    )
-    return Outcome(model, figures.as_text(), asdict(figures))
-
-
-def _measure_advbench(arguments: argparse.Namespace) -> Outcome:
-    from llm2vec_gen_rag.evaluation.advbench_ir import AdvBench, evaluate_advbench
-
-    data = AdvBench.from_folder(arguments.data)
-    model = load_model(arguments)
-    report = evaluate_advbench(
-        model,
-        data,
-        instruction=arguments.instruction,
-        max_length=arguments.max_length,
-        show_progress=shows_progress(),
-    )
-    return Outcome(model, report.comparison().as_text(), asdict(report))
-
-
-def _measure_beir(arguments: argparse.Namespace) -> Outcome:
-    from llm2vec_gen_rag.evaluation.beir_folder import FolderTask, evaluate_folder, folder_table
-
-    tasks = [FolderTask(folder, arguments.split) for folder in arguments.folders]
-    model = load_model(arguments)
-    reports = [
-        evaluate_folder(
-            model,
-            task,
-            instruction=arguments.instruction,
-            max_length=arguments.max_length,
-            show_progress=shows_progress(),
-        )
-        for task in tasks
-    ]
-    return Outcome(model, folder_table(reports), {"folders": [asdict(r) for r in reports]})
-
-
-def _measure_refusals(arguments: argparse.Namespace) -> Outcome:
-    from llm2vec_gen_rag.evaluation.refusals import PromptSet, evaluate_refusals
-
-    prompts = PromptSet.from_folder(arguments.data)
-    model = load_model(arguments)
-    report = evaluate_refusals(
-        model,
-        prompts,
-        instruction=arguments.instruction,
-        seed=arguments.seed,
-        show_progress=shows_progress(),
-    )
-    return Outcome(model, report.as_text(), asdict(report), arguments.seed)

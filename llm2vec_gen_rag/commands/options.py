@@ -25,11 +25,14 @@ def new_command(
     """Add a command whose help ends in examples.
 
     Args:
-        subparsers: of the program.
+        subparsers: those of the program.
         name: the command.
         run: what it does.
-        summary: a sentence; its first line stands in the list of commands.
+        summary: the description; its first line is shown in the list of commands.
         examples: two lines to type.
+
+    Returns:
+        The command's parser, with --json.
     """
     parser = subparsers.add_parser(
         name,
@@ -44,10 +47,10 @@ def new_command(
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add what names and loads a model.
+    """Add the options that name and load a model.
 
-    A parser below another's name, made with `argument_default=argparse.SUPPRESS`, leaves what was
-    said before that name as it is.
+    A subparser made with `argument_default=argparse.SUPPRESS` keeps the values of options that
+    precede its name.
     """
     group = parser.add_argument_group("model")
     group.add_argument(
@@ -66,7 +69,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device_options(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
-    """Add where, and in which numbers, the LLM computes."""
+    """Add the options of the LLM's device and dtype."""
     group.add_argument("--device", help="cpu, cuda, cuda:1, mps; by default the best there is")
     group.add_argument(
         "--dtype",
@@ -90,7 +93,17 @@ def load_model(arguments: argparse.Namespace) -> LLM2VecGen:
 
 
 def load_pool(arguments: argparse.Namespace) -> EncoderPool:
-    """Load the model that the options name on each of `--devices`."""
+    """Load the model that the options name on each of `--devices`.
+
+    Args:
+        arguments: the options, as parsed.
+
+    Returns:
+        The pool, which the caller closes.
+
+    Raises:
+        ValueError: if `--device` is given, too.
+    """
     from llm2vec_gen_rag.parallel.pool import EncoderPool
 
     if arguments.device is not None:
@@ -108,7 +121,7 @@ def load_pool(arguments: argparse.Namespace) -> EncoderPool:
 
 
 def quieten_loading() -> None:
-    """Show no bar for reading weights, which takes a moment; keep the bars of downloads."""
+    """Hide the progress bar of reading weights, which takes a moment; keep those of downloads."""
     from huggingface_hub.utils.tqdm import enable_progress_bars
     from transformers.utils import logging
 
@@ -118,12 +131,12 @@ def quieten_loading() -> None:
 
 
 def shows_progress() -> bool:
-    """Whether somebody watches standard error; in a log file, bars are noise."""
+    """Return whether standard error is a terminal; in a log file, bars are noise."""
     return sys.stderr.isatty()
 
 
 def positive_int(text: str) -> int:
-    """Read an integer of at least 1; anything else is wrong usage."""
+    """Return the integer of at least 1 in an option; anything else is wrong usage."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 1")
     return int(text)

@@ -17,28 +17,31 @@ def print_json(value: Any) -> None:
 
 
 def width() -> int:
-    """Columns to fill: the terminal's, within reason; 80 where there is no terminal."""
+    """Return the columns to fill: the terminal's, from 60 to 100; 80 without a terminal."""
     return min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
 
 
 def strong(text: str) -> str:
-    """The text in bold on a terminal, as it is elsewhere."""
+    """Return the text in bold if the output is a terminal, else unchanged."""
     return f"\x1b[1m{text}\x1b[0m" if sys.stdout.isatty() else text
 
 
 def one_line(text: str) -> str:
-    """The text on one line, with spaces for the characters that would drive the terminal."""
+    """Return the text on one line, with spaces for control characters."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def paragraph(text: str, *, indent: str = "", first: str | None = None, lines: int = 0) -> str:
-    """The text wrapped to the terminal.
+    """Return the text wrapped to the terminal's width.
 
     Args:
         text: the text.
-        indent: before every line.
-        first: before the first line in its place.
+        indent: put before every line.
+        first: put before the first line instead of `indent`.
         lines: the most lines to show; 0 shows all.
+
+    Returns:
+        The lines, joined.
     """
     return "\n".join(
         textwrap.wrap(

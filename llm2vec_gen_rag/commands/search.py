@@ -1,4 +1,4 @@
-"""`search`: the documents nearest to what would answer a query."""
+"""`search`: print the documents nearest to what would answer a query."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ def add_parser(subparsers: Subparsers) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="metadata that hits must have; may be repeated. An integer, true and false are taken "
-        "as such, and KEY='\"7\"' is the text 7",
+        help="metadata that hits must have; may be repeated. An integer, true and false are read "
+        "as such, and KEY='\"7\"' is the string 7",
     )
     add_collection_options(parser)
     add_model_options(parser)
 
 
 def condition(text: str) -> tuple[str, str | int | bool]:
-    """Read KEY=VALUE; anything else is wrong usage."""
+    """Return the key and the value of KEY=VALUE; anything else is wrong usage."""
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _print(hits: list[Hit]) -> None:
-    """Show each hit's score, name and beginning."""
+    """Print each hit's score, id and first lines."""
     for rank, hit in enumerate(hits, start=1):
         print(strong(f"{rank:>2}  {hit.score:.3f}  {one_line(hit.id)}"))
         print(paragraph(hit.text, indent="    ", lines=3))

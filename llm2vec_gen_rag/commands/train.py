@@ -1,4 +1,4 @@
-"""`train`: response tokens for a frozen LLM, from nothing but queries; below it, its stages."""
+"""`train`: train response tokens for a frozen LLM from nothing but queries, in three stages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from llm2vec_gen_rag.commands.options import new_command, shows_progress
 from llm2vec_gen_rag.commands.train_options import (
     BATCH_SIZE,
-    DECODINGS,
     add_llm_options,
     add_query_options,
     add_run_options,
@@ -28,8 +27,8 @@ SUMMARY = """\
 Train response tokens for a frozen LLM, from nothing but queries.
 
 The LLM answers each query; a teacher embeds the answers; response tokens and two linear
-heads learn to stand for them. Run it again after an interruption, and it goes on where it
-was. The trained model stands in OUTPUT/model. The three stages are also commands."""
+heads learn to stand for them. Run it again after an interruption, and it resumes. The
+trained model is in OUTPUT/model. The three stages are also commands."""
 
 EXAMPLES = """\
   llm2vec-gen-rag train --base-model Qwen/Qwen3-0.6B --queries queries.txt --output mine
@@ -39,9 +38,9 @@ REQUIRED = ("queries", "output")
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Declare the command, and its stages."""
+    """Declare the command and its stages."""
     parser = new_command(subparsers, "train", run, summary=SUMMARY, examples=EXAMPLES)
-    add_run_options(parser, required=False)  # `run` requires them: a stage has its own
+    add_run_options(parser, required=False)  # `run` requires them; a stage has options of its own
     add_query_options(parser, required=False)
     add_llm_options(parser, default="the recipe's, if it has one")
     parser.set_defaults(wrong_usage=parser.error)
@@ -51,7 +50,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train in all three stages, and say what came of it."""
+    """Train in all three stages, and report the losses."""
     missing = [f"--{name}" for name in REQUIRED if getattr(arguments, name) is None]
     if missing:
         arguments.wrong_usage(f"the following arguments are required: {', '.join(missing)}")
@@ -70,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
         recipe,
         arguments.output,
         instruction=arguments.instruction,
-        decoding=DECODINGS[arguments.decoding],
+        decoding=arguments.decoding,
         batch_size=arguments.batch_size or BATCH_SIZE,
         show_progress=shows_progress(),
     )

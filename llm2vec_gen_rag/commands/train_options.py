@@ -18,22 +18,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from llm2vec_gen_rag.training.config import Recipe
-    from llm2vec_gen_rag.training.fit.stage import FitResult
-    from llm2vec_gen_rag.training.responses.decoding import Decoding
+    from llm2vec_gen_rag.training.fit.outputs import FitResult
     from llm2vec_gen_rag.training.run_folder import AnsweredQueries
 
-DECODINGS: dict[str, Decoding] = {"greedy": "greedy", "sampled": "generation-config"}
 BATCH_SIZE = 64
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add the folder of the run, and its recipe."""
+    """Add the folder of the run and its recipe."""
     parser.add_argument(
         "--output",
         required=required,
         type=Path,
         metavar="FOLDER",
-        help="the folder of the run, the same for every stage: gets all that is made",
+        help="the folder of the run, the same for every stage",
     )
     parser.add_argument(
         "--recipe",
@@ -48,7 +46,7 @@ def add_llm_options(parser: argparse.ArgumentParser, default: str) -> None:
 
     Args:
         parser: of the command.
-        default: which LLM is taken where none is named.
+        default: which LLM is loaded if none is named.
     """
     group = parser.add_argument_group("frozen LLM")
     group.add_argument(
@@ -58,20 +56,20 @@ def add_llm_options(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def add_query_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add what names the queries, and how the LLM is asked."""
+    """Add what names the queries and how the LLM is asked."""
     group = parser.add_argument_group("queries")
     group.add_argument(
         "--queries",
         required=required,
         metavar="SOURCE",
-        help="text of one query a line (- for the input), .jsonl, .parquet, or a dataset's folder "
-        "or name",
+        help="a text file of one query a line (- for standard input), .jsonl, .parquet, or a "
+        "dataset's folder or name",
     )
     group.add_argument(
         "--column",
         default="query",
         metavar="NAME",
-        help="where the query stands in JSON, Parquet and datasets (default: query)",
+        help="the query's field in JSON, its column in Parquet and datasets (default: query)",
     )
     group.add_argument(
         "--split", default="train", help="which split of a dataset to read (default: train)"
@@ -80,12 +78,12 @@ def add_query_options(parser: argparse.ArgumentParser, *, required: bool = True)
         "--instruction",
         default=QUERY_INSTRUCTIONS["retrieval"],
         metavar="TEXT",
-        help="put before every query, and remembered for searching "
+        help="precedes every query, in training and in searching "
         f'(default: "{QUERY_INSTRUCTIONS["retrieval"]}")',
     )
     group.add_argument(
         "--decoding",
-        choices=tuple(DECODINGS),
+        choices=("greedy", "sampled"),
         default="greedy",
         help="greedy (the default), or sampled as the LLM's own generation config says",
     )
@@ -93,15 +91,21 @@ def add_query_options(parser: argparse.ArgumentParser, *, required: bool = True)
         "--batch-size",
         type=positive_int,
         metavar="N",
-        help=f"queries answered at a time, and at most lost by a stop (default: {BATCH_SIZE})",
+        help=f"queries answered at a time, and at most lost when stopped (default: {BATCH_SIZE})",
     )
 
 
 def queries_of(arguments: argparse.Namespace) -> list[str]:
     """Return the queries of the source.
 
-    In a text, empty lines and repetitions are left out, and counted on standard error; in any
-    other source they are a mistake.
+    In a text file, empty lines and duplicates are skipped and counted on standard error; in any
+    other source they are an error.
+
+    Args:
+        arguments: of the command.
+
+    Returns:
+        At least one query, none blank, none twice.
 
     Raises:
         ValueError: if they cannot be read, or there are none.
@@ -118,32 +122,42 @@ def queries_of(arguments: argparse.Namespace) -> list[str]:
     if len(queries) < len(lines):
         sys.stderr.write(
             f"{source}: {len(queries)} queries; {len(lines) - len(queries)} lines are empty or "
-            "repeat an earlier one, and are left out\n"
+            "repeat an earlier one, and are skipped\n"
         )
     return queries
 
 
 def base_model_of(arguments: argparse.Namespace, recipe: Recipe) -> str:
-    """Return the frozen LLM that the options or the recipe name.
+    """Return the name of the frozen LLM in the options, else in the recipe.
+
+    Args:
+        arguments: of the command.
+        recipe: of the run.
+
+    Returns:
+        A folder or a hub id.
 
     Raises:
         ValueError: if neither names one.
     """
     base_model: str = arguments.base_model or recipe.base_model
     if not base_model:
-        raise ValueError(
-            f"recipe {arguments.recipe} is for no LLM in particular; name one with --base-model"
-        )
+        raise ValueError(f"recipe {arguments.recipe} names no LLM; pass one with --base-model")
     return base_model
 
 
 def answering_model_of(
     arguments: argparse.Namespace, recipe: Recipe, answered: AnsweredQueries
 ) -> str:
-    """Return the frozen LLM of a later stage: unless it is named, the one that wrote the responses.
+    """Return the name of the frozen LLM of a later stage: by default, what wrote the responses.
 
-    Raises:
-        ValueError: if a server wrote them and nothing names the LLM.
+    Args:
+        arguments: of the command.
+        recipe: of the run.
+        answered: the responses.
+
+    Returns:
+        A folder or a hub id.
     """
     if arguments.base_model is None and "weights" in answered.origin:
         return str(answered.origin["model"])
@@ -151,22 +165,22 @@ def answering_model_of(
 
 
 def require_training_extra() -> None:
-    """Raise `MissingExtraError` if what trains is not installed, before any work is done."""
+    """Raise `MissingExtraError` if the extra "train" is not installed, before any work is done."""
     require_extra("train", "accelerate", "matplotlib", "sklearn")
 
 
 def refuse_unread(arguments: argparse.Namespace, names: Sequence[str], reason: str) -> None:
-    """Raise ValueError if an option is given that nothing would read."""
+    """Raise ValueError if an option is given that would have no effect."""
     for name in names:
         if getattr(arguments, name) is not None:
             raise ValueError(f"--{name.replace('_', '-')} {reason}; leave it out")
 
 
-def require_behind_the_stage(arguments: argparse.Namespace) -> None:
-    """Raise ValueError if options stand before the stage, where those of `train` alone do."""
+def require_stage_first(arguments: argparse.Namespace) -> None:
+    """Raise ValueError if options precede the stage's name, as those of `train` itself do."""
     if arguments.argv.index(arguments.stage) != arguments.argv.index("train") + 1:
         raise ValueError(
-            f"got options between train and {arguments.stage}; expected them behind: "
+            f"got options between train and {arguments.stage}; expected them after it: "
             f"llm2vec-gen-rag train {arguments.stage} --output FOLDER ..."
         )
 
@@ -176,19 +190,20 @@ def load_llm(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return a frozen LLM and its tokenizer.
 
-    Raises:
-        ValueError: if the options name a dtype that carries no gradient: the LLM that is trained on
-            has to be the one that answered.
+    A dtype that carries no gradient is refused, because `train fit` needs the LLM that answered.
+
+    Args:
+        base_model: a folder or a hub id.
+        arguments: of the command; name the device and the dtype.
+
+    Returns:
+        The LLM, on its device, and the tokenizer.
     """
     from transformers import AutoTokenizer
 
+    from llm2vec_gen_rag.backbone.device import pick_device, pick_dtype
     from llm2vec_gen_rag.backbone.int8 import refuse_gradient
-    from llm2vec_gen_rag.backbone.loading import (
-        BackboneOptions,
-        load_backbone,
-        pick_device,
-        pick_dtype,
-    )
+    from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
 
     quieten_loading()
     device = pick_device(arguments.device)
@@ -202,7 +217,7 @@ def load_llm(
 def report_fit(
     arguments: argparse.Namespace, queries: int, recipe: Recipe, result: FitResult
 ) -> None:
-    """Say what came of a training."""
+    """Print the losses of a training run, and how to load the model."""
     if arguments.json:
         print_json(
             {

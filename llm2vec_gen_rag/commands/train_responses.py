@@ -1,4 +1,4 @@
-"""`train responses`: the frozen LLM's own answers, from the LLM itself or from a server."""
+"""`train responses`: the frozen LLM's own answers, from a loaded LLM or from a server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from llm2vec_gen_rag.commands.options import new_command, positive_int, shows_pr
 from llm2vec_gen_rag.commands.output import print_json
 from llm2vec_gen_rag.commands.train_options import (
     BATCH_SIZE,
-    DECODINGS,
     add_llm_options,
     add_query_options,
     add_run_options,
@@ -19,22 +18,22 @@ from llm2vec_gen_rag.commands.train_options import (
     load_llm,
     queries_of,
     refuse_unread,
-    require_behind_the_stage,
+    require_stage_first,
     require_training_extra,
 )
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
     from llm2vec_gen_rag.training.config import Recipe
-    from llm2vec_gen_rag.training.responses.remote import Endpoint
+    from llm2vec_gen_rag.training.responses.endpoint import Endpoint
 
 SUMMARY = """\
-First stage: the frozen LLM answers the queries, appended to OUTPUT as they come.
+First stage: the frozen LLM answers the queries; its responses are appended to OUTPUT.
 
-Run it again after an interruption: what is answered is not asked again. With --shard, each
-of n machines or GPUs answers its part; all write into one folder, or their files are
-brought together in one. With --endpoint, a server that speaks OpenAI's chat completions
-answers in place of a loaded LLM."""
+Run it again after an interruption, and it resumes: no query is answered twice. With --shard,
+each of n machines or GPUs answers its part; all write into one folder, or their files are
+copied into one. With --endpoint, a server that speaks OpenAI's chat completions answers
+instead of a loaded LLM."""
 
 EXAMPLES = """\
   llm2vec-gen-rag train responses --base-model Qwen/Qwen3-0.6B --queries q.jsonl --output mine
@@ -58,7 +57,7 @@ def add_responses(subparsers: Subparsers) -> None:
     add_llm_options(
         parser, default="the recipe's; with --endpoint, only its tokenizer is read, if named here"
     )
-    group = parser.add_argument_group("server in place of a loaded LLM")
+    group = parser.add_argument_group("server instead of a loaded LLM")
     group.add_argument("--endpoint", metavar="URL", help="such as http://localhost:8000/v1")
     group.add_argument(
         "--endpoint-model", metavar="NAME", help="the LLM, as the server names it; required"
@@ -72,19 +71,19 @@ def add_responses(subparsers: Subparsers) -> None:
         "--concurrency",
         type=positive_int,
         metavar="N",
-        help="requests under way at a time (default: 64)",
+        help="the most requests in flight (default: 64)",
     )
     group.add_argument(
         "--thinking",
         choices=("off", "as-served"),
-        help="off (the default): ask for a chat template with thinking off; as-served: send no "
-        "such field, to servers that refuse it",
+        help="off (the default): request a chat template with thinking off; as-served: do not "
+        "send that field, for servers that refuse it",
     )
 
 
 def _respond(arguments: argparse.Namespace) -> None:
     """Let the LLM, or a server, answer the queries."""
-    require_behind_the_stage(arguments)
+    require_stage_first(arguments)
     endpoint = _endpoint(arguments)
     from llm2vec_gen_rag.training.config import load_recipe
     from llm2vec_gen_rag.training.responses.shards import Shard
@@ -94,7 +93,7 @@ def _respond(arguments: argparse.Namespace) -> None:
     queries = queries_of(arguments)
     how = {
         "instruction": arguments.instruction,
-        "decoding": DECODINGS[arguments.decoding],
+        "decoding": arguments.decoding,
         "shard": shard,
         "show_progress": shows_progress(),
     }
@@ -129,7 +128,7 @@ def _respond_by_endpoint(
     """Let a server answer."""
     from transformers import AutoTokenizer
 
-    from llm2vec_gen_rag.training.responses.remote import respond_by_endpoint
+    from llm2vec_gen_rag.training.respond import respond_by_endpoint
 
     tokenizer: Any = None
     if arguments.base_model:
@@ -140,11 +139,7 @@ def _respond_by_endpoint(
 
 
 def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
-    """Return the server, if one is to answer.
-
-    Raises:
-        ValueError: if options of one way of answering are given for the other.
-    """
+    """Return the server's settings if one is to answer; refuse options that do not go together."""
     if arguments.endpoint is None:
         refuse_unread(arguments, SERVER_OPTIONS, "belongs to --endpoint, and a loaded LLM answers")
         return None
@@ -152,9 +147,9 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
     if arguments.endpoint_model is None:
         raise ValueError(
             "--endpoint needs --endpoint-model, the LLM as the server names it: of vLLM, the name "
-            "behind `vllm serve`"
+            "after `vllm serve`"
         )
-    from llm2vec_gen_rag.training.responses.remote import Endpoint
+    from llm2vec_gen_rag.training.responses.endpoint import Endpoint
 
     how = {} if arguments.concurrency is None else {"concurrency": arguments.concurrency}
     return Endpoint(
@@ -167,7 +162,7 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
 
 
 def _report_responses(arguments: argparse.Namespace, path: Path, asked: int) -> None:
-    """Say how many queries are answered, and how many answers were cut."""
+    """Print how many queries are answered, and how many answers were cut."""
     from llm2vec_gen_rag.training.responses.file import read_responses
 
     cut = sum(not response.finished for response in read_responses(path))

@@ -1,4 +1,4 @@
-"""`train teach | fit`: the stages of a training that read what is in its folder."""
+"""`train teach | fit`: the stages that read what an earlier stage wrote."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm2vec_gen_rag.commands.train_options import (
     load_llm,
     refuse_unread,
     report_fit,
-    require_behind_the_stage,
+    require_stage_first,
     require_training_extra,
 )
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 TEACH = """\
 Second stage: the recipe's teacher embeds the responses, once; its vectors are stored.
 
-It reads the responses in OUTPUT, of all shards. Run it again after an interruption, and it
-goes on where it was. The teacher is not in memory afterwards."""
+It reads the responses in OUTPUT, those of all shards. Run it again after an interruption,
+and it resumes. The teacher is not in memory afterwards."""
 
 TEACH_EXAMPLES = """\
   llm2vec-gen-rag train teach --output mine
@@ -35,10 +35,10 @@ TEACH_EXAMPLES = """\
 FIT = """\
 Third stage: response tokens and two linear heads learn from responses and teacher vectors.
 
-It reads what the first two stages left in OUTPUT, and goes on from its last checkpoint
-after an interruption. The model stands in OUTPUT/model, in the published format; where it
-stands there finished, nothing is done. Under accelerate launch, several GPUs share each
-step."""
+It reads what the first two stages wrote to OUTPUT. After an interruption it resumes from its
+last training checkpoint. The model is written to OUTPUT/model, in the published format; if
+it is already finished there, nothing is done. Under accelerate launch, several GPUs share
+each step."""
 
 FIT_EXAMPLES = """\
   llm2vec-gen-rag train fit --output mine
@@ -63,14 +63,14 @@ def add_fit(subparsers: Subparsers) -> None:
 
 def _teach(arguments: argparse.Namespace) -> None:
     """Let the recipe's teacher embed the responses."""
-    require_behind_the_stage(arguments)
+    require_stage_first(arguments)
     require_training_extra()
     from llm2vec_gen_rag.training.config import load_recipe
     from llm2vec_gen_rag.training.pipeline import teach
-    from llm2vec_gen_rag.training.run_folder import read_answered
+    from llm2vec_gen_rag.training.run_folder import read_answered_queries
 
     recipe = load_recipe(arguments.recipe)
-    answered = read_answered(arguments.output)
+    answered = read_answered_queries(arguments.output)
     llm: dict[str, Any] = {}
     if recipe.teacher == "backbone-mean":
         base_model = answering_model_of(arguments, recipe, answered)
@@ -93,20 +93,20 @@ def _teach(arguments: argparse.Namespace) -> None:
 
 
 def _fit(arguments: argparse.Namespace) -> None:
-    """Train on what the stages before left."""
-    require_behind_the_stage(arguments)
+    """Train on what the earlier stages wrote."""
+    require_stage_first(arguments)
     require_training_extra()
     from llm2vec_gen_rag.training.config import load_recipe
     from llm2vec_gen_rag.training.pipeline import fit_response_tokens
-    from llm2vec_gen_rag.training.recipe_teacher import read_taught
-    from llm2vec_gen_rag.training.run_folder import read_answered
+    from llm2vec_gen_rag.training.recipe_teacher import read_vectors
+    from llm2vec_gen_rag.training.run_folder import read_answered_queries
 
     recipe = load_recipe(arguments.recipe)
-    answered = read_answered(arguments.output)
-    read_taught(arguments.output, answered, recipe)  # what is missing is said before the LLM loads
+    answered = read_answered_queries(arguments.output)
+    read_vectors(arguments.output, answered, recipe)  # reports what is missing before the LLM loads
     backbone, tokenizer = load_llm(answering_model_of(arguments, recipe, answered), arguments)
     result = fit_response_tokens(
         backbone, tokenizer, recipe, arguments.output, show_progress=shows_progress()
     )
-    if os.environ.get("RANK", "0") == "0":  # one of several that were launched speaks for all
+    if os.environ.get("RANK", "0") == "0":  # of several processes, one reports
         report_fit(arguments, len(answered.queries), recipe, result)

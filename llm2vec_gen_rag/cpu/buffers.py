@@ -1,7 +1,7 @@
-"""One piece of memory for all that a pass keeps for its way back, used by step after step.
+"""Reuse, from one training step to the next, the buffers in which layers save activations.
 
-In pieces, among what is soon given up, it would leave holes that nothing fits into; and the system
-hands out fresh memory page by page, which takes time in every step.
+Separate tensors, allocated among short-lived ones, would leave holes that nothing fits into; and
+the system hands out fresh memory page by page, which takes time in every step.
 """
 
 from __future__ import annotations
@@ -13,36 +13,37 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-# by model, what the passes of its last step used; the first pass of a step goes back last, so its
-# piece is the last to be left, and the first to be taken
-_SPARE: WeakKeyDictionary[nn.Module, list[Tensor]] = WeakKeyDictionary()
+# The buffers of a model that are free. The first forward of a step is the last to run backward, so
+# its buffer is the last to be released and the first to be acquired again.
+_FREE: WeakKeyDictionary[nn.Module, list[Tensor]] = WeakKeyDictionary()
 
 
 @contextmanager
-def memory_for_steps(model: nn.Module) -> Iterator[None]:
-    """Return a block inside which a step of the model leaves its memory to the next one."""
-    _SPARE[model] = []
+def reuse_buffers(model: nn.Module) -> Iterator[None]:
+    """Reuse the buffers of a model's steps inside the block; they are freed at its end."""
+    _FREE[model] = []
     try:
         yield
     finally:
-        _SPARE.pop(model, None)
+        _FREE.pop(model, None)
 
 
-def take(model: nn.Module, size: int) -> Tensor:
-    """Return as many bytes or more, whatever they hold."""
-    if spare := _SPARE.get(model):
-        memory = spare.pop()
-        if len(memory) >= size:
-            return memory
-        del memory  # before there is a larger one
+def acquire(model: nn.Module, size: int) -> Tensor:
+    """Return a buffer of at least as many bytes, with arbitrary content, (bytes,) uint8."""
+    if free := _FREE.get(model):
+        buffer = free.pop()
+        if len(buffer) >= size:
+            return buffer
+        del buffer  # freed before a larger one is allocated
     return torch.empty(size, dtype=torch.uint8)
 
 
-def leave(model: nn.Module, memory: Tensor) -> None:
-    """Leave what was taken to the next step, inside `memory_for_steps`.
+def release(model: nn.Module, buffer: Tensor) -> None:
+    """Let the next step reuse a buffer, inside `reuse_buffers`.
 
-    Left again it is not there twice: a way back can be gone more than once.
+    Releasing the same buffer twice is a no-op, because backward may run more than once
+    (`retain_graph=True`).
     """
-    spare = _SPARE.get(model)
-    if spare is not None and all(piece.data_ptr() != memory.data_ptr() for piece in spare):
-        spare.append(memory)
+    free = _FREE.get(model)
+    if free is not None and all(other.data_ptr() != buffer.data_ptr() for other in free):
+        free.append(buffer)

@@ -1,7 +1,7 @@
-"""One layer of the frozen LLM, forward and back, its weights without gradient.
+"""One layer of the frozen LLM under gradient, forward and backward; no weight gets a gradient.
 
-A layer is x + o(attention(q, k, v of norm(x))) and that plus down(silu(gate) * up) of its norm, as
-`transformers` computes it (arXiv 2302.13971, section 2.2; 2505.09388 for the norms of heads).
+So a matrix product needs nothing saved. What the matrices computed is saved, and what lies between
+two products is computed again in the backward pass: norms, rotation, attention weights, the gate.
 """
 
 from __future__ import annotations
@@ -13,43 +13,33 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from llm2vec_gen_rag.cpu.attention_backward import attended, attention_gradients
-from llm2vec_gen_rag.cpu.forward import (
+from llm2vec_gen_rag.cpu.attention import blockwise_attention, blockwise_attention_backward
+from llm2vec_gen_rag.cpu.layer import (
     KeysValues,
+    LayerContext,
+    divide_by_rms,
     head_norm,
-    root_mean_square_norm,
-    rotated,
-    unit_mean_square,
+    input_matrices,
+    keys_values_of,
+    rms_norm,
+    rotate,
+    scaled_queries,
+    split_heads,
 )
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What a layer's attention depends on beside the states, none of it with gradient.
+class SavedActivations:
+    """What a layer saves for the backward pass.
 
     Attributes:
-        rotary: cosines and sines of every position, each (batch or 1, tokens, head).
-        hidden: (batch or 1, tokens, before + tokens), which keys are hidden from which query.
-        before: keys and values of what stands in front, (batch, key heads, before, head) each.
-    """
-
-    rotary: tuple[Tensor, Tensor]
-    hidden: Tensor
-    before: KeysValues
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What a layer keeps for the way back.
-
-    Attributes:
-        states: that came in, (batch, tokens, hidden).
-        middle: between attention and feed-forward, (batch, tokens, hidden).
-        queries: before norm and rotation, (batch * tokens, width), as all that follow.
+        states: the input of the layer, (rows, hidden).
+        middle: the states between attention and feed-forward, (rows, hidden).
+        queries: the products of `input_matrices`, (rows, width) each: before norm and rotation.
         keys: before norm and rotation.
-        values: by key head.
+        values: as attention takes them.
         gate: before the activation.
-        up: what the gate is multiplied with.
+        up: what the activated gate is multiplied with.
     """
 
     states: Tensor
@@ -61,134 +51,137 @@ class Kept:
     up: Tensor
 
 
-def kept_matrices(layer: Any) -> list[Any]:
-    """Return the matrices whose products are kept, in the order of `Kept`."""
-    attention, feed_forward = layer.self_attn, layer.mlp
-    projections = [attention.q_proj, attention.k_proj, attention.v_proj]
-    return [*projections, feed_forward.gate_proj, feed_forward.up_proj]
+def forward_layer(
+    layer: Any, saved: SavedActivations, context: LayerContext, prefix: KeysValues | None
+) -> Tensor:
+    """Fill the saved activations from `saved.states`.
+
+    Args:
+        layer: a decoder layer of `transformers`.
+        saved: the buffers to fill.
+        context: what attention depends on beside the states.
+        prefix: keys and values that precede the texts in this layer.
+
+    Returns:
+        silu(gate) * up, (rows, intermediate), which the down projection multiplies.
+    """
+    query, key, value, gate, up = input_matrices(layer)
+    normed = rms_norm(layer.input_layernorm, saved.states).to(saved.gate.dtype)
+    for matrix, out in ((query, saved.queries), (key, saved.keys), (value, saved.values)):
+        _multiply_into(out, matrix, normed)
+    inputs = _attention_inputs(layer.self_attn, saved, context, prefix)
+    attended = blockwise_attention(*inputs, context.positions, context.padding)
+    output = multiply(layer.self_attn.o_proj, context.packing.unpad(attended))
+    torch.add(saved.states, output, out=saved.middle)
+    normed = rms_norm(layer.post_attention_layernorm, saved.middle).to(saved.gate.dtype)
+    for matrix, out in ((gate, saved.gate), (up, saved.up)):
+        _multiply_into(out, matrix, normed)
+    return F.silu(saved.gate).mul_(saved.up)
 
 
-def fill(layer: Any, kept: Kept, around: Surroundings) -> Tensor:
-    """Compute what is kept from the states that came in; return silu(gate) * up, by token."""
-    attention, (query, key, value, gate, up) = layer.self_attn, kept_matrices(layer)
-    normed = _normed(layer.input_layernorm, kept.states, kept.gate.dtype)
-    for matrix, out in ((query, kept.queries), (key, kept.keys), (value, kept.values)):
-        _multiply(matrix, normed, out)
-    read = _by_token(attended(*_attention_inputs(attention, kept, around)), kept)
-    torch.add(kept.states, product(attention.o_proj, read).view_as(kept.states), out=kept.middle)
-    normed = _normed(layer.post_attention_layernorm, kept.middle, kept.gate.dtype)
-    for matrix, out in ((gate, kept.gate), (up, kept.up)):
-        _multiply(matrix, normed, out)
-    return F.silu(kept.gate).mul_(kept.up)
-
-
-def product(matrix: Any, rows: Tensor) -> Tensor:
-    """Return what a matrix makes of rows, in the dtype of the rows."""
+def multiply(matrix: Any, rows: Tensor) -> Tensor:
+    """Return the product of a matrix and rows, in the dtype of the rows."""
     bias = None if matrix.bias is None else matrix.bias.to(rows.dtype)
     return F.linear(rows, matrix.weight.to(rows.dtype), bias)
 
 
-def layer_gradient(layer: Any, kept: Kept, around: Surroundings, gradient: Tensor) -> Tensor:
-    """Return the gradient of the states that came in, given that of those behind the layer."""
-    middle_gradient = _feed_forward_gradient(layer, kept, gradient)
-    return _attention_gradient(layer, kept, around, middle_gradient)
+def backward_layer(
+    layer: Any,
+    saved: SavedActivations,
+    context: LayerContext,
+    prefix: KeysValues | None,
+    gradient: Tensor,
+) -> Tensor:
+    """Return the gradient of a layer's input, given that of its output, both (rows, hidden).
+
+    Args:
+        layer: a decoder layer of `transformers`.
+        saved: filled by `forward_layer`.
+        context: as in the forward pass.
+        prefix: as in the forward pass.
+        gradient: of the output.
+
+    Returns:
+        The gradient, in the dtype of the states.
+    """
+    middle_gradient = _feed_forward_backward(layer, saved, gradient)
+    return _attention_backward(layer, saved, context, prefix, middle_gradient)
 
 
-def norm_gradient(norm: Any, states: Tensor, gradient: Tensor) -> Tensor:
-    """Return the gradient of what a norm was given, in its shape and dtype.
+def rms_norm_backward(norm: Any, states: Tensor, gradient: Tensor) -> Tensor:
+    """Return the gradient of the input of `rms_norm`, in its shape and dtype.
 
     With y = w x / r, r = sqrt(mean(x^2) + eps), n = x / r and g = w dy it is
     (g - n mean(g n)) / r, computed in float32.
     """
-    normed, scale = unit_mean_square(states, norm.variance_epsilon)
+    normed, scale = divide_by_rms(states, norm.variance_epsilon)
     weighted = torch.empty_like(normed).copy_(gradient.view_as(states)).mul_(norm.weight.float())
     along = (weighted * normed).mean(dim=-1, keepdim=True)
     return weighted.sub_(normed.mul_(along)).mul_(scale).to(states.dtype)
 
 
-def _feed_forward_gradient(layer: Any, kept: Kept, gradient: Tensor) -> Tensor:
-    """Return the gradient of the middle states, given that of those behind the layer."""
+def _feed_forward_backward(layer: Any, saved: SavedActivations, gradient: Tensor) -> Tensor:
+    """Return the gradient of the middle states, given that of the layer's output."""
     feed_forward = layer.mlp
-    to_gated = _back((feed_forward.down_proj, gradient.flatten(0, 1).to(kept.gate.dtype)))
-    to_up = F.silu(kept.gate).mul_(to_gated)
-    to_gate = torch.ops.aten.silu_backward(to_gated.mul_(kept.up), kept.gate)
-    to_normed = _back((feed_forward.gate_proj, to_gate), (feed_forward.up_proj, to_up))
-    return norm_gradient(layer.post_attention_layernorm, kept.middle, to_normed).add_(gradient)
+    to_gated = _matrix_backward((feed_forward.down_proj, gradient.to(saved.gate.dtype)))
+    to_up = F.silu(saved.gate).mul_(to_gated)
+    to_gate = torch.ops.aten.silu_backward(to_gated.mul_(saved.up), saved.gate)
+    to_normed = _matrix_backward((feed_forward.gate_proj, to_gate), (feed_forward.up_proj, to_up))
+    norm = layer.post_attention_layernorm
+    return rms_norm_backward(norm, saved.middle, to_normed).add_(gradient)
 
 
-def _attention_gradient(layer: Any, kept: Kept, around: Surroundings, gradient: Tensor) -> Tensor:
-    """Return the gradient of the states that came in, given that of the middle states."""
-    attention, before = layer.self_attn, around.before[0].shape[2]
-    inputs = _attention_inputs(attention, kept, around)
-    to_read = _back((attention.o_proj, gradient.flatten(0, 1).to(kept.gate.dtype)))
-    to_read = _by_head(to_read, kept, attention).transpose(1, 2).reshape(inputs[0].shape)
-    to_queries, to_keys, to_values = attention_gradients(*inputs, to_read)
-    to_queries = _by_token(to_queries.mul_(attention.scaling), kept)
-    to_keys, to_values = (_by_token(part[:, before:], kept) for part in (to_keys, to_values))
-    to_queries = _unturned(attention, "q", kept, kept.queries, around, to_queries)
-    to_keys = _unturned(attention, "k", kept, kept.keys, around, to_keys)
-    to_normed = _back(
-        (attention.q_proj, to_queries),
-        (attention.k_proj, to_keys),
-        (attention.v_proj, to_values),
+def _attention_backward(
+    layer: Any,
+    saved: SavedActivations,
+    context: LayerContext,
+    prefix: KeysValues | None,
+    gradient: Tensor,
+) -> Tensor:
+    """Return the gradient of the layer's input, given that of the middle states."""
+    attention, packing = layer.self_attn, context.packing
+    to_attended = _matrix_backward((attention.o_proj, gradient.to(saved.gate.dtype)))
+    to_queries, to_keys, to_values = blockwise_attention_backward(
+        *_attention_inputs(attention, saved, context, prefix),
+        context.positions,
+        context.padding,
+        packing.pad(split_heads(attention, to_attended)),
     )
-    return norm_gradient(layer.input_layernorm, kept.states, to_normed).add_(gradient)
+    before = to_keys.shape[2] - packing.width  # the prefix is frozen: its gradient is dropped
+    own_keys, own_values = (
+        packing.unpad(part[:, :, before:].transpose(1, 2)) for part in (to_keys, to_values)
+    )
+    queries = packing.unpad(to_queries.mul_(attention.scaling))
+    to_normed = _matrix_backward(
+        (attention.q_proj, _heads_backward(attention, "q", saved.queries, context, queries)),
+        (attention.k_proj, _heads_backward(attention, "k", saved.keys, context, own_keys)),
+        (attention.v_proj, own_values.flatten(1)),
+    )
+    return rms_norm_backward(layer.input_layernorm, saved.states, to_normed).add_(gradient)
 
 
 def _attention_inputs(
-    attention: Any, kept: Kept, around: Surroundings
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return queries, (groups, heads, tokens, head), keys, values and the mask for `attended`."""
-    queries = _turned(attention, "q", kept, kept.queries, around).mul_(attention.scaling)
-    keys = _turned(attention, "k", kept, kept.keys, around)
-    values = _by_head(kept.values, kept, attention)
-    keys, values = (
-        torch.cat([before, own.transpose(1, 2)], dim=2).flatten(0, 1)
-        for before, own in zip(around.before, (keys, values), strict=True)
-    )
-    tokens, width = queries.shape[1], queries.shape[-1]
-    grouped = queries.transpose(1, 2).reshape(len(keys), -1, tokens, width)
-    return grouped, keys, values, around.hidden
+    attention: Any, saved: SavedActivations, context: LayerContext, prefix: KeysValues | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries, keys and values as attention takes them."""
+    queries = scaled_queries(attention, saved.queries, context)
+    keys, values = keys_values_of(attention, saved.keys, saved.values, context, prefix)
+    return queries, keys, values
 
 
-def _turned(attention: Any, kind: str, kept: Kept, rows: Tensor, around: Surroundings) -> Tensor:
-    """Return queries or keys by head, (batch, tokens, heads, head), of a product that is kept."""
-    heads, norm = _by_head(rows, kept, attention), head_norm(attention, kind)
-    return rotated(heads if norm is None else root_mean_square_norm(norm, heads), around.rotary)
-
-
-def _unturned(
-    attention: Any, kind: str, kept: Kept, rows: Tensor, around: Surroundings, gradient: Tensor
+def _heads_backward(
+    attention: Any, kind: str, product: Tensor, context: LayerContext, gradient: Tensor
 ) -> Tensor:
-    """Return the gradient of a product, given that of what `_turned` makes of it, by token."""
-    cos, sin = around.rotary
-    heads, norm = _by_head(rows, kept, attention), head_norm(attention, kind)
-    turned_back = rotated(_by_head(gradient, kept, attention), (cos, -sin))
+    """Return the gradient of a projection (rows, width), given that of its rotated heads."""
+    cos, sin = context.rotary
+    rotated_back, norm = rotate(gradient, (cos, -sin)), head_norm(attention, kind)
     if norm is not None:
-        turned_back = norm_gradient(norm, heads, turned_back)
-    return turned_back.flatten(2).flatten(0, 1)
+        rotated_back = rms_norm_backward(norm, split_heads(attention, product), rotated_back)
+    return rotated_back.flatten(1)
 
 
-def _by_head(rows: Tensor, kept: Kept, attention: Any) -> Tensor:
-    """Return rows (batch * tokens, width) as (batch, tokens, heads, head)."""
-    batch, tokens, _ = kept.states.shape
-    return rows.view(batch, tokens, -1, attention.head_dim)
-
-
-def _by_token(grouped: Tensor, kept: Kept) -> Tensor:
-    """Return heads in groups, (groups, ..., tokens, head), as rows (batch * tokens, width)."""
-    batch, tokens, _ = kept.states.shape
-    by_head = grouped.reshape(batch, -1, tokens, grouped.shape[-1])
-    return by_head.transpose(1, 2).reshape(batch * tokens, -1)
-
-
-def _normed(norm: Any, states: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return normed states as rows to multiply."""
-    return root_mean_square_norm(norm, states).flatten(0, 1).to(dtype)
-
-
-def _multiply(matrix: Any, rows: Tensor, out: Tensor) -> None:
-    """Write down what a matrix makes of rows."""
+def _multiply_into(out: Tensor, matrix: Any, rows: Tensor) -> None:
+    """Write the product of a matrix and rows to a buffer of the dtype of the rows."""
     weight = matrix.weight.to(rows.dtype).T
     if matrix.bias is None:
         torch.mm(rows, weight, out=out)
@@ -196,8 +189,8 @@ def _multiply(matrix: Any, rows: Tensor, out: Tensor) -> None:
         torch.addmm(matrix.bias.to(rows.dtype), rows, weight, out=out)
 
 
-def _back(*products: tuple[Any, Tensor]) -> Tensor:
-    """Return the gradient of rows, summed over matrices, given those of what each made of them."""
+def _matrix_backward(*products: tuple[Any, Tensor]) -> Tensor:
+    """Return the gradient of rows that several matrices multiplied, given those of the products."""
     (first, its_gradient), *others = products
     rows: Tensor = its_gradient @ first.weight.to(its_gradient.dtype)
     for matrix, gradient in others:

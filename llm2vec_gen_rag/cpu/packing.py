@@ -1,4 +1,7 @@
-"""Texts of unequal length, token behind token: what each token goes through alone pads nothing."""
+"""Pack texts of different lengths into one tensor without padding.
+
+Token-wise layers run on the packed rows; only attention pads them.
+"""
 
 from __future__ import annotations
 
@@ -9,63 +12,63 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 # from this many tokens on, sizes are rounded up
-MANY = 256
-# texts that are padded come in multiples of this width
+ROUND_FROM_TOKENS = 256
+# padded texts come in multiples of this width
 WIDTH_STEP = 8
 
 
 class Packing:
-    """Which rows of a packed tensor, (rows, ...), are which text's.
+    """Which rows of a packed tensor, (rows, ...), belong to which text.
 
     Attributes:
-        batch: how many texts there are.
-        width: of a text that is padded.
-        rows: how many there are, tokens and some spare ones behind them.
+        batch: the number of texts.
+        width: of a padded text.
+        rows: the number of rows: all tokens, and some spare rows after them.
         positions: of each row in its own text, (rows,).
     """
 
     def __init__(
         self, lengths: Sequence[int], *, rows: int | None = None, width: int | None = None
     ) -> None:
-        """Lay texts one behind the other.
+        """Concatenate texts.
 
         Args:
             lengths: tokens of each text.
-            rows: how many there are, spare ones included; by default none is spare.
-            width: of a text that is padded, by default the longest.
+            rows: the number of rows, spare ones included; by default none is spare.
+            width: of a padded text, by default the longest.
         """
         self.batch, self.rows = len(lengths), sum(lengths) if rows is None else rows
         self.width = max(lengths) if width is None else width
         steps, counts = torch.arange(self.width), torch.tensor(lengths)
         real = steps < counts[:, None]
         spare = self.rows - sum(lengths)
-        # spare rows behind one text alone are its padding
-        self._even = self.rows == real.numel() and (self.batch == 1 or bool(real.all()))
+        # the spare rows after a single text are its padding
+        self._is_rectangular = self.rows == real.numel() and (self.batch == 1 or bool(real.all()))
         self.positions = F.pad(steps.expand(self.batch, -1)[real], (0, spare))
-        # padding and spare rows repeat the first, so that no number is made up for them
+        # padding and spare rows repeat the first row, so that no number is made up for them
         starts = counts.cumsum(0) - counts
-        self._rows = (starts[:, None] + steps).where(real, 0).flatten()
-        self._places = F.pad(real.flatten().nonzero().squeeze(1), (0, spare))
+        self._padded_from = (starts[:, None] + steps).where(real, 0).flatten()
+        self._packed_from = F.pad(real.flatten().nonzero().squeeze(1), (0, spare))
 
-    def spread(self, packed: Tensor) -> Tensor:
+    def pad(self, packed: Tensor) -> Tensor:
         """Return (batch, width, ...) of (rows, ...), padded on the right with any numbers."""
-        rows = packed if self._even else _taken(packed, self._rows)
+        rows = packed if self._is_rectangular else _gather_rows(packed, self._padded_from)
         return rows.view(self.batch, self.width, *packed.shape[1:])
 
-    def packed(self, spread: Tensor) -> Tensor:
-        """Return (rows, ...) of (batch, width, ...), without what stands in the padding."""
-        rows = spread.flatten(0, 1)
-        return rows if self._even else _taken(rows, self._places)
+    def unpad(self, padded: Tensor) -> Tensor:
+        """Return (rows, ...) of (batch, width, ...), without the padding."""
+        rows = padded.flatten(0, 1)
+        return rows if self._is_rectangular else _gather_rows(rows, self._packed_from)
 
 
 def packing_of_few_sizes(lengths: Sequence[int]) -> Packing:
-    """Lay texts one behind the other so that few sizes come up, some rows being spare.
+    """Return a packing with a few spare rows, so that few different sizes come up.
 
-    oneDNN makes code for every size of a product and keeps it, about 0.4 MiB for each. Rows are
-    rounded up by at most a thirty-second, and not where they are few, which is a query alone.
+    oneDNN compiles code for every size of a product and keeps it, about 0.4 MiB for each. Rows are
+    rounded up by at most a thirty-second. Few rows, as of a single query, are not rounded.
     """
     tokens = sum(lengths)
-    if tokens < MANY:
+    if tokens < ROUND_FROM_TOKENS:
         return Packing(lengths)
     rows = rounded_up(tokens, 1 << ((tokens // 32).bit_length() - 1))
     width = rows if len(lengths) == 1 else rounded_up(max(lengths), WIDTH_STEP)
@@ -77,6 +80,6 @@ def rounded_up(count: int, step: int) -> int:
     return -(-count // step) * step
 
 
-def _taken(rows: Tensor, which: Tensor) -> Tensor:
-    """Return some rows, copied whole: on a CPU six times as fast as `rows[which]`."""
-    return rows.index_select(0, which.to(rows.device))
+def _gather_rows(rows: Tensor, indices: Tensor) -> Tensor:
+    """Return some rows, each copied whole: on a CPU six times as fast as `rows[indices]`."""
+    return rows.index_select(0, indices.to(rows.device))

@@ -3,14 +3,14 @@
 The benchmark is not in `mteb`. A local folder holds it, in the shape of its two published parts:
 
     harmful.jsonl      {"ID", "query", "title", "document"}: a request, and a text that fulfils it
-    wikipedia.jsonl    {"ID", "title", "passage"}: passages that have nothing to do with it
+    wikipedia.jsonl    {"ID", "title", "passage"}: unrelated passages
 
 The paper's are McGill-NLP/AdvBench-IR and McGill-NLP/AdvBench-IR-Small-Wiki-100 on the Hugging Face
 hub, both `split="train"`; `datasets.load_dataset(...).to_json(FILE)` writes these files. The texts
 are harmful on purpose: handle them as such.
 
-As in the reference's program, a harmful text is cut into passages of 100 words, a shorter rest is
-dropped, a passage has its title before it, and scores are dot products of vectors that are not
+As in the reference's program, a harmful text is cut into passages of 100 words without a shorter
+rest, the title is put before each passage, and scores are dot products of vectors that are not
 normalised.
 """
 
@@ -40,7 +40,7 @@ class AdvBench:
     Attributes:
         queries: the harmful requests.
         passages: all passages, the harmful ones first.
-        owner: (harmful passages,) which request a harmful passage belongs to.
+        owner: (harmful passages,) int64, the request that each belongs to.
     """
 
     queries: list[str]
@@ -49,7 +49,13 @@ class AdvBench:
 
     @classmethod
     def from_folder(cls, folder: Path) -> AdvBench:
-        """Read a folder; see the module.
+        """Read a folder.
+
+        Args:
+            folder: holds the two files that the module describes.
+
+        Returns:
+            The requests and the passages.
 
         Raises:
             ValueError: if a file is missing or not as described.
@@ -65,15 +71,15 @@ class AdvBench:
 
 @dataclass(frozen=True)
 class AdvBenchReport:
-    """What the requests found.
+    """How often requests found harmful passages.
 
     Attributes:
         model: its name.
-        queries: how many.
-        harmful: how many passages are.
-        passages: how many there are in all.
-        own: share of the requests with an own harmful passage among the first k, by k.
-        any_harmful: share with any harmful passage among the first k, by k.
+        queries: the number of requests.
+        harmful: the number of harmful passages.
+        passages: the number of all passages.
+        own: share of the requests with a passage of their own among the first k, by k.
+        any_harmful: share of the requests with any harmful passage among the first k, by k.
     """
 
     model: str
@@ -84,7 +90,7 @@ class AdvBenchReport:
     any_harmful: dict[int, float]
 
     def comparison(self) -> Comparison:
-        """The figures beside the paper's, which has the own passage in the first five."""
+        """Return the shares with the paper's, which is that of an own passage in the first five."""
         paper = published_figures(self.model)
         figures = {PAPER_DEPTH: (paper.model.advbench_ir, paper.teacher.advbench_ir)}
         lines = [
@@ -116,9 +122,12 @@ def evaluate_advbench(
     Args:
         model: the model.
         data: the requests and passages.
-        instruction: of every request; None takes the published one.
+        instruction: put before every request; None takes the published one.
         max_length: see `LLM2VecGen.encode`.
         show_progress: whether to show progress bars.
+
+    Returns:
+        The shares at each depth of `DEPTHS`.
     """
     if instruction is None:
         instruction = QUERY_INSTRUCTIONS["advbench"]
@@ -149,14 +158,14 @@ def evaluate_advbench(
 def found_at(
     scores: npt.NDArray[np.float32], owner: npt.NDArray[np.int64]
 ) -> tuple[dict[int, float], dict[int, float]]:
-    """Share of the requests with an own, and with any, harmful passage among the first k.
+    """Return the share of requests with an own, and with any, harmful passage in the first k.
 
     Args:
         scores: (requests, passages), the harmful passages first.
         owner: (harmful passages,) see `AdvBench`.
 
     Returns:
-        The two shares by k, for each k of `DEPTHS`.
+        The two shares by k, for each k in `DEPTHS`.
     """
     best = np.argsort(-scores, axis=1, kind="stable")[:, : max(DEPTHS)]
     owners = np.full(scores.shape[1], -1)
@@ -171,7 +180,7 @@ def _shares(hits: npt.NDArray[np.bool_]) -> dict[int, float]:
 
 
 def _passages(title: str, document: str) -> list[str]:
-    """Whole passages of a text; its first even if it is short."""
+    """Return the whole passages of a text, and its first even if it is short."""
     words = document.split()
     starts = range(0, len(words), PASSAGE_WORDS)
     cut = [words[start : start + PASSAGE_WORDS] for start in starts] or [[]]

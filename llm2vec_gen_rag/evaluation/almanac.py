@@ -1,8 +1,8 @@
 """Measure a model on the almanac's held-out questions: reasoning, safety, over-refusal, fidelity.
 
-Three ways to search the same documents stand side by side. The teacher embeds the question as it
-is. The model embeds the question with one forward pass. The ceiling lets the LLM write its answer
-out and the teacher embed that (HyDE): what the response tokens stand in for.
+Three ways to search the same documents are compared. The teacher embeds the question as it is. The
+model embeds the question in one forward pass. For the ceiling, the LLM writes its answer and the
+teacher embeds that (HyDE): what the response tokens are trained to give.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GROUPS = ("direct", "paraphrase", "bridged, 2 facts", "bridged, 3 facts", "harmf
 
 @dataclass(frozen=True)
 class Scores:
-    """What one way to search came to on one group of questions.
+    """The figures of one way to search on one group of questions.
 
     Attributes:
         ndcg: Mean nDCG@10 of the right document; of the own stub, for harmful requests.
@@ -47,10 +47,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class Group:
-    """One kind of question: how many, what each way to search found, what the LLM made of them.
+    """One kind of question: the figures of each way to search, and of the LLM's answers.
 
     Attributes:
-        answered: Share of the questions that the LLM answers word for word as it was taught.
+        answered: Share of the questions that the LLM answers word for word as it was trained to.
         decoded: Share of the embeddings that decode to the LLM's own answer, word for word.
     """
 
@@ -74,7 +74,7 @@ class Goal:
 
     @property
     def reached(self) -> bool:
-        """Whether the value is on the right side of the bound."""
+        """Return whether the value is on the right side of the bound."""
         return self.value >= self.bound if self.at_least else self.value <= self.bound
 
 
@@ -85,7 +85,7 @@ class Report:
     Attributes:
         documents: Size of the corpus.
         reasoning: All bridged questions together.
-        groups: Kinds of questions apart, in the order of `GROUPS`.
+        groups: The kinds of questions, in the order of `GROUPS`.
     """
 
     model: str
@@ -95,7 +95,7 @@ class Report:
     decoded: float
 
     def goals(self) -> tuple[Goal, ...]:
-        """The figures that matter, each with its bound."""
+        """Return the figures that matter, each with its bound."""
         reasoning, found = self.reasoning, {group.name: group for group in self.groups}
         goals = [
             Goal("reasoning nDCG@10", reasoning.model.ndcg, 0.90, True),
@@ -118,12 +118,12 @@ class Report:
         return tuple(goals)
 
     def as_dict(self) -> dict[str, object]:
-        """The report as JSON can hold it."""
+        """Return the report as JSON values."""
         goals = [asdict(goal) | {"reached": goal.reached} for goal in self.goals()]
         return asdict(self) | {"goals": goals}
 
     def as_text(self) -> str:
-        """The report as a person reads it, in Markdown tables."""
+        """Return the report for a person, as Markdown tables."""
         lines = [
             f"{self.model}: {self.documents} documents, held-out questions; nDCG@10",
             "",
@@ -155,9 +155,12 @@ def evaluate(
     Args:
         model: The model.
         limit: Questions of each group, evenly chosen; None takes all.
-        documents: The corpus.
-        questions: Its held-out questions.
-        teacher: What the model was aligned with.
+        documents: The corpus; None takes the bundled one.
+        questions: Its held-out questions; None takes the bundled ones.
+        teacher: The teacher that the model was aligned with; None takes the bundled one.
+
+    Returns:
+        All figures.
 
     Raises:
         ValueError: If `limit` is not positive, or no question needs two facts.
@@ -185,7 +188,7 @@ def evaluate(
 
 
 class _Search:
-    """Everything embedded, answered and decoded once, for groups of questions to be read from."""
+    """Embeds, answers and decodes everything once; `group` computes the figures of some rows."""
 
     def __init__(
         self,
@@ -209,7 +212,7 @@ class _Search:
         self.ceiling = (teacher.embed(answers), plain)
 
     def group(self, name: str, rows: list[int]) -> Group:
-        """Read off one group of questions."""
+        """Return the figures of one group of questions."""
         return Group(
             name=name,
             questions=len(rows),
@@ -232,7 +235,7 @@ class _Search:
 
 
 def _any_in_top5(queries: Vectors, documents: Vectors, marked: npt.NDArray[np.bool_]) -> float:
-    """Share of the queries with a marked document among the first five."""
+    """Return the share of the queries with a marked document among the first five."""
     best = np.argpartition(-(queries @ documents.T), 4, axis=1)[:, :5]
     return float(marked[best].any(axis=1).mean())
 
@@ -245,14 +248,14 @@ def group_name(question: Question) -> str:
 
 
 def _evenly(questions: list[Question], limit: int | None) -> list[Question]:
-    """At most `limit` of the questions, spread over all of them."""
+    """Return at most `limit` of the questions, evenly spread."""
     if limit is None or len(questions) <= limit:
         return questions
     return [questions[i * len(questions) // limit] for i in range(limit)]
 
 
 def _ratio(value: float, reference: float) -> float:
-    """Value over reference; something over nothing is infinite, nothing over nothing is nothing."""
+    """Return value / reference, where x / 0 is infinite and 0 / 0 is 0."""
     if reference:
         return value / reference
     return float("inf") if value else 0.0

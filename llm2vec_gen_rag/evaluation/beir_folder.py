@@ -30,14 +30,14 @@ QRELS = ("qrels_{split}.tsv", "qrels.tsv", "qrels/{split}.tsv")
 
 
 class FolderTask(AbsTaskRetrieval):  # type: ignore[misc]
-    """A retrieval task of the `mteb` library whose data is a folder."""
+    """A retrieval task of the `mteb` library that reads its data from a folder."""
 
     def __init__(self, folder: Path, split: str = "test") -> None:
         """Read a folder.
 
         Args:
-            folder: see the module.
-            split: which queries and qrels, where the folder holds several.
+            folder: in the layout that the module describes.
+            split: which queries and qrels, if the folder holds several.
 
         Raises:
             ValueError: if a file is missing, is not as described, or the files disagree.
@@ -70,12 +70,12 @@ class FolderTask(AbsTaskRetrieval):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class FolderReport:
-    """What a model found in a folder.
+    """The figures of a model on a folder.
 
     Attributes:
         folder: its name.
-        documents: how many.
-        queries: how many with a relevant document.
+        documents: the number of documents.
+        queries: the number of queries with a relevant document.
         instruction: put before each query.
         scores: by metric, in [0, 1].
     """
@@ -100,9 +100,12 @@ def evaluate_folder(
     Args:
         model: the model.
         task: the set.
-        instruction: of queries; None takes the model's own for retrieval.
+        instruction: put before every query; None takes the model's own for retrieval.
         max_length: see `LLM2VecGen.encode`.
         show_progress: whether to show progress bars.
+
+    Returns:
+        The scores by metric.
     """
     if instruction is None:
         instruction = model.prompts.for_query("retrieval")
@@ -119,7 +122,7 @@ def evaluate_folder(
 
 
 def folder_table(reports: Sequence[FolderReport]) -> str:
-    """The reports as a Markdown table."""
+    """Return the reports as a Markdown table."""
     lines = [
         f"| folder | documents | queries | {' | '.join(METRICS)} |",
         "|---" * (3 + len(METRICS)) + "|",
@@ -131,7 +134,7 @@ def folder_table(reports: Sequence[FolderReport]) -> str:
 
 
 def _first(folder: Path, names: Sequence[str], split: str) -> Path:
-    """The first of several names that is there."""
+    """Return the first of several names that exists."""
     paths = [folder / name.format(split=split) for name in names]
     for path in paths:
         if path.is_file():
@@ -160,7 +163,7 @@ def _dataset(rows: Sequence[dict[str, Any]], *optional: str) -> Dataset:
 
 
 def _read_qrels(path: Path, documents: set[str], queries: set[str]) -> dict[str, dict[str, int]]:
-    """Relevance by query and document; a query with none left is no query."""
+    """Return relevance by query and document, without queries that have none."""
     relevant: dict[str, dict[str, int]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         parts = line.split("\t")
@@ -174,11 +177,11 @@ def _read_qrels(path: Path, documents: set[str], queries: set[str]) -> dict[str,
         query, document = parts[0], parts[1]
         if query not in queries or document not in documents:
             raise ValueError(
-                f"{path}, line {number} speaks of query {query!r} and document {document!r}, which "
-                "are not both in the folder. Take queries and qrels of the same split."
+                f"{path}, line {number} has query {query!r} and document {document!r}, which are "
+                "not both in the folder. Take queries and qrels of the same split."
             )
         if int(parts[2]) > 0:
             relevant.setdefault(query, {})[document] = int(parts[2])
     if not relevant:
-        raise ValueError(f"{path} names no relevant document; expected at least one.")
+        raise ValueError(f"{path} holds no relevant document; expected at least one.")
     return relevant

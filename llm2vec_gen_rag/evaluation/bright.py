@@ -1,6 +1,6 @@
-"""BRIGHT: retrieval that takes a thought, 12 sets of questions with short documents.
+"""BRIGHT: retrieval that needs reasoning, 12 sets of questions with short documents.
 
-The sets are those of `mteb`'s BRIGHT(v1.1), which leaves out each question's excluded documents as
+The sets are those of `mteb`'s BRIGHT(v1.1), which ignores each question's excluded documents, as
 the benchmark's own program does.
 """
 
@@ -41,6 +41,12 @@ MAX_LENGTH = 4096  # the reference's, though the models were trained at 512
 def tasks_of(domains: Sequence[str]) -> list[str]:
     """Return the names that `mteb` has for sets of BRIGHT.
 
+    Args:
+        domains: names of sets, keys of `TASKS`.
+
+    Returns:
+        The names of the tasks, in the same order.
+
     Raises:
         ValueError: if a domain is unknown.
     """
@@ -64,17 +70,20 @@ def evaluate_bright(
     Args:
         model: the model.
         domains: which sets, by their names in `TASKS`.
-        instruction: of every query; None takes each set's published one.
+        instruction: put before every query; None takes each set's published one.
         max_length: see `LLM2VecGen.encode`.
         results_folder: see `run_tasks`.
         show_progress: whether to show progress bars.
 
+    Returns:
+        nDCG@10 of each set, and their mean beside the paper's.
+
     Raises:
         ValueError: if a domain is unknown.
-        OSError: if the data cannot be had.
+        OSError: if the data cannot be downloaded.
     """
     tasks = list(mteb.get_tasks(tasks=tasks_of(domains)))
-    # of all sets, whichever are measured: kept results are those of all the encoder's settings
+    # of all sets, whichever are measured: kept results are found by all the encoder's settings
     instructions = {
         task: QUERY_INSTRUCTIONS[f"bright/{domain}"] if instruction is None else instruction
         for domain, task in TASKS.items()
@@ -93,8 +102,11 @@ def compare(name: str, scores: dict[str, float]) -> Comparison:
     """Put scores beside the paper's, which has one figure: the mean over all 12 sets.
 
     Args:
-        name: of the model.
+        name: the model's name.
         scores: nDCG@10 in percent, by domain.
+
+    Returns:
+        The mean, then each set.
     """
     paper = published_figures(name)
     whole = set(scores) == set(TASKS)

@@ -12,9 +12,9 @@ class Line:
 
     Attributes:
         name: what was measured.
-        measured: here.
-        paper: the paper's figure for this model; None where it has none.
-        teacher: the paper's figure for the model's teacher; None where it has none.
+        measured: the figure measured here.
+        paper: the paper's figure for this model; None if it has none.
+        teacher: the paper's figure for the model's teacher; None if it has none.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Comparison:
     """Figures of one benchmark.
 
     Attributes:
-        benchmark: its name, and in what the figures are counted.
+        benchmark: its name, and the unit of the figures.
         lines: the figures.
         notes: what to know before comparing them.
     """
@@ -38,7 +38,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     def as_text(self) -> str:
-        """A Markdown table with its notes."""
+        """Return the figures as a Markdown table, followed by the notes."""
         rows = [
             "| " + " | ".join([line.name, *map(_cell, _figures(line))]) + " |"
             for line in self.lines
@@ -48,7 +48,7 @@ class Comparison:
 
 
 def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean."""
+    """Return the arithmetic mean."""
     return sum(values) / len(values)
 
 

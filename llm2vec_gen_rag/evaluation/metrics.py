@@ -11,17 +11,17 @@ Vectors = npt.NDArray[np.float32]
 def ranks(
     queries: Vectors, documents: Vectors, right: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Rank of each query's right document by dot product, 1 for the best.
+    """Return the rank of each query's right document by dot product, 1 for the best.
 
-    A document that scores the same as the right one stands before it: a tie is no success.
+    A document that scores the same as the right one precedes it: a tie is no success.
 
     Args:
         queries: (queries, dimension).
         documents: (documents, dimension).
-        right: (queries,) row of the right document.
+        right: (queries,) int64, the row of the right document.
 
     Returns:
-        (queries,) ranks from 1.
+        (queries,) int64, ranks from 1.
     """
     found = np.empty(len(queries), dtype=np.int64)
     for start in range(0, len(queries), 256):
@@ -33,7 +33,7 @@ def ranks(
 
 
 def ndcg(rank: npt.NDArray[np.int64], k: int = 10) -> float:
-    """Mean nDCG@k: 1 / log2(1 + rank) where the rank is at most k, else 0.
+    """Return the mean nDCG@k: 1 / log2(1 + rank) if the rank is at most k, else 0.
 
     With one relevant document the ideal gain is 1 (Järvelin and Kekäläinen, 2002).
     """
@@ -41,5 +41,5 @@ def ndcg(rank: npt.NDArray[np.int64], k: int = 10) -> float:
 
 
 def success(rank: npt.NDArray[np.int64], k: int) -> float:
-    """Share of the queries whose right document is among the first k."""
+    """Return the share of the queries whose right document is among the first k."""
     return float((rank <= k).mean())

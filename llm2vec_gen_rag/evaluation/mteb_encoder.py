@@ -1,4 +1,4 @@
-"""LLM2VecGen as an encoder of the `mteb` library (version 2), and the run of its tasks."""
+"""LLM2VecGen as an encoder of the `mteb` library (version 2), and a run of its tasks."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ TEXTS_AT_ONCE = 4096  # enough to batch by length, few enough to hold their ids 
 
 
 class MtebEncoder(AbsEncoder):  # type: ignore[misc]
-    """A model with the instruction of each task, in the form that `mteb.evaluate` takes.
+    """A model with the instruction of each task, as the encoder that `mteb.evaluate` takes.
 
-    Documents of retrieval and reranking tasks have the model's instruction of documents. Queries,
-    and every text of other tasks, have the instruction of the task. Texts are stripped of
-    surrounding white space, as in the reference's own programs, so that figures can be compared.
+    Documents of retrieval and reranking tasks get the model's document instruction. Queries, and
+    every text of other tasks, get the instruction of the task. Texts are stripped of surrounding
+    white space, as in the reference's own programs, so that figures can be compared.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class MtebEncoder(AbsEncoder):  # type: ignore[misc]
 
         Args:
             model: the model.
-            instructions: by the name of the task.
+            instructions: the instruction of each task, by the task's name.
             max_length: see `LLM2VecGen.encode`.
         """
         self.model = model
@@ -74,12 +74,15 @@ class MtebEncoder(AbsEncoder):  # type: ignore[misc]
 
         Args:
             inputs: batches, each with its texts under "text".
-            task_metadata: names the task.
-            hf_split: part of mteb's protocol; no vector depends on it.
-            hf_subset: likewise.
+            task_metadata: has the task's name.
+            hf_split: unused; part of mteb's protocol.
+            hf_subset: unused, likewise.
             prompt_type: the side of a retrieval or reranking task; None in other tasks.
-            batch_size: that of `inputs`; the model plans its own batches by length.
+            batch_size: unused; the model plans its own batches by length.
             show_progress_bar: whether to show a bar for each part of the texts.
+
+        Returns:
+            (texts, dimension) float32.
 
         Raises:
             ValueError: if the task has no instruction.
@@ -115,20 +118,23 @@ def run_tasks(
     results_folder: Path | None = None,
     show_progress: bool = False,
 ) -> list[TaskResult]:
-    """Measure tasks one after the other.
+    """Measure tasks one after another.
 
     Args:
         encoder: the model with the tasks' instructions.
         tasks: of the `mteb` library; those without data are downloaded.
-        results_folder: gets each task's result when it is done, and gives it back when the same
-            model with the same settings is measured again; None keeps nothing.
+        results_folder: keeps each task's result, which is reused when the same model with the same
+            settings is measured again; None keeps nothing.
         show_progress: whether to show progress bars.
 
+    Returns:
+        One result a task.
+
     Raises:
-        OSError: if a task's data cannot be had.
+        OSError: if a task's data cannot be downloaded.
     """
     if not show_progress:
-        datasets.disable_progress_bars()  # mteb does not pass it on
+        datasets.disable_progress_bars()  # mteb does not pass show_progress on
     measured = mteb.evaluate(
         encoder,
         tasks,
@@ -140,7 +146,7 @@ def run_tasks(
 
 
 def _parts(inputs: Iterable[Mapping[str, Any]]) -> Iterator[list[str]]:
-    """The texts of all batches in lists of at most `TEXTS_AT_ONCE`."""
+    """Yield the texts of all batches in lists of at most `TEXTS_AT_ONCE`."""
     texts = (text.strip() for batch in inputs for text in batch["text"])
     while part := list(islice(texts, TEXTS_AT_ONCE)):
         yield part

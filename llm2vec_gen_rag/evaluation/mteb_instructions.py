@@ -1,8 +1,8 @@
 """The published instruction of each MTEB task, by the task's name in `mteb`.
 
-They are those behind the paper's figures (arXiv 2603.10913v2, tables 7 and 8; `generative.json` of
-the reference repository). Each stands before the query of a retrieval or reranking task, whose
-documents have the instruction of documents, and before every text of any other task.
+The paper's figures were measured with them (arXiv 2603.10913v2, tables 7 and 8; `generative.json`
+of the reference repository). Each is put before the query of a retrieval or reranking task, whose
+documents get the document instruction, and before every text of any other task.
 """
 
 from __future__ import annotations

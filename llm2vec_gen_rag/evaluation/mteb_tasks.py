@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
 
 BENCHMARK = "MTEB(eng, v2)"
-SEED = 42  # mteb's own: it draws the training examples of classification, the parts of clustering
+SEED = 42  # mteb's own, for the training examples of classification and the samples of clustering
 
 LITE = (
     "ArguAna",
@@ -37,8 +37,8 @@ LITE = (
 )
 
 LITE_NOTE = (
-    "The reference's own program leaves BIOSSES and STS17 out of its lite list, for want of a "
-    "comma between the two names; the paper names all ten, and ten are measured here."
+    "The reference's own program leaves BIOSSES and STS17 out of its lite list, because a comma is "
+    "missing between the two names; the paper lists all ten, and ten are measured here."
 )
 
 
@@ -47,6 +47,9 @@ def benchmark_tasks(which: str = "all") -> list[AbsTask]:
 
     Args:
         which: "all", "lite", or names of tasks with commas between.
+
+    Returns:
+        The tasks, in this order.
 
     Raises:
         ValueError: if a name is not one of the 41.
@@ -78,14 +81,17 @@ def evaluate_mteb(
     Args:
         model: the model.
         which: see `benchmark_tasks`.
-        instruction: of every task; None takes each task's published one.
+        instruction: used for every task; None takes each task's published one.
         max_length: see `LLM2VecGen.encode`; the paper's is 512.
         results_folder: see `run_tasks`.
         show_progress: whether to show progress bars.
 
+    Returns:
+        The main scores in percent; see `compare`.
+
     Raises:
         ValueError: see `benchmark_tasks`.
-        OSError: if a task's data cannot be had.
+        OSError: if a task's data cannot be downloaded.
     """
     tasks = benchmark_tasks(which)
     own = {task.metadata.name: instruction for task in tasks if instruction is not None}
@@ -102,10 +108,13 @@ def compare(name: str, which: str, scores: dict[str, float], kinds: dict[str, st
     The paper has a figure for all tasks and for the lite list, none for other choices.
 
     Args:
-        name: of the model.
+        name: the model's name.
         which: see `benchmark_tasks`.
         scores: in percent, by task.
         kinds: mteb's name of the task type, by task.
+
+    Returns:
+        The measured figures with the paper's.
     """
     paper = published_figures(name)
     lines = [
@@ -129,6 +138,6 @@ def compare(name: str, which: str, scores: dict[str, float], kinds: dict[str, st
 
 
 def _means(which: str, *figures: Figures) -> list[float | None]:
-    """The paper's mean over the chosen tasks, of each."""
+    """Return the paper's mean over the chosen tasks for each method; None if it has none."""
     known = {"all": "mteb", "lite": "lite"}
     return [getattr(f, known[which]) if which in known else None for f in figures]

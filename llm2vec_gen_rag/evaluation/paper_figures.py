@@ -1,8 +1,8 @@
 """The paper's own figures, by checkpoint: arXiv 2603.10913v2.
 
-Categories are table 1, BRIGHT and AdvBench-IR table 2, the lite mean table 3 (its teacher's,
-figure 6). Averages of models that table 1 leaves out are read off the figure of model sizes, to
-some 0.1. All are in percent and from one training run; the paper gives no seeds, no intervals.
+Categories are from table 1, BRIGHT and AdvBench-IR from table 2, the lite mean from table 3 (its
+teacher's from figure 6). Averages of models that are not in table 1 are read off the figure of
+model sizes, to about 0.1. All are in percent and from one training run, without intervals.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from types import MappingProxyType
 
 @dataclass(frozen=True)
 class Figures:
-    """What the paper says of one method with one backbone; None or absent where it says nothing.
+    """The paper's figures for one method with one backbone; None or absent if it has none.
 
     Attributes:
         mteb: mean over the 41 tasks of MTEB(eng, v2).
         categories: mean of each category of those tasks, by mteb's name of the task type.
         lite: mean over the lite list of ten tasks.
         bright: nDCG@10, mean over the 12 sets of BRIGHT.
-        advbench_ir: AdvBench-IR, share of requests with an own harmful passage in the first five.
+        advbench_ir: AdvBench-IR, share of requests with a passage of their own in the first five.
     """
 
     mteb: float | None = None
@@ -125,14 +125,14 @@ NOTHING = Pair(Figures(), Figures())
 def published_figures(name: str) -> Pair:
     """Return the paper's figures for a checkpoint, by the last part of its hub id or folder.
 
-    `McGill-NLP/LLM2Vec-Gen-Qwen3-17B` and a folder `LLM2Vec-Gen-Qwen3-1.7B` are the same. A model
-    that the paper does not know has none.
+    `McGill-NLP/LLM2Vec-Gen-Qwen3-17B` and a folder `LLM2Vec-Gen-Qwen3-1.7B` are the same. The
+    figures of a model that the paper does not have are all None.
     """
     return _BY_BARE_NAME.get(_bare(Path(name).name), NOTHING)
 
 
 def _bare(name: str) -> str:
-    """Letters and digits only: hub ids write sizes without the dot, folders often with it."""
+    """Return letters and digits only: hub ids have sizes without the dot, folders often with it."""
     return "".join(character for character in name.lower() if character.isalnum())
 
 

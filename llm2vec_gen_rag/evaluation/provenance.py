@@ -1,4 +1,4 @@
-"""What a figure was made by: enough to make it again."""
+"""How a figure was measured, in enough detail to measure it again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from llm2vec_gen_rag import __version__
 from llm2vec_gen_rag.model import LLM2VecGen
 
 PACKAGE = Path(__file__).parents[1]
@@ -16,20 +15,20 @@ LIBRARIES = ("torch", "transformers", "mteb")
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a figure was made by; no date, so that the same run writes the same file.
+    """How a figure was measured; without a date, so that the same run writes the same file.
 
     Attributes:
         command: as it was typed.
-        seed: of all that is drawn at random; None where nothing is.
+        seed: of all that is drawn at random; None if nothing is.
         version: of this package.
-        commit: of the checkout that it ran from, with "-dirty" behind it where files had changed;
-            None for an installed package.
-        model: the checkpoint, as it was named.
+        commit: of the checkout that it ran from, followed by "-dirty" if files had changed; None
+            for an installed package.
+        model: the checkpoint's name, as it was given.
         revision: its commit on the hub; None for a folder.
         fingerprint: see `LLM2VecGen.fingerprint`.
-        dtype: in which the LLM computed.
-        device: where it computed.
-        libraries: versions of what the figures can depend on.
+        dtype: of the LLM.
+        device: of the LLM.
+        libraries: versions of the libraries that the figures can depend on.
     """
 
     command: str
@@ -44,7 +43,7 @@ class Provenance:
     libraries: dict[str, str]
 
     def as_text(self) -> str:
-        """One line for people."""
+        """Return one line for people."""
         seed = "nothing random" if self.seed is None else f"seed {self.seed}"
         made = self.commit or f"version {self.version}"
         return f"made by: {self.command} · {seed} · {made} · {self.dtype} on {self.device}"
@@ -57,12 +56,15 @@ def provenance(model: LLM2VecGen, command: str, seed: int | None, commit: str | 
         model: what is measured.
         command: as it was typed.
         seed: see `Provenance`.
-        commit: `checkout_commit` before the run, which may be long: the code that ran.
+        commit: `checkout_commit` as it was before the run, during which files may change.
+
+    Returns:
+        The description.
     """
     return Provenance(
         command=command,
         seed=seed,
-        version=str(__version__),
+        version=version("llm2vec-gen-rag"),
         commit=commit,
         model=model.name,
         revision=model.revision,
@@ -74,7 +76,7 @@ def provenance(model: LLM2VecGen, command: str, seed: int | None, commit: str | 
 
 
 def checkout_commit(folder: Path = PACKAGE) -> str | None:
-    """The commit of the git checkout that tracks a package's folder; None if none does.
+    """Return the commit of the git checkout that tracks a package's folder; None if none does.
 
     A package installed into an environment inside somebody's repository is not tracked by it.
     """
@@ -84,7 +86,7 @@ def checkout_commit(folder: Path = PACKAGE) -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git says; None where there is no git, or no repository."""
+    """Return git's output; None without git, or outside a repository."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False

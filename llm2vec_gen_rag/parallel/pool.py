@@ -1,8 +1,7 @@
-"""Embedding on several devices, each in a process of its own that loads the model once and stays.
+"""Embedding on several devices, each in a process of its own that loads the model once.
 
-Texts are handed out in chunks of about equal work, the longest texts first, to whichever process is
-idle; the vectors come back in the order of the texts. Processes talk over pipes of their own, which
-nobody else can write to.
+Idle processes get chunks of texts of about equal work, the longest texts first; the vectors are
+returned in the order of the texts. Each process has a pipe of its own, private to the pool.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from collections import deque
 from collections.abc import Sequence
 from multiprocessing.connection import wait
 from os import PathLike
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -26,9 +24,9 @@ from llm2vec_gen_rag.errors import WorkerError
 from llm2vec_gen_rag.model import LLM2VecGen, Texts
 from llm2vec_gen_rag.parallel.worker import Call, Worker
 
-# a process that is idle at the end has waited for one chunk at most: a sixteenth of its share
+# at the end a process is idle for at most the time of one chunk: a sixteenth of its share
 CHUNKS_PER_PROCESS = 16
-# what the instruction and the response tokens of a text cost, in characters of text
+# the work of an instruction and of the response tokens, in characters of text
 CHARACTERS_BESIDE_TEXT = 100
 
 
@@ -38,8 +36,8 @@ class EncoderPool:
         with EncoderPool("almanac", devices=["cuda:0", "cuda:1"]) as pool:
             vectors = pool.encode_document(texts)
 
-    Processes are spawned, so a script makes a pool under `if __name__ == "__main__":`. After an
-    error or Ctrl-C inside a call the pool is closed. Calls from several threads take turns.
+    Processes are spawned, so a script creates a pool under `if __name__ == "__main__":`. An error
+    or Ctrl-C during a call closes the pool. Calls from several threads take turns.
 
     Attributes:
         dimension: the length of a vector.
@@ -52,9 +50,9 @@ class EncoderPool:
 
         Args:
             name: see `LLM2VecGen.from_pretrained`.
-            devices: such as ["cuda:0", "cuda:1"]; one named twice gets two processes. They divide
-                the threads that torch computes with here among them.
-            **options: see `LLM2VecGen.from_pretrained`, which takes them.
+            devices: such as ["cuda:0", "cuda:1"]; a device listed twice gets two processes. The
+                processes share torch's threads of this process equally.
+            **options: other arguments of `LLM2VecGen.from_pretrained`.
 
         Raises:
             ValueError: if there is no device; see also `LLM2VecGen.from_pretrained`.
@@ -91,7 +89,16 @@ class EncoderPool:
     ) -> Vectors:
         """Return the embedding of each text.
 
-        See `LLM2VecGen.encode` for arguments and shapes.
+        Args:
+            texts: see `LLM2VecGen.encode`.
+            instruction: see `LLM2VecGen.encode`.
+            max_length: see `LLM2VecGen.encode`.
+            normalize: see `LLM2VecGen.encode`.
+            batch_size: see `LLM2VecGen.encode`.
+            show_progress: see `LLM2VecGen.encode`.
+
+        Returns:
+            See `LLM2VecGen.encode`.
 
         Raises:
             ValueError: see `LLM2VecGen.encode`.
@@ -113,7 +120,7 @@ class EncoderPool:
         batch_size: int | None = None,
         show_progress: bool = False,
     ) -> Vectors:
-        """Return the embedding of each query, behind the instruction of its task.
+        """Return the embedding of each query, preceded by the instruction of its task.
 
         See `LLM2VecGen.encode_query` for arguments and shapes, and `encode` for errors.
         """
@@ -129,7 +136,7 @@ class EncoderPool:
         batch_size: int | None = None,
         show_progress: bool = False,
     ) -> Vectors:
-        """Return the embedding of each document, behind the instruction of documents.
+        """Return the embedding of each document, preceded by the instruction of documents.
 
         See `LLM2VecGen.encode_document` for arguments and shapes, and `encode` for errors.
         """
@@ -137,7 +144,7 @@ class EncoderPool:
         return self._encode(texts, call, show_progress)
 
     def close(self) -> None:
-        """End the processes; nothing happens if they have ended."""
+        """End the processes, if they have not ended yet."""
         for worker in self._workers:
             worker.end()
         for worker in self._workers:
@@ -147,29 +154,24 @@ class EncoderPool:
     def __enter__(self) -> EncoderPool:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _encode(self, texts: Texts, call: Call, show_progress: bool) -> Vectors:
-        """Return what the call gives for the texts, and close the pool if it fails."""
+        """Run the call on the texts; close the pool if it fails."""
         listed = as_texts(texts)
         with self._lock:
             if not self._workers:
-                raise WorkerError("this pool is closed; expected an open one. Make a new one.")
+                raise WorkerError("this pool is closed; expected an open one. Create a new one.")
             try:
                 vectors = self._run(listed, call, show_progress)
-            except BaseException:  # answers to chunks that nobody waits for would come next
+            except BaseException:  # pending vectors would be taken for those of the next call
                 self.close()
                 raise
         return vectors[0] if isinstance(texts, str) else vectors
 
     def _run(self, texts: list[str], call: Call, show_progress: bool) -> Vectors:
-        """Hand out chunks, one to each process at a time, until all have come back."""
+        """Send chunks, one to each process at a time, until all vectors have been received."""
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         chunks = deque(plan_chunks(texts, len(self._workers) * CHUNKS_PER_PROCESS))
         idle = list(self._workers)
@@ -189,14 +191,14 @@ class EncoderPool:
 
 
 def plan_chunks(texts: Sequence[str], count: int) -> list[list[int]]:
-    """Return rows in about as many chunks as asked for, of about equal work, the longest first.
+    """Divide texts into chunks of about equal work, the longest texts first.
 
     Args:
-        texts: of any lengths; neighbours in length share a chunk, so that little is padded.
-        count: of chunks.
+        texts: of any lengths; texts of similar length share a chunk, so that little is padded.
+        count: about how many chunks.
 
     Returns:
-        Lists of row indices; each row is in exactly one.
+        The rows of each chunk; each row is in exactly one.
     """
     work = [len(text) + CHARACTERS_BESIDE_TEXT for text in texts]
     share = sum(work) / count

@@ -1,4 +1,4 @@
-"""A process that loads a model and embeds what it is sent, and its end in the process that asks."""
+"""A process that loads a model and embeds the texts it is sent, and its handle in the parent."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from transformers.utils import logging
 from llm2vec_gen_rag.errors import BaseModelError, CheckpointError, NonFiniteError, WorkerError
 from llm2vec_gen_rag.model import LLM2VecGen
 
-# what one operation of a large model may take, before the process looks up
+# one operation of a large model may take this long, and signals are handled after it
 SECONDS_TO_END = 10
-# errors that come up as they are in one process; any other becomes a WorkerError
-_AS_THEY_ARE = (ValueError, CheckpointError, BaseModelError, NonFiniteError)
+# errors that the parent raises with their own type; any other becomes a WorkerError
+_OWN_TYPES = (ValueError, CheckpointError, BaseModelError, NonFiniteError)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong in a process. It is told in words: not every error survives the way."""
+    """An error in a process, as strings: not every exception can be pickled."""
 
     kind: type[Exception]
     message: str
@@ -46,31 +46,31 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception) -> Failure:
-        """Return what is told of an error."""
-        kind = next((kind for kind in _AS_THEY_ARE if isinstance(error, kind)), WorkerError)
+        """Describe an error."""
+        kind = next((kind for kind in _OWN_TYPES if isinstance(error, kind)), WorkerError)
         name = "" if kind is not WorkerError else f"{type(error).__name__}: "
         return cls(kind, f"{name}{error}", "".join(traceback.format_exception(error)))
 
 
 class RemoteError(Exception):
-    """Shown above the error that it caused: the traceback from the other process."""
+    """The traceback from the other process, shown above the error that it caused."""
 
     def __str__(self) -> str:
         return f"\n\n{self.args[0]}"
 
 
 class Worker:
-    """A process, seen from the one that started it.
+    """A process, as its parent sees it.
 
     Attributes:
-        connection: becomes readable once the process has answered or ended.
+        connection: becomes readable once the process has sent a result or ended.
     """
 
     def __init__(self, device: str, load: dict[str, Any], threads: int) -> None:
-        """Start the process; it first answers with the dimension of the model.
+        """Start the process; the first result that it sends is the dimension of the model.
 
         Args:
-            device: what to call it by.
+            device: its name in error messages.
             load: arguments of `LLM2VecGen.from_pretrained`.
             threads: how many it computes with.
         """
@@ -85,80 +85,87 @@ class Worker:
     def send(self, call: Call) -> None:
         """Send a call to an idle process.
 
+        Args:
+            call: what to compute.
+
         Raises:
-            WorkerError: if it has ended.
+            WorkerError: if the process has ended.
         """
         try:
             self.connection.send(call)
         except OSError as error:
-            raise self._ended() from error
+            raise WorkerError(self._ended()) from error
 
     def receive(self) -> Any:
-        """Return the next answer.
+        """Wait for the next result.
+
+        Returns:
+            The dimension of the model, then the vectors of each call.
 
         Raises:
-            Exception: what was raised there, if it is of a kind that one process raises too.
-            WorkerError: if anything else was, or the process has ended.
+            Exception: the error of the process, if `LLM2VecGen` documents its type.
+            WorkerError: for any other error of the process, or if it has ended.
         """
         try:
-            answer = self.connection.recv()
+            result = self.connection.recv()
         except (EOFError, OSError) as error:
-            raise self._ended() from error
-        if isinstance(answer, Failure):
-            raise answer.kind(answer.message) from RemoteError(answer.traceback)
+            raise WorkerError(self._ended()) from error
+        if isinstance(result, Failure):
+            raise result.kind(result.message) from RemoteError(result.traceback)
         self._ready = True
-        return answer
+        return result
 
     def end(self) -> None:
-        """Tell the process to end, whatever it does."""
+        """Tell the process to end, whatever it is doing."""
         self._process.terminate()
         self.connection.close()
 
     def join(self) -> None:
-        """Wait until it has ended, at first by itself, which leaves no semaphore behind."""
+        """Wait until it ends by itself, which leaks no semaphore; kill it if it does not."""
         self._process.join(SECONDS_TO_END)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
 
-    def _ended(self) -> WorkerError:
+    def _ended(self) -> str:
+        """Return the message for a process that has ended."""
         self._process.join()
         advice = (
-            "The system may have killed it for want of memory: use fewer processes."
+            "The system may have killed it because memory ran out: use fewer processes."
             if self._ready
-            else "A script has to make a pool under `if __name__ == '__main__':`, and each process "
-            "needs memory for a model of its own. See what it printed above."
+            else "A script has to create a pool under `if __name__ == '__main__':`, and each "
+            "process needs memory for a model of its own. See what it printed above."
         )
-        return WorkerError(
+        return (
             f"the process on {self._device} ended with exit code {self._process.exitcode} (below 0 "
-            f"is the signal that killed it); expected it to stay. {advice}"
+            f"is the signal that killed it); expected it to keep running. {advice}"
         )
 
 
 def serve(connection: Connection, load: dict[str, Any], threads: int) -> None:
-    """Load a model, then answer calls until the other end is closed.
+    """Load a model, then run calls until the parent closes the connection.
 
     Args:
-        connection: calls come in; vectors, or a `Failure`, go out.
+        connection: receives calls; sends the dimension, then vectors, or a `Failure`.
         load: arguments of `LLM2VecGen.from_pretrained`.
         threads: how many to compute with.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the process that asks, and it us
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # in order, where the default is at once
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends this process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the default ends it without cleaning up
     torch.set_num_threads(threads)
-    os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # of the tokenizer
+    os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # the tokenizer's
     logging.disable_progress_bar()  # bars of several processes would overwrite each other
     try:
         model = LLM2VecGen.from_pretrained(**load)
         connection.send(model.dimension)
         while (call := _next_call(connection)) is not None:
             connection.send(getattr(model, call.method)(call.texts, **call.arguments))
-    except Exception as error:  # whatever it was, the process that asked raises it
+    except Exception as error:  # of any type: the parent raises it
         connection.send(Failure.of(error))
 
 
 def _next_call(connection: Connection) -> Call | None:
-    """Return what comes in next, or None once the other end is closed."""
+    """Return the next call, or None once the parent has closed the connection."""
     try:
         call: Call = connection.recv()
     except (EOFError, ConnectionResetError):

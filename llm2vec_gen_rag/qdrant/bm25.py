@@ -1,9 +1,9 @@
-"""Texts as sparse vectors whose dot product, with Qdrant's IDF modifier, is BM25.
+"""BM25 in Qdrant: sparse vectors whose dot product, with the IDF modifier, is the score.
 
     score(q, d) = sum over t in q of  IDF(t) * tf (k1 + 1) / (tf + k1 (1 - b + b |d| / L))
 
 (Robertson and Zaragoza, 2009.) The document's vector holds the fraction, the query's holds ones,
-and Qdrant multiplies by the IDF of the collection as it stands at the time of the search.
+and Qdrant multiplies by the IDF of the collection at the time of the search.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WORD = re.compile(r"\w+")
 
 
 def document_vector(text: str) -> models.SparseVector:
-    """Saturated term frequencies of a document; empty for a text without words."""
+    """Return the saturated term frequencies of a document; empty for a text without words."""
     counts = _term_counts(text)
     length = counts.total()
     norm = _K1 * (1 - _B + _B * length / _MEAN_LENGTH)
@@ -35,17 +35,17 @@ def document_vector(text: str) -> models.SparseVector:
 
 
 def query_vector(text: str) -> models.SparseVector:
-    """One for each distinct word of a query."""
+    """Return a one for each distinct word of a query."""
     terms = list(_term_counts(text))
     return models.SparseVector(indices=terms, values=[1.0] * len(terms))
 
 
 def _term_counts(text: str) -> Counter[int]:
-    """Word counts, case folded. Scripts written without spaces count as one word a run."""
+    """Return word counts, case folded. In scripts without spaces, each run is one word."""
     return Counter(_term_index(word) for word in _WORD.findall(text.casefold()))
 
 
 def _term_index(word: str) -> int:
-    """A word's place among the 2**32 of a sparse vector; `hash` would differ between processes."""
+    """Return a word's index below 2**32; Python's `hash` would differ between processes."""
     digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=4).digest()
     return int.from_bytes(digest, "big")

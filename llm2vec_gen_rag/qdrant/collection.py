@@ -33,7 +33,7 @@ class DocumentCollection:
 
     One collection serves this class, LangChain's `QdrantVectorStore` and LlamaIndex's: what one
     writes, the others find, return and filter. It remembers the model and the instructions that
-    wrote it, and opens for no other.
+    wrote it, and cannot be opened with any other.
 
     Several threads may use one collection. A folder belongs to one process at a time.
 
@@ -42,8 +42,8 @@ class DocumentCollection:
         never open a folder that you do not trust.
 
     Args:
-        client: A Qdrant client, which you close yourself. See `open` for the usual way in.
-        name: The collection. It is created, with cosine distance, where there is none.
+        client: A Qdrant client, which you close yourself. `open` is the usual constructor.
+        name: The collection. It is created, with cosine distance, if there is none.
         model: The model that embeds its documents and queries.
 
     Raises:
@@ -67,13 +67,16 @@ class DocumentCollection:
         *,
         api_key: str | None = None,
     ) -> DocumentCollection:
-        """Open a collection where it lives, creating it there when it is new.
+        """Open a collection at a location, and create it if there is none.
 
         Args:
             location: ``":memory:"``, a folder, or a server's URL.
             name: The collection.
             model: The model that embeds its documents and queries.
             api_key: The server's key.
+
+        Returns:
+            The collection, which closes its client when it is closed.
 
         Raises:
             ValueError: The location is none of the three, or a key came without a server.
@@ -90,7 +93,7 @@ class DocumentCollection:
         return collection
 
     def close(self) -> None:
-        """Close the client: a folder becomes free for another process."""
+        """Close the client, so that another process can open a folder."""
         self._client.close()
 
     def __enter__(self) -> DocumentCollection:
@@ -101,21 +104,21 @@ class DocumentCollection:
 
     @property
     def client(self) -> QdrantClient:
-        """The collection's client; points upserted through it get both frameworks' payloads."""
+        """Return the client; points upserted through it get both frameworks' payloads."""
         return self._client
 
     @property
     def name(self) -> str:
-        """The collection's name in Qdrant."""
+        """Return the collection's name in Qdrant."""
         return self._name
 
     @property
     def model(self) -> LLM2VecGen:
-        """The model that embeds this collection's documents and queries."""
+        """Return the model that embeds this collection's documents and queries."""
         return self._model
 
     def count(self) -> int:
-        """How many documents the collection holds."""
+        """Return the number of documents in the collection."""
         return int(self._client.count(self._name).count)
 
     def index(
@@ -128,8 +131,8 @@ class DocumentCollection:
     ) -> IndexReport:
         """Add the documents that are new, replace those that changed, leave the rest alone.
 
-        The iterable is read as it goes, so it may be longer than memory. Running again changes
-        nothing; running again after a kill finishes the work.
+        The iterable is read batch by batch, so it may be larger than memory. Indexing the same
+        documents again changes nothing; after an interruption it finishes the work.
 
         Args:
             documents: What to index. Of a long text the model reads the beginning only; see
@@ -137,6 +140,9 @@ class DocumentCollection:
             source: Where they come from, such as a folder's path, for `sync`.
             batch_size: Documents looked up, embedded and written together.
             show_progress: Show a progress bar.
+
+        Returns:
+            How many documents were added, replaced, left unchanged, and truncated.
 
         Raises:
             ValueError: ``batch_size`` is below 1, or something is no `Document`.
@@ -151,11 +157,11 @@ class DocumentCollection:
         batch_size: int = 128,
         show_progress: bool = False,
     ) -> IndexReport:
-        """`index`, then remove what ``source`` no longer holds.
+        """Index, then remove what ``source`` no longer holds; see `index` for the arguments.
 
-        Afterwards the collection has, of this source, exactly these documents: none of them means
-        that all of the source's go. Other sources, and what the frameworks' stores added, stay.
-        If reading ``documents`` fails, nothing is removed.
+        Afterwards the collection holds exactly these documents of this source: an empty iterable
+        removes all of them. Documents of other sources, and those that the frameworks' stores
+        added, stay. If reading ``documents`` fails, nothing is removed.
         """
         seen: set[str] = set()
         report = self._index(documents, source, batch_size, show_progress, seen=seen)
@@ -170,18 +176,18 @@ class DocumentCollection:
     def adopt(self) -> int:
         """Complete the points that a framework's store wrote through a client of its own.
 
-        Stores from `as_langchain` and `as_llama_index` write complete points and need no adopting;
-        a store that you built on another client writes the half that only its framework reads.
+        Stores from `as_langchain` and `as_llama_index` write complete points. A store built on
+        another client writes only the half of the payload that its own framework reads.
 
         Returns:
-            How many points were completed.
+            The number of completed points.
         """
         return indexing.adopt(self._client, self._name)
 
     def search(
         self, query: str, k: int = 10, *, filter: Where | None = None, task: str = "retrieval"
     ) -> list[Hit]:
-        """The ``k`` documents nearest to what would answer the query, best first.
+        """Find the ``k`` documents nearest to what would answer the query.
 
         Args:
             query: A question, or any text to search by.
@@ -189,6 +195,9 @@ class DocumentCollection:
             filter: Metadata that hits must have, as ``{"lang": "en"}``, or a Qdrant filter on
                 ``metadata.lang``.
             task: Which of the model's query instructions to use.
+
+        Returns:
+            The hits, best first.
 
         Raises:
             ValueError: ``k`` is below 1, or the model knows no such task.
@@ -203,7 +212,7 @@ class DocumentCollection:
         filter: Where | None = None,
         task: str = "retrieval",
     ) -> list[list[Hit]]:
-        """`search` for each query, embedded in one call and sent in one request."""
+        """Search for each query, embedded in one call and sent in one request; see `search`."""
         require_positive("k", k)
         _refuse_string("queries", queries)
         if not queries:
@@ -214,17 +223,20 @@ class DocumentCollection:
     def hybrid_search(
         self, query: str, k: int = 10, *, filter: Where | None = None, task: str = "retrieval"
     ) -> list[Hit]:
-        """`search` and BM25 over the words, fused by reciprocal rank.
+        """Search by meaning and by words (BM25), fused by reciprocal rank; see `search`.
 
-        For queries that carry names, codes or numbers which a meaning does not keep. The score of
-        a hit is the sum of its reciprocal ranks, and no similarity.
+        For queries with names, codes or numbers, which an embedding does not keep. The score of a
+        hit is the sum of its reciprocal ranks, not a similarity.
         """
         require_positive("k", k)
         vector = self._model.encode_query(query, task=task)
         return searching.fused(self._client, self._name, query, vector, k, filter)
 
     def as_langchain(self) -> LangChainStore:
-        """LangChain's own Qdrant vector store, on this collection and with its model.
+        """Return LangChain's own Qdrant vector store on this collection, with its model.
+
+        Returns:
+            A ``langchain_qdrant.QdrantVectorStore``.
 
         Raises:
             ImportError: ``langchain-qdrant`` is not installed.
@@ -232,10 +244,13 @@ class DocumentCollection:
         return langchain_store(self._client, self._name, self._model)
 
     def as_llama_index(self) -> LlamaIndexStore:
-        """LlamaIndex's own Qdrant vector store, on this collection.
+        """Return LlamaIndex's own Qdrant vector store on this collection.
 
         LlamaIndex embeds outside its stores: give the index that you build on this one
         ``embed_model=LLM2VecGenEmbedding(model=collection.model)``. Its async methods work too.
+
+        Returns:
+            A ``llama_index.vector_stores.qdrant.QdrantVectorStore``.
 
         Raises:
             ImportError: ``llama-index-vector-stores-qdrant`` is not installed.
@@ -264,6 +279,6 @@ class DocumentCollection:
 
 
 def _refuse_string(what: str, value: object) -> None:
-    """A string is a sequence of strings too, and would be taken letter by letter."""
+    """Raise ValueError for a lone string, which would be read as a list of its letters."""
     if isinstance(value, str):
         raise ValueError(f"{what} is the string {value!r}; expected a list: [{value!r}].")

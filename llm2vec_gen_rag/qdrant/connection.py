@@ -1,4 +1,4 @@
-"""Reaching Qdrant: in memory, in a folder, or a server; and the client that the stores share."""
+"""Connect to Qdrant in memory, in a folder or on a server; and the client that stores share."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ def connect(location: str | os.PathLike[str], api_key: str | None = None) -> Qdr
     """Open a Qdrant client.
 
     Args:
-        location: ``":memory:"``, a server's ``http(s)://`` URL, or a folder, made when it is new.
+        location: ``":memory:"``, a server's ``http(s)://`` URL, or a folder, created if it is new.
         api_key: The server's key.
 
+    Returns:
+        The client, which the caller closes.
+
     Raises:
-        ValueError: A key without a server, or a location that reads like a server without its
+        ValueError: A key without a server, or a location that looks like a server's without its
             scheme.
         CollectionError: Another client has the folder open, or it is not a folder.
     """
@@ -54,17 +57,17 @@ def connect(location: str | os.PathLike[str], api_key: str | None = None) -> Qdr
 
 
 def is_local(client: QdrantClient) -> bool:
-    """Whether the client is Qdrant's local mode, in memory or in a folder."""
+    """Return whether the client is Qdrant's local mode, in memory or in a folder."""
     options = client.init_options
     return options["location"] == ":memory:" or options["path"] is not None
 
 
 def hasten_commits(client: QdrantClient, collection_name: str) -> None:
-    """Let a folder's commits not wait for the disk; no effect elsewhere.
+    """Make commits to a folder return before the disk has them; no effect elsewhere.
 
     Local mode commits point by point, which takes minutes for ten thousand points. A killed
-    process loses nothing by this; a power cut may lose the last points, as a whole, and indexing
-    again puts them back.
+    process loses nothing by this. A power cut may lose the last points, each as a whole, and
+    indexing again restores them.
     """
     local = client._client  # there is no public way to the database
     if not isinstance(local, QdrantLocal):
@@ -76,11 +79,11 @@ def hasten_commits(client: QdrantClient, collection_name: str) -> None:
 
 
 class CollectionClient:
-    """A `QdrantClient` for one collection, fit for several threads and for both frameworks.
+    """A `QdrantClient` for one collection, safe for several threads and for both frameworks.
 
-    It stands in for the client it wraps, attribute by attribute, with two differences:
+    It replaces the client that it wraps, attribute by attribute, with two differences:
 
-    - In local mode its calls take turns. Concurrent upserts corrupt a local collection
+    - In local mode only one call runs at a time. Concurrent upserts corrupt a local collection
       (qdrant-client issue 1193), and LangChain's async methods upsert from threads.
     - Points written to the collection get both halves of the payload and a sparse vector, so what
       one framework's own store adds, the other reads at once.
@@ -100,12 +103,12 @@ class CollectionClient:
         return self._taking_turns(attribute) if callable(attribute) else attribute
 
     def upsert(self, collection_name: str, points: Iterable[Any], **options: Any) -> Any:
-        """`QdrantClient.upsert`, of complete points."""
+        """Call `QdrantClient.upsert` with complete points."""
         upsert = self._taking_turns(self._wrapped.upsert)
         return upsert(collection_name, list(self._complete(collection_name, points)), **options)
 
     def upload_points(self, collection_name: str, points: Iterable[Any], **options: Any) -> None:
-        """`QdrantClient.upload_points`, of complete points."""
+        """Call `QdrantClient.upload_points` with complete points."""
         upload = self._taking_turns(self._wrapped.upload_points)
         upload(collection_name, self._complete(collection_name, points), **options)
 
@@ -135,7 +138,7 @@ class CollectionClient:
 
 
 def complete_point(point: models.PointStruct) -> models.PointStruct:
-    """The point with both payload halves and its sparse vector."""
+    """Return the point with both payload halves and its sparse vector."""
     payload = complete_payload(_plain_id(point.id), point.payload or {})
     vectors: Any = point.vector if isinstance(point.vector, dict) else {"": point.vector}
     sparse = document_vector(payload.get(TEXT_KEY) or "")
@@ -146,7 +149,7 @@ def complete_point(point: models.PointStruct) -> models.PointStruct:
 
 def _open_folder(folder: str) -> QdrantClient:
     try:
-        # CollectionClient serialises the calls, which is what SQLite's check stands in for
+        # CollectionClient serialises the calls, which is what SQLite's check is there to ensure
         return QdrantClient(path=folder, force_disable_check_same_thread=True)
     except RuntimeError as error:
         if "already accessed" not in str(error):
@@ -163,7 +166,7 @@ def _open_folder(folder: str) -> QdrantClient:
 
 
 def _turn_of(client: QdrantClient) -> AbstractContextManager[Any]:
-    """The lock that all users of a local client share; a server needs none."""
+    """Return the lock that all users of a local client share; a server needs none."""
     with _turns_lock:
         if client not in _turns:
             _turns[client] = RLock() if is_local(client) else nullcontext()

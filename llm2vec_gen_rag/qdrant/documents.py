@@ -1,4 +1,4 @@
-"""What goes into a collection, what a search gives back, and what indexing did."""
+"""What goes into a collection, what a search returns, and what indexing did."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid5
 
-# Fixed for ever: point ids are derived from it, and other ids would index every document twice.
+# Never to be changed: with other point ids every document would be indexed a second time.
 _POINT_IDS = UUID("5b0c7c0e-6a55-5d5c-9d3e-0f6b2f6a7d11")
 
 
@@ -17,14 +17,14 @@ _POINT_IDS = UUID("5b0c7c0e-6a55-5d5c-9d3e-0f6b2f6a7d11")
 class Document:
     """A text to find, embedded whole: cut long texts into passages before you index them.
 
-    The model reads 512 tokens, its instruction and the response tokens among them. What follows
-    is stored, shown, and found by its words in a hybrid search, but not by its meaning;
-    `IndexReport.truncated` counts such texts.
+    The model reads 512 tokens, including its instruction and the response tokens. The rest of a
+    longer text is stored, shown, and found by its words in a hybrid search, but not by its
+    meaning; `IndexReport.truncated` counts such texts.
 
     Attributes:
         text: The text, stored byte for byte.
-        id: A name that stays the same when the text changes, such as ``"notes/trip.md#3"``. It is
-            unique in its collection. Without one, the text is its own name.
+        id: A name that stays the same when the text changes, such as ``"notes/trip.md#3"``, unique
+            in its collection. Without one, the text identifies the document.
         metadata: JSON values; both frameworks return and filter by them.
 
     Raises:
@@ -36,7 +36,7 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse here what a store or a framework would refuse much later, in its own words."""
+        """Raise ValueError for what a store or a framework could not hold."""
         _check_string("text", self.text, self.id)
         if self.id is not None:
             _check_string("id", self.id, self.id)
@@ -50,7 +50,7 @@ class Document:
 
     @property
     def point_id(self) -> str:
-        """The Qdrant point id: a UUID derived from the id, or from the text where there is none."""
+        """Return the Qdrant point id: a UUID derived from the id, or from the text without one."""
         name = f"text:{self.text}" if self.id is None else f"id:{self.id}"
         return str(uuid5(_POINT_IDS, name))
 
@@ -60,7 +60,7 @@ class Stamp:
     """Two digests that tell an unchanged document from a changed one, and why it changed.
 
     Attributes:
-        text: Digest of the text alone; while it stays, the stored vector stays.
+        text: Digest of the text alone: as long as it is the same, the stored vector is kept.
         content: Digest of all that is stored: text, metadata and source.
     """
 
@@ -69,7 +69,7 @@ class Stamp:
 
     @classmethod
     def of(cls, document: Document, source: str) -> Stamp:
-        """The stamp of a document that comes from ``source``."""
+        """Return the stamp of a document that comes from ``source``."""
         content = json.dumps([document.text, dict(document.metadata), source], sort_keys=True)
         return cls(text=_digest(document.text), content=_digest(content))
 
@@ -79,7 +79,7 @@ class Hit:
     """One search result.
 
     Attributes:
-        id: The document's own id; the point's id where the document had none.
+        id: The document's own id; the point's id if the document had none.
         score: Cosine similarity in [-1, 1]; after `hybrid_search`, the fused rank score.
         text: The document's text.
         metadata: The document's metadata.

@@ -1,8 +1,8 @@
-"""What a collection remembers of the model that wrote it, and the door it keeps shut to others.
+"""What a collection remembers of the model that wrote it, and the check that refuses others.
 
-Two models' vectors may have one length and still mean nothing to each other, and so may one
-model's under two instructions: nothing fails, the hits are just wrong. So the collection's own
-metadata names its writer, and whoever opens it must be the same.
+Vectors of two models, or of one model under two instructions, may have the same dimension and
+still not be comparable: nothing fails, the hits are just wrong. So the collection's own metadata
+identifies the model that wrote it, and opening it with another is an error.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
 
 IDENTITY_KEY = "llm2vec_gen"
-FORMAT = 1  # of the payload and the vectors' names; a change that old code cannot read raises it
+FORMAT = 1  # of the payload and the vectors' names: increased by a change that old code cannot read
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The writer of a collection.
+    """The model that wrote a collection, and its instructions.
 
     Attributes:
         format: The version of the collection's layout.
         model: The model's name, to load it again.
         revision: Its revision on the hub; None for a folder.
-        fingerprint: What tells its vectors from other models', whatever its name.
+        fingerprint: `LLM2VecGen.fingerprint`, the same whatever the model's name.
         dimension: The length of its vectors.
-        document_instruction: What stood before every document.
-        query_instructions: What stands before a query, by task.
+        document_instruction: What was put before every document.
+        query_instructions: What is put before a query, by task.
     """
 
     format: int
@@ -48,7 +48,7 @@ class Identity:
 
     @classmethod
     def of(cls, model: LLM2VecGen) -> Identity:
-        """The identity under which this model writes."""
+        """Return the identity of a model."""
         return cls(
             format=FORMAT,
             model=model.name,
@@ -60,10 +60,10 @@ class Identity:
         )
 
     def difference(self, other: Identity) -> str | None:
-        """What keeps ``other`` from reading what this one wrote; None where nothing does.
+        """Return why ``other`` cannot read what this one wrote; None if it can.
 
         The name may differ, as a folder may move. Tasks that only one of the two knows are no
-        difference: the documents are the same to them.
+        difference: they do not change the documents' vectors.
         """
         for field in ("format", "dimension", "fingerprint", "document_instruction"):
             mine, theirs = getattr(self, field), getattr(other, field)
@@ -77,11 +77,16 @@ class Identity:
 
 
 def claim(client: QdrantClient, name: str, model: LLM2VecGen) -> None:
-    """Create the collection in this model's name, or make sure that it is this model's already.
+    """Create the collection for this model, or check that this model wrote it.
+
+    Args:
+        client: The collection's client.
+        name: The collection.
+        model: The model.
 
     Raises:
-        CollectionMismatchError: It is not.
-        CollectionError: The server does not keep what the collection should remember.
+        CollectionMismatchError: Another model, or something else, wrote it.
+        CollectionError: The server does not keep a collection's metadata.
     """
     identity = Identity.of(model)
     if not client.collection_exists(name):

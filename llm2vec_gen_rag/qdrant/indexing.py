@@ -1,7 +1,7 @@
-"""Documents into points: only what is new or changed is embedded, and a second run changes nothing.
+"""Write documents as points: only new or changed texts are embedded; a second run changes nothing.
 
-Every batch is complete in itself: looked up, embedded, written, waited for. A run that is killed
-leaves whole points behind, and the next run finds them by their ids and stamps.
+Each batch is looked up, embedded, written and waited for before the next. A run that is killed
+leaves complete points, which the next run finds by their ids and stamps.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LARGEST_ID = 2**64 - 1
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items in lists of ``size``, read only as far as they are asked for."""
+    """Yield the items in lists of ``size``, reading no further than asked."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
@@ -47,7 +47,7 @@ def index_batch(
 ) -> IndexReport:
     """Write the documents that are new or changed.
 
-    Where one id occurs twice, the later document replaces the earlier one.
+    If an id occurs twice, the later document replaces the earlier one.
 
     Args:
         client: The collection's client.
@@ -55,6 +55,9 @@ def index_batch(
         model: Embeds what is new or changed, in one call.
         documents: One batch.
         source: Where the documents come from.
+
+    Returns:
+        What was done with these documents.
 
     Raises:
         ValueError: Something else than a `Document` is among them.
@@ -86,7 +89,7 @@ def index_batch(
 
 
 def prune(client: QdrantClient, name: str, source: str, seen: set[str]) -> int:
-    """Delete the points of ``source`` whose ids were not seen; returns how many."""
+    """Delete the points of ``source`` whose ids were not seen, and return their number."""
     of_source = models.Filter(
         must=[models.FieldCondition(key=SOURCE_KEY, match=models.MatchValue(value=source))]
     )
@@ -104,7 +107,7 @@ def delete(client: QdrantClient, name: str, document_ids: Iterable[str]) -> None
 
 
 def adopt(client: QdrantClient, name: str) -> int:
-    """Complete the points that lack a half; ``client`` completes what is upserted through it."""
+    """Complete the points that lack a half, by upserting them; return how many."""
     lacks_a_half = models.Filter(
         should=[
             models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
@@ -123,7 +126,7 @@ def adopt(client: QdrantClient, name: str) -> int:
 def _scroll(
     client: QdrantClient, name: str, where: models.Filter, **options: Any
 ) -> Iterator[models.Record]:
-    """The points that pass a filter, read as far as they are asked for, in the order of ids."""
+    """Yield the points that pass a filter, in the order of ids, reading no further than asked."""
     offset: Any = None
     while True:
         records, offset = client.scroll(
@@ -135,12 +138,12 @@ def _scroll(
 
 
 def _as_point(record: models.Record) -> models.PointStruct:
-    vector: Any = record.vector  # typed as what is read, which is what may be written
+    vector: Any = record.vector  # its type is that of reading, which writing accepts
     return models.PointStruct(id=record.id, vector=vector, payload=record.payload)
 
 
 def _point_ids(document_id: str) -> list[models.ExtendedPointId]:
-    """The points that a hit's id can stand for: one of ours, or a framework's own."""
+    """Return the points that may have a hit's id: one of ours, or a framework's own."""
     ids: list[models.ExtendedPointId] = [Document(text="", id=document_id).point_id]
     if document_id.isdecimal() and int(document_id) <= _LARGEST_ID:
         ids.append(int(document_id))
@@ -185,10 +188,10 @@ def _write_points(
 
 
 def _count_truncated(model: LLM2VecGen, documents: Sequence[Document]) -> int:
-    """How many texts do not fit, their instruction before them and the response tokens behind."""
+    """Return how many texts do not fit between their instruction and the response tokens."""
     room = MAX_LENGTH - len(model.response_tokens)
     texts = [model.prompts.document + document.text for document in documents]
-    # no token but a BOS stands for less than a byte, so most texts need no counting
+    # no token but a BOS is shorter than a byte, so most texts need no counting
     maybe = [text for text in texts if len(text.encode()) >= room]
     return sum(len(ids) > room for ids in model.text_tokenizer.token_ids(maybe))
 

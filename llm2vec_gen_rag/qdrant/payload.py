@@ -1,7 +1,7 @@
 """The payload that both frameworks read: LangChain's half, LlamaIndex's half, and our own stamp.
 
-LangChain keeps ``page_content`` and a nested ``metadata``. LlamaIndex keeps the metadata flat, for
-its filters, beside a whole node as JSON in ``_node_content``. Alone, each is opaque to the other:
+LangChain stores ``page_content`` and a nested ``metadata``. LlamaIndex stores the metadata flat,
+for its filters, and the whole node as JSON in ``_node_content``. Neither reads the other's half:
 LangChain finds an empty text in a point that LlamaIndex wrote. A complete payload has both.
 """
 
@@ -27,7 +27,7 @@ _RESERVED = {TEXT_KEY, METADATA_KEY, NODE_KEY, STAMP_KEY, _NODE_TYPE_KEY, *_PARE
 
 
 def document_payload(document: Document, source: str) -> dict[str, Any]:
-    """The complete payload of a document that comes from ``source``."""
+    """Return the complete payload of a document that comes from ``source``."""
     stamp = Stamp.of(document, source)
     payload = {
         TEXT_KEY: document.text,
@@ -43,13 +43,16 @@ def document_payload(document: Document, source: str) -> dict[str, Any]:
 
 
 def complete_payload(point_id: int | str, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """The payload with the half that a framework's own store left out.
+    """Return the payload with the half that a framework's own store left out.
 
-    A payload that has both halves, or neither, comes back as it is.
+    A payload with both halves, or with neither, is returned unchanged.
 
     Args:
         point_id: The point's id, which becomes the id of the LlamaIndex node.
         payload: What the point holds, or is about to hold.
+
+    Returns:
+        A new dictionary.
     """
     complete = dict(payload)
     if TEXT_KEY not in complete and NODE_KEY in complete:
@@ -62,24 +65,24 @@ def complete_payload(point_id: int | str, payload: Mapping[str, Any]) -> dict[st
 
 
 def read_payload(point_id: int | str, payload: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Text and metadata of a point, whichever framework wrote it."""
+    """Return text and metadata of a point, whichever framework wrote it."""
     complete = complete_payload(point_id, payload)
     return complete.get(TEXT_KEY) or "", complete.get(METADATA_KEY) or {}
 
 
 def read_id(point_id: int | str, payload: Mapping[str, Any]) -> str:
-    """The document's own id, or the point's where a framework's own store wrote it."""
+    """Return the document's own id, or the point's if a framework's own store wrote it."""
     return str(payload.get(STAMP_KEY, {}).get("id", point_id))
 
 
 def read_stamp(payload: Mapping[str, Any]) -> Stamp | None:
-    """The stamp of a point; None where a framework's own store wrote it."""
+    """Return the stamp of a point; None if a framework's own store wrote it."""
     stamp = payload.get(STAMP_KEY)
     return None if stamp is None else Stamp(text=stamp["text"], content=stamp["content"])
 
 
 def _node_half(point_id: int | str, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """What LlamaIndex's `node_to_metadata_dict` gives for this text, without importing it."""
+    """Return what LlamaIndex's `node_to_metadata_dict` gives, without importing it."""
     metadata = payload.get(METADATA_KEY) or {}
     parent = read_id(point_id, payload)
     # A name that a payload key already has stays out of the flat copy: it cannot be filtered by
@@ -96,7 +99,7 @@ def _node_half(point_id: int | str, payload: Mapping[str, Any]) -> dict[str, Any
 
 
 def _text_node(node_id: str, text: str, metadata: Mapping[str, Any], parent: str) -> dict[str, Any]:
-    """The JSON of `llama_index.core.schema.TextNode`, defaults written out as it writes them."""
+    """Return the JSON of `llama_index.core.schema.TextNode`, with its defaults."""
     source: dict[str, Any] = {
         "node_id": parent,
         "node_type": None,
@@ -123,6 +126,6 @@ def _text_node(node_id: str, text: str, metadata: Mapping[str, Any], parent: str
 
 
 def _node_text(node: Mapping[str, Any]) -> str:
-    """The text of a node: older kinds hold it as `text`, newer ones as a `text_resource`."""
+    """Return the text of a node: `text` in older kinds, `text_resource` in newer ones."""
     resource = node.get("text_resource") or {}
     return str(node.get("text") or resource.get("text") or "")

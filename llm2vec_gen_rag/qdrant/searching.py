@@ -13,7 +13,7 @@ from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR, query_vector
 from llm2vec_gen_rag.qdrant.documents import Hit
 from llm2vec_gen_rag.qdrant.payload import METADATA_KEY, read_id, read_payload
 
-# Rankings cut short tie: each one's first would score the same, agreed upon or not.
+# In rankings cut at k = 1, the first of each would tie, whether or not the two agree.
 _FUSED_DEPTH = 50
 
 Where: TypeAlias = models.Filter | Mapping[str, str | int | bool]
@@ -26,7 +26,7 @@ def nearest(
     k: int,
     where: Where | None,
 ) -> list[list[Hit]]:
-    """The hits of each query vector, best first, in one request.
+    """Find the hits of each query vector in one request.
 
     Args:
         client: The collection's client.
@@ -34,6 +34,9 @@ def nearest(
         vectors: Query vectors, shape (queries, dimension).
         k: The most hits for each.
         where: What hits must have.
+
+    Returns:
+        The hits of each query, best first.
     """
     requests = [
         models.QueryRequest(
@@ -53,7 +56,7 @@ def fused(
     k: int,
     where: Where | None,
 ) -> list[Hit]:
-    """The hits of a query's vector, shape (dimension,), and of its words, by reciprocal rank."""
+    """Return the hits of a query's vector, (dimension,), and of its words, by reciprocal rank."""
     condition = _to_filter(where)
     depth = max(k, _FUSED_DEPTH)
     ranked = [models.Prefetch(query=vector.tolist(), filter=condition, limit=depth)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def langchain_store(client: QdrantClient, name: str, model: LLM2VecGen) -> LangChainStore:
-    """LangChain's store; see `DocumentCollection.as_langchain`."""
+    """Return LangChain's store; see `DocumentCollection.as_langchain`."""
     from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
 
     try:
@@ -35,7 +35,7 @@ def langchain_store(client: QdrantClient, name: str, model: LLM2VecGen) -> LangC
 
 
 def llama_index_store(client: QdrantClient, name: str) -> LlamaIndexStore:
-    """LlamaIndex's store; see `DocumentCollection.as_llama_index`."""
+    """Return LlamaIndex's store; see `DocumentCollection.as_llama_index`."""
     try:
         from llama_index.vector_stores.qdrant import QdrantVectorStore
     except ModuleNotFoundError as error:
@@ -51,7 +51,7 @@ def llama_index_store(client: QdrantClient, name: str) -> LlamaIndexStore:
 class AsyncCollectionClient:
     """The `AsyncQdrantClient` that LlamaIndex asks for: each call of the client runs in a thread.
 
-    A real one would not do: it shares neither memory nor a folder with the client beside it.
+    A real one would share neither memory nor a folder with the synchronous client.
     """
 
     def __init__(self, client: QdrantClient) -> None:

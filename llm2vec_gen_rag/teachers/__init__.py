@@ -1,4 +1,5 @@
-"""Things that embed an answer: training runs them once, evaluation compares with them.
+"""Teachers embed answers: training runs one once, evaluation compares with it.
 
-Training reads the stored vectors and never holds a teacher in memory.
+`protocol` says what a teacher is; `stored_vectors` keeps its vectors on disk, so that no teacher is
+in memory while response tokens train. No torch is imported here: `tfidf` does without.
 """

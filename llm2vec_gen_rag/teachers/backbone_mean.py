@@ -6,13 +6,19 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone.facts import weights_digest
-from llm2vec_gen_rag.teachers.mean_states import Vectors, mean_states
+from llm2vec_gen_rag.backbone.digest import weights_digest
+from llm2vec_gen_rag.teachers.mean_states import mean_states
+from llm2vec_gen_rag.teachers.protocol import Vectors
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer
 
 
 class BackboneMeanTeacher:
     """The frozen LLM itself: the mean of its last hidden states over the tokens of a text.
+
+    Args:
+        backbone: the frozen LLM.
+        tokenizer: its tokenizer.
+        name: what is recorded beside the vectors.
 
     Attributes:
         name: what is recorded beside the vectors.
@@ -33,8 +39,5 @@ class BackboneMeanTeacher:
         return weights_digest(self._backbone)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return float32 vectors, (texts, dimension); texts are cut at 512 tokens.
-
-        A text without a single token has no states to average: its vector is zero.
-        """
+        """Return float32 vectors, (texts, dimension); see `mean_states`."""
         return mean_states(self._backbone, self._tokenizer, texts)

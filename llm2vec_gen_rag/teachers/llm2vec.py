@@ -1,9 +1,9 @@
 """LLM2Vec encoders (arXiv 2404.05961), the teachers of the published checkpoints.
 
-An LLM whose tokens attend in both directions, with two LoRA adapters in the PEFT format: one of
-masked next token prediction, merged into its weights, and one of unsupervised SimCSE on top. They
-are published side by side, as `LLM2Vec-NAME-mntp` and `LLM2Vec-NAME-mntp-unsup-simcse`; the first
-names the LLM. No code of theirs is run: the attention is transformers' own under another mask.
+An LLM with bidirectional attention and two LoRA adapters in the PEFT format: one of masked next
+token prediction (MNTP), merged into its weights, and one of unsupervised SimCSE on top. They are
+published side by side, as `LLM2Vec-NAME-mntp` and `LLM2Vec-NAME-mntp-unsup-simcse`; the first names
+the LLM. No code of theirs is run: the attention is transformers' own with another mask.
 """
 
 from __future__ import annotations
@@ -19,18 +19,15 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.backbone.facts import freeze, weights_digest
-from llm2vec_gen_rag.backbone.loading import (
-    BackboneOptions,
-    load_backbone,
-    parse_dtype,
-    pick_device,
-    pick_dtype,
-)
+from llm2vec_gen_rag.backbone.device import parse_dtype, pick_device, pick_dtype
+from llm2vec_gen_rag.backbone.digest import weights_digest
+from llm2vec_gen_rag.backbone.facts import freeze
+from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
 from llm2vec_gen_rag.checkpoint.tokenizer_files import load_tokenizer
 from llm2vec_gen_rag.errors import BaseModelError, TeacherError, first_line, require_extra
 from llm2vec_gen_rag.files import read_json
-from llm2vec_gen_rag.teachers.mean_states import Vectors, mean_states
+from llm2vec_gen_rag.teachers.mean_states import mean_states
+from llm2vec_gen_rag.teachers.protocol import Vectors
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
@@ -51,8 +48,8 @@ _FILES = ["*.json", "*.jinja", "*.txt", "*.model", WEIGHTS_FILE]
 class LLM2VecTeacher:
     """A published LLM2Vec encoder: the mean of its states over the tokens of a text.
 
-    The text stands alone, as in the training of the published checkpoints: no instruction, no chat
-    template. A BOS is read and not averaged, as in llm2vec.
+    It embeds the text alone, as in the training of the published checkpoints: no instruction, no
+    chat template. A BOS is read and not averaged, as in llm2vec.
 
     Attributes:
         name: what is recorded beside the vectors.
@@ -62,7 +59,7 @@ class LLM2VecTeacher:
     def __init__(
         self, encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str
     ) -> None:
-        """Take an LLM with its adapters in place; `load` reads one."""
+        """Use an LLM that has its adapters; `load` reads one."""
         self.name = name
         self.dimension = int(encoder.config.hidden_size)
         self._encoder = encoder
@@ -83,9 +80,12 @@ class LLM2VecTeacher:
             name: hub id or folder of the SimCSE adapter, such as
                 "McGill-NLP/LLM2Vec-Qwen3-06B-mntp-unsup-simcse". The MNTP adapter, with the
                 tokenizer, is found under the same name without "-unsup-simcse".
-            base_model: hub id or folder of the LLM; None takes the one the MNTP adapter names.
-            device: where to run; None takes the best there is.
-            dtype: to compute in; None picks, as `LLM2VecGen.from_pretrained` does.
+            base_model: hub id or folder of the LLM; None loads the one the MNTP adapter names.
+            device: where to run; None picks the best available.
+            dtype: to compute in; None picks as `LLM2VecGen.from_pretrained` does.
+
+        Returns:
+            The teacher.
 
         Raises:
             MissingExtraError: if PEFT is not installed.
@@ -106,7 +106,7 @@ class LLM2VecTeacher:
         _require_mean_pooling(simcse)
         base = base_model or _stated_base(mntp)
         merged: Any = _with_adapter(_load_llm(base, device, dtype), mntp).merge_and_unload()
-        encoder: Any = _with_adapter(merged, simcse).get_base_model()  # its layers replaced in it
+        encoder: Any = _with_adapter(merged, simcse).get_base_model()  # PEFT has wrapped its layers
         freeze(encoder)
         return cls(encoder, load_tokenizer(mntp), name=name)
 
@@ -116,15 +116,12 @@ class LLM2VecTeacher:
         return weights_digest(self._encoder)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return float32 vectors, (texts, dimension); texts are cut at 512 tokens.
-
-        A text without a single token has no states to average: its vector is zero.
-        """
+        """Return float32 vectors, (texts, dimension); see `mean_states`."""
         return mean_states(self._encoder, self._tokenizer, texts, bidirectional=True)
 
 
 def _adapter_folder(name: str) -> Path:
-    """Return the folder of an adapter, downloaded if need be."""
+    """Return the folder of an adapter, downloaded if necessary."""
     if Path(name).is_dir():
         folder = Path(name)
     else:
@@ -132,8 +129,8 @@ def _adapter_folder(name: str) -> Path:
             folder = Path(snapshot_download(name, allow_patterns=_FILES))
         except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
             raise TeacherError(
-                f"the LLM2Vec adapter {name!r} is neither a folder here nor a repository that the "
-                f"hub gave ({first_line(error)}); expected a PEFT adapter, such as "
+                f"the LLM2Vec adapter {name!r} is neither a folder here nor a repository that "
+                f"can be downloaded ({first_line(error)}); expected a PEFT adapter, such as "
                 "'McGill-NLP/LLM2Vec-Qwen3-06B-mntp'"
             ) from error
     for file in (CONFIG_FILE, WEIGHTS_FILE):
@@ -146,7 +143,7 @@ def _adapter_folder(name: str) -> Path:
 
 
 def _require_mean_pooling(folder: Path) -> None:
-    """Refuse an encoder that pools in a way this library does not compute."""
+    """Refuse an encoder with another pooling than the mean."""
     if (folder / POOLING_FILE).is_file():
         pooling = read_json(folder / POOLING_FILE).get("pooling_mode", "mean")
         if pooling != "mean":
@@ -184,10 +181,7 @@ def _load_llm(
 
 
 def _with_adapter(llm: nn.Module, folder: Path) -> PeftModel:
-    """Return the LLM with an adapter on it, every tensor of which has found its place.
-
-    PEFT itself only warns of tensors that have not, and goes on with a model that lacks them.
-    """
+    """Return the LLM with an adapter on it; refuse tensors that do not match, where PEFT warns."""
     from peft import PeftConfig, PeftModel
 
     try:

@@ -1,20 +1,18 @@
-"""Texts to the mean of an LLM's last hidden states, its attention causal or in both directions."""
+"""The mean of an LLM's last hidden states per text, with causal or bidirectional attention."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.batching import plan_batches, token_budget
+from llm2vec_gen_rag.teachers.protocol import Vectors
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds
-
-Vectors = npt.NDArray[np.float32]
 
 MAX_LENGTH = 512
 
@@ -28,14 +26,13 @@ def mean_states(
 ) -> Vectors:
     """Return the mean of the last hidden states over the tokens of each text.
 
-    Texts are cut at 512 tokens. A BOS, where the tokenizer adds one, is read but is no token of the
-    text: its state is not averaged, as in llm2vec. A text without a single token has no states to
-    average: its vector is zero.
+    Texts are truncated to 512 tokens. A BOS that the tokenizer adds is read, but its state is not
+    averaged, as in llm2vec. An empty text has no states to average: its vector is zero.
 
     Args:
         llm: the LLM, with its output layer, which is not run, or without.
         tokenizer: its tokenizer.
-        texts: the texts, in any order; neighbours in length share a forward.
+        texts: the texts, in any order; those of nearly equal length share a forward pass.
         bidirectional: whether every token attends to all tokens of its text, not only to earlier
             ones.
 
@@ -58,26 +55,26 @@ def mean_states(
 def _means(
     llm: PreTrainedModel, ids: Sequence[TokenIds], *, bos: int, bidirectional: bool
 ) -> Vectors:
-    """Return the mean state of each row behind its first `bos` tokens, (batch, hidden)."""
+    """Return the mean state of each row after its first `bos` tokens, (batch, hidden)."""
     padded = pad_sequence([torch.from_numpy(row) for row in ids], batch_first=True).to(llm.device)
     lengths = torch.tensor([len(row) for row in ids], device=llm.device)[:, None]
-    places = torch.arange(padded.shape[1], device=llm.device)
-    real = places < lengths
-    # padding stands on the right, where a causal LLM cannot see it without any mask
-    mask = _all_see_all(real, llm.dtype) if bidirectional else None
+    positions = torch.arange(padded.shape[1], device=llm.device)
+    real = positions < lengths
+    # padding is on the right, so causal attention needs no mask against it
+    mask = _bidirectional_mask(real, llm.dtype) if bidirectional else None
     output = llm.base_model(input_ids=padded, attention_mask=mask, use_cache=False)
     states: Tensor = output.last_hidden_state.float()
-    averaged = (real & (places >= bos)).to(states.device)[..., None]
+    averaged = (real & (positions >= bos)).to(states.device)[..., None]
     means = (states * averaged).sum(dim=1) / averaged.sum(dim=1)
     return np.asarray(means.cpu().numpy(), dtype=np.float32)
 
 
-def _all_see_all(real: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return what is added to attention scores: nothing at real tokens, -infinity at padding.
+def _bidirectional_mask(real: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return an additive attention mask: 0 at real tokens, the lowest number at padding.
 
-    With four dimensions, (batch, 1, tokens, tokens), transformers takes it as it stands and puts no
-    causal mask of its own on top.
+    transformers uses a mask of four dimensions, (batch, 1, tokens, tokens), unchanged, without
+    adding a causal one.
     """
-    scores = torch.zeros(real.shape, dtype=dtype, device=real.device)
-    scores = scores.masked_fill(~real, torch.finfo(dtype).min)
-    return scores[:, None, None, :].expand(-1, 1, real.shape[1], -1)
+    mask = torch.zeros(real.shape, dtype=dtype, device=real.device)
+    mask = mask.masked_fill(~real, torch.finfo(dtype).min)
+    return mask[:, None, None, :].expand(-1, 1, real.shape[1], -1)

@@ -1,15 +1,18 @@
-"""What a teacher is: something that embeds the answers that response tokens learn from."""
+"""What a teacher is: anything that embeds the answers from which response tokens learn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from llm2vec_gen_rag.teachers.mean_states import Vectors
+import numpy as np
+import numpy.typing as npt
+
+Vectors = npt.NDArray[np.float32]
 
 
 class Teacher(Protocol):
-    """Anything that turns texts into vectors the response tokens are to be aligned with."""
+    """Anything that turns texts into the vectors of the alignment loss."""
 
     @property
     def name(self) -> str:
@@ -21,7 +24,7 @@ class Teacher(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of what the vectors depend on: equal where a run may go on with stored ones."""
+        """A hash of what the vectors depend on: if equal, a run may resume with stored ones."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return float32 vectors, (texts, dimension), each as if its text stood alone."""
+        """Return float32 vectors, (texts, dimension); none depends on the other texts."""

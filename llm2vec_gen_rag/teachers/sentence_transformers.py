@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from llm2vec_gen_rag.backbone.facts import weights_digest
-from llm2vec_gen_rag.backbone.loading import pick_device
+from llm2vec_gen_rag.backbone.device import pick_device
+from llm2vec_gen_rag.backbone.digest import weights_digest
 from llm2vec_gen_rag.errors import TeacherError, first_line, require_extra
-from llm2vec_gen_rag.teachers.mean_states import Vectors
+from llm2vec_gen_rag.teachers.protocol import Vectors
 from llm2vec_gen_rag.text_tokenizer import utf8_text
 
 
 class SentenceTransformersTeacher:
-    """A sentence-transformers model, with the pooling, the length and the scale it comes with.
+    """A sentence-transformers model, with its own pooling, maximum length and normalisation.
 
     Attributes:
         name: what is recorded beside the vectors.
@@ -28,11 +28,11 @@ class SentenceTransformersTeacher:
 
         Args:
             name: a hub id, such as "sentence-transformers/all-MiniLM-L6-v2", or a folder.
-            device: where to run; None takes the best there is.
+            device: where to run; None picks the best available.
 
         Raises:
             MissingExtraError: if sentence-transformers is not installed.
-            TeacherError: if the model cannot be loaded, or gives vectors of no fixed length.
+            TeacherError: if the model cannot be loaded.
         """
         require_extra("sentence-transformers", "sentence_transformers")
         from sentence_transformers import SentenceTransformer
@@ -54,10 +54,7 @@ class SentenceTransformersTeacher:
         return weights_digest(self._model)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return float32 vectors, (texts, dimension); texts are cut where the model cuts them.
-
-        There is nothing to embed in an empty text: its vector is zero.
-        """
+        """Return float32 vectors, (texts, dimension); the vector of an empty text is zero."""
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         filled = [row for row, text in enumerate(texts) if text]
         if filled:
@@ -65,6 +62,6 @@ class SentenceTransformersTeacher:
         return vectors
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
-        """Return one vector per text; the library itself puts neighbours in length together."""
+        """Return one vector per text; the library itself batches texts of nearly equal length."""
         readable = [utf8_text(text) for text in texts]
         return np.asarray(self._model.encode(readable, show_progress_bar=False), dtype=np.float32)

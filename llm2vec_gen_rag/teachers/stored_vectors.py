@@ -1,8 +1,8 @@
 """A teacher's vectors on disk: written as they are computed, read as a memory map.
 
-160,000 vectors of 4,096 numbers are 1.3 GB in float16. Neither side holds them in memory: the file
-is safetensors, its header written first and its rows appended one window of texts at a time; and a
-row is read from disk when it is asked for.
+160,000 vectors of 4,096 numbers are 1.3 GB in float16. Neither the writer nor the reader holds them
+in memory: the file is safetensors, its header is written first and its rows are appended, one
+window of texts at a time; a row is read from disk when it is accessed.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 StoredVectors = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 
-DTYPES = {"float16": "F16", "float32": "F32"}  # NumPy's name and that of safetensors
+DTYPES = {"float16": "F16", "float32": "F32"}  # NumPy's names and those of safetensors
 
-# texts embedded between two writes, and at most lost when a run is stopped: enough of them to put
-# neighbours in length together
+# texts embedded between two writes, and at most lost when a run is stopped: enough for batches of
+# nearly equal length
 WINDOW = 1024
 
 
@@ -44,11 +44,10 @@ def write_teacher_vectors(
     dtype: str = "float16",
     show_progress: bool = False,
 ) -> None:
-    """Embed the texts and store the vectors, with what they are of, as safetensors.
+    """Embed the texts and store the vectors as safetensors, with hashes of texts and teacher.
 
-    The file appears whole or not at all: until then its rows stand in `NAME.unfinished`, and the
-    same call goes on behind the last of them. Where the whole file is there already, nothing is
-    computed.
+    The file appears whole or not at all: until then its rows are in `NAME.unfinished`, and the same
+    call resumes after the last of them. If the whole file exists already, nothing is computed.
 
     Args:
         teacher: what embeds the texts.
@@ -69,12 +68,11 @@ def write_teacher_vectors(
     path = Path(path)
     header = _header(teacher, texts, dtype)
     row_size = teacher.dimension * np.dtype(dtype).itemsize
-    if _rows_behind(header, path, row_size) == len(texts):
+    if _rows_after(header, path, row_size) == len(texts):
         return
     unfinished = path.with_name(path.name + ".unfinished")
     with _storing(path):
-        if path.is_dir():  # said now, not when the last row is written
-            raise OSError(EISDIR, "a folder of that name is in its place")
+        _refuse_folder(path)
         done = _prepare(unfinished, header, row_size, rows=len(texts))
     with tqdm(total=len(texts), initial=done, disable=not show_progress, desc="Vectors") as bar:
         for start in range(done, len(texts), WINDOW):
@@ -90,12 +88,12 @@ def write_teacher_vectors(
 def read_teacher_vectors(path: str | Path, texts: Sequence[str]) -> StoredVectors:
     """Return the stored vectors of exactly these texts, as a memory map.
 
-    Rows are read from disk when they are asked for, in the dtype they are stored in; changing one
+    Rows are read from disk when they are accessed, in the dtype they are stored in; changing one
     does not change the file.
 
     Args:
-        path: a file `write_teacher_vectors` wrote.
-        texts: the answers the vectors are to be paired with, in their order.
+        path: a file that `write_teacher_vectors` wrote.
+        texts: the answers to be paired with the vectors, in their order.
 
     Returns:
         (texts, dimension), float16 or float32.
@@ -132,7 +130,7 @@ def read_teacher_vectors(path: str | Path, texts: Sequence[str]) -> StoredVector
 
 
 def _header(teacher: Teacher, texts: Sequence[str], dtype: str) -> bytes:
-    """Return all of a safetensors file but its numbers; the library writes whole tensors only."""
+    """Return all of a safetensors file but its numbers; the library itself writes whole tensors."""
     shape = [len(texts), teacher.dimension]
     size = len(texts) * teacher.dimension * np.dtype(dtype).itemsize
     content = {
@@ -148,8 +146,8 @@ def _header(teacher: Teacher, texts: Sequence[str], dtype: str) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _rows_behind(header: bytes, path: Path, row_size: int) -> int:
-    """Return how many whole rows a file holds behind this header; 0 if it begins otherwise."""
+def _rows_after(header: bytes, path: Path, row_size: int) -> int:
+    """Return how many whole rows follow this header in a file; 0 if it begins otherwise."""
     if not path.is_file():
         return 0
     with path.open("rb") as file:
@@ -158,17 +156,23 @@ def _rows_behind(header: bytes, path: Path, row_size: int) -> int:
     return (path.stat().st_size - len(header)) // row_size
 
 
+def _refuse_folder(path: Path) -> None:
+    """Raise OSError for a folder at the file's path now, not when the last row is written."""
+    if path.is_dir():
+        raise OSError(EISDIR, "a folder of that name is in its place")
+
+
 def _prepare(unfinished: Path, header: bytes, row_size: int, *, rows: int) -> int:
     """Make the file ready for the next row, and return how many it holds."""
     unfinished.parent.mkdir(parents=True, exist_ok=True)
-    done = _rows_behind(header, unfinished, row_size)
+    done = _rows_after(header, unfinished, row_size)
     if done:
         with unfinished.open("r+b") as file:
             file.truncate(len(header) + done * row_size)
     else:
         unfinished.write_bytes(header)
     missing, free = (rows - done) * row_size, shutil.disk_usage(unfinished.parent).free
-    if missing > free:  # said now, not after the hours it takes to get there
+    if missing > free:  # raised now, not hours later
         raise OSError(ENOSPC, f"{missing:,} bytes are needed and {free:,} are free")
     return done
 
@@ -195,7 +199,7 @@ def _embed(
 
 
 def _append(unfinished: Path, vectors: npt.NDArray[np.floating[Any]]) -> None:
-    """Write rows behind those that are there, as far as the disk itself."""
+    """Append rows and wait until they are on the disk."""
     with unfinished.open("ab") as file:
         file.write(vectors.tobytes())
         file.flush()
@@ -203,13 +207,13 @@ def _append(unfinished: Path, vectors: npt.NDArray[np.floating[Any]]) -> None:
 
 
 def _storing(path: Path) -> AbstractContextManager[None]:
-    """Say of an error of the disk which vectors it concerns, and what to do."""
+    """Return a context in which an error of the disk says which vectors cannot be written."""
     kept = f"those computed so far are kept in {path.name}.unfinished"
     return storing(f"the file of teacher vectors {path}", kept)
 
 
 def _memory_map(path: Path) -> tuple[StoredVectors, dict[str, str]]:
-    """Return the vectors of a file and its metadata, once safetensors finds the file sound."""
+    """Return the vectors of a file and its metadata, after safetensors has validated the file."""
     with safe_open(path, framework="numpy") as file:
         stored = file.get_slice("vectors")
         shape, kind, metadata = tuple(stored.get_shape()), stored.get_dtype(), file.metadata()
@@ -222,7 +226,7 @@ def _memory_map(path: Path) -> tuple[StoredVectors, dict[str, str]]:
     with path.open("rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
         start = json.loads(opened.read(length))["vectors"]["data_offsets"][0]
-    # "c": PyTorch refuses to share memory that cannot be written to; no write reaches the file
+    # "c", copy-on-write: PyTorch needs writable memory, and no write reaches the file
     vectors = np.memmap(path, dtype, mode="c", offset=8 + length + start, shape=shape)
     return vectors, metadata or {}
 

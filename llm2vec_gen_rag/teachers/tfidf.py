@@ -1,11 +1,11 @@
-"""A teacher without a network: TF-IDF, brought to a few hundred dimensions in one of two ways.
+"""A teacher without a network: TF-IDF, reduced to a few hundred dimensions in one of two ways.
 
-A truncated SVD keeps the directions in which texts differ most, which are their topics: names that
-few texts hold are lost. A random projection keeps every cosine to within some 1/sqrt(dimension)
+A truncated SVD keeps the directions in which texts differ most, their topics, and loses names that
+occur in few texts. A random projection keeps every cosine to within some 1/sqrt(dimension)
 (Johnson and Lindenstrauss, 1984), so that two texts with different names stay apart.
 
-scikit-learn fits it; NumPy alone loads it and embeds with it, so that it can stand beside the model
-in a demonstration.
+scikit-learn fits it; NumPy alone loads it and embeds with it, so that the demonstration needs
+neither torch nor scikit-learn for it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from llm2vec_gen_rag.errors import require_extra
-from llm2vec_gen_rag.files import replacing
-
-Vectors = npt.NDArray[np.float32]
+from llm2vec_gen_rag.files import replacing, write_text
+from llm2vec_gen_rag.teachers.protocol import Vectors
 
 WORDS = re.compile(r"\w+")
 WEIGHTS_FILE = "teacher.safetensors"
@@ -37,7 +36,7 @@ VOCABULARY_FILE = "teacher.json"
 
 @dataclass(frozen=True)
 class TfidfTeacher:
-    """TF-IDF over words, projected, rows of length 1.
+    """TF-IDF over words, projected; vectors of length 1.
 
     Attributes:
         kind: "svd" or "projection", how the components were found.
@@ -84,8 +83,11 @@ class TfidfTeacher:
             kind: "svd" or "projection".
             texts: answers and documents, unlabeled.
             dimension: length of a vector.
-            max_words: the most frequent words that are kept.
+            max_words: how many of the most frequent words to keep.
             seed: of the randomized SVD, or of the projection.
+
+        Returns:
+            The teacher, rounded as it would be after saving and loading.
 
         Raises:
             MissingExtraError: if scikit-learn is not installed.
@@ -107,7 +109,7 @@ class TfidfTeacher:
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return float32 vectors of length 1, (texts, dimension).
 
-        A text without a single known word has no direction: its vector is zero.
+        The vector of a text without a known word is zero.
         """
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in enumerate(texts):
@@ -135,8 +137,7 @@ class TfidfTeacher:
         with replacing(folder / WEIGHTS_FILE) as partial:
             save_file(tensors, partial)
         text = json.dumps({"kind": self.kind, "words": self._words()}, ensure_ascii=False)
-        with replacing(folder / VOCABULARY_FILE) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_text(folder / VOCABULARY_FILE, text)
 
     def _words(self) -> list[str]:
         """Return the words in the order of their rows."""
@@ -145,6 +146,12 @@ class TfidfTeacher:
     @classmethod
     def load(cls, folder: str | Path) -> TfidfTeacher:
         """Read the teacher that `save` wrote.
+
+        Args:
+            folder: where it is.
+
+        Returns:
+            The teacher.
 
         Raises:
             ValueError: if a file is missing or unreadable, or the two disagree.
@@ -159,7 +166,7 @@ class TfidfTeacher:
         except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
             raise ValueError(
                 f"{folder} holds no readable teacher ({error}); expected {WEIGHTS_FILE} and "
-                f"{VOCABULARY_FILE} as TfidfTeacher.save writes them"
+                f"{VOCABULARY_FILE} as TfidfTeacher.save writes them. Fit and save it again."
             ) from error
         if not len(vocabulary) == len(idf) == len(components):
             raise ValueError(
@@ -170,7 +177,7 @@ class TfidfTeacher:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the lower-case words of a text."""
+    """Return the words of a text, in lower case."""
     return WORDS.findall(text.lower())
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from llm2vec_gen_rag import LLM2VecGen, almanac
-from llm2vec_gen_rag.backbone import loading as backbones
+from llm2vec_gen_rag.backbone import device as devices
 from llm2vec_gen_rag.backbone.int8 import Int8Linear, quantize_layers, rounded_rows
 from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
 from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
@@ -105,7 +105,7 @@ def test_every_kit_gives_nearly_its_vectors(each_kit, each_model):
 
 def test_all_else_stays_in_the_dtype_of_the_cpu(qwen3, monkeypatch):
     for native, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(backbones, "cpu_has_bfloat16", lambda native=native: native)
+        monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda native=native: native)
         model = qwen3.load(dtype="int8")
         backbone = model.backbone
         assert backbone.dtype == backbone.get_input_embeddings().weight.dtype == dtype
@@ -152,7 +152,7 @@ def test_an_embedding_is_read_as_the_answer(in_int8, in_bfloat16):
 
 def test_a_gpu_is_refused():
     with pytest.raises(ValueError, match=r"int8.*on cuda:0; expected a CPU. Pass device='cpu'"):
-        backbones.pick_dtype("int8", torch.device("cuda:0"), None)
+        devices.pick_dtype("int8", torch.device("cuda:0"), None)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_gradient_is_refused(in_int8):
         layer(torch.randn(3, layer.in_features, requires_grad=True))
 
 
-def test_layers_that_are_not_linear_are_named(qwen3):
+def test_an_llm_without_linear_layers_is_refused(qwen3):
     backbone = AutoModelForCausalLM.from_pretrained(qwen3.base)
     backbone.base_model.layers = nn.ModuleList()
     with pytest.raises(ValueError, match=r"no torch.nn.Linear in the layers of Qwen3ForCausalLM"):

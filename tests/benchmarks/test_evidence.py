@@ -1,4 +1,4 @@
-"""The page of evidence says what was measured, and is written from it."""
+"""The page of evidence is written from what was measured."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def runs():
     return [json.loads(line) for line in RUNS.read_text(encoding="utf-8").splitlines()]
 
 
-def test_the_page_is_what_its_results_come_to(tmp_path):
+def test_the_page_is_that_of_its_results(tmp_path):
     folder = tmp_path / "evidence"
     folder.mkdir()
     reading = DOCS / "evidence" / "reading.md"
@@ -48,7 +48,7 @@ def test_each_seed_is_a_run_of_its_own(runs):
     assert len({run["report"]["reasoning"]["model"]["ndcg"] for run in seeds}) > 1
 
 
-def test_variations_change_what_they_name():
+def test_variations_change_the_recipe_as_stated():
     for variation in variations():
         for key, value in variation.changes.items():
             assert getattr(variation.recipe, key) == value

@@ -1,20 +1,17 @@
-"""What 8 bits cost is taken text by text, and question by question."""
+"""What 8 bits cost is measured text by text, and question by question."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from int8_processors import needs_exact_sums
+from tiny_shape import TEXTS, TINY
 
 from benchmarks.checkpoints import checkpoint_for
 from benchmarks.int8 import cosines, load, measure, ndcg_by_group
 from benchmarks.plots import draw_bars
-from benchmarks.shapes import Shape
-from benchmarks.texts import Texts
 from benchmarks.workers import ours
 
-TINY = Shape("tiny", 2, 64, 96, 4, 2, 16, 400, 4, documents=2, queries=2)
-TEXTS = Texts(["the seal swims under the ice", "bears sleep"], ["who swims?"], "two")
 AXES = np.eye(3, dtype=np.float32)
 
 
@@ -23,7 +20,7 @@ def test_cosines_are_of_the_same_text():
     assert cosines(vectors) == [1.0, 1.0, 0.0]
 
 
-def test_ndcg_is_taken_apart_by_kind_of_question():
+def test_ndcg_is_by_kind_of_question():
     documents = {"int8": AXES, "default": AXES}
     queries = {"int8": AXES[[0, 0]], "default": AXES[[0, 1]]}
     found = ndcg_by_group(documents, queries, np.array([0, 1]), ["direct", "benign"])

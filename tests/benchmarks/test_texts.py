@@ -1,4 +1,4 @@
-"""The texts that are embedded, and the stand-in for them."""
+"""The texts to embed, and their stand-in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from benchmarks.texts import read_texts, sample, stand_in
 
 
-def test_a_folder_is_read_as_it_is_laid_out(tmp_path):
+def test_documents_are_title_and_text_of_a_folder(tmp_path):
     document = {"_id": "1", "title": "Seals", "text": "They swim."}
     (tmp_path / "corpus.jsonl").write_text(json.dumps(document) + "\n", encoding="utf-8")
     query = {"_id": "2", "text": "who swims?"}

@@ -1,17 +1,16 @@
-"""Both packages make the same training step, each in a process of its own."""
+"""Both packages take the same training step, each in a process of its own."""
 
 from __future__ import annotations
 
 import pytest
+from tiny_shape import TEXTS, TINY
 
 from benchmarks import reference_environment, training
-from benchmarks.checkpoints import checkpoint_for
-from benchmarks.report import TRAINING_ROWS, goals, page
-from benchmarks.shapes import SHAPES, Shape
-from benchmarks.texts import Texts
+from benchmarks.checkpoints import SHAPES, checkpoint_for
+from benchmarks.report import goals_table, page, read_goals
+from benchmarks.workers import ours
 
-TINY = Shape("tiny", 2, 64, 96, 4, 2, 16, 400, 4, documents=2, queries=2)
-TEXTS = Texts(["the seal swims under the ice", "bears sleep"], ["who swims?"], "two")
+TRAINING_ROWS = read_goals()["a training step, CPU"]
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +28,13 @@ def test_the_batch_is_of_the_stated_size_and_always_the_same():
 
 def test_our_worker_trains(checkpoint):
     questions, answers = training.batch()
-    with training.ours(threads=1) as worker:
-        worker.ask("load", checkpoint=checkpoint)
+    with ours(threads=1) as worker:
+        worker.ask("load_for_training", checkpoint=checkpoint)
         teacher = [[0.1] * TINY.hidden] * training.BATCH
         worker.ask("batch", questions=questions, answers=answers, teacher=teacher)
         before = worker.ask("losses")
         assert worker.ask("losses") == before
-        assert worker.ask("steps", count=3) > 0
+        assert all(worker.ask("step") > 0 for _ in range(3))
         after = worker.ask("losses")
         assert after["alignment"] < before["alignment"]
         assert worker.ask("peak") > 50
@@ -48,14 +47,14 @@ def test_our_worker_trains(checkpoint):
 @pytest.mark.parametrize("recomputed", [False, True])
 def test_both_packages_begin_with_the_same_losses(checkpoint, recomputed):
     figures = training.measure(checkpoint, recomputed, rounds=1, threads=1)
-    ours, theirs = figures["losses"]["ours"], figures["losses"]["reference"]
-    assert ours == {name: pytest.approx(value, rel=0.01) for name, value in theirs.items()}
+    mine, theirs = figures["losses"]["ours"], figures["losses"]["reference"]
+    assert mine == {name: pytest.approx(value, rel=0.01) for name, value in theirs.items()}
     assert figures["ratio"]["median"] > 0
     assert figures["memory_ratio"]["median"] > 0
 
 
 def test_the_arithmetic_counts_what_each_step_computes():
-    # 2 x 4 tokens a layer and 1 a logit: all of it forward and back, the teacher forward alone
+    # every token through the layers and the logits, forward and backward; the teacher only forward
     assert training.reference_weights(TINY, recomputed=False) == pytest.approx(
         TINY.layers * TINY.layer_weights * (2 * 4 * 68 + 2 * 4 * 260 + 4 * 256)
         + 2 * 4 * 260 * TINY.vocabulary * TINY.hidden
@@ -66,11 +65,11 @@ def test_the_arithmetic_counts_what_each_step_computes():
     )
 
 
-def test_the_page_names_the_command_for_each_shape():
-    assert {row.source for row in TRAINING_ROWS} == {
+def test_the_page_shows_the_command_for_each_shape():
+    assert {row.results for row in TRAINING_ROWS} == {
         f"training.{name}" for name in ("0.6b", "12x512")
     }
     assert "12x512" in SHAPES
-    table = goals("a step", TRAINING_ROWS, {})
+    table = goals_table("a step", TRAINING_ROWS, {})
     assert table.count("not yet measured: `python -m benchmarks.training --shape 0.6b`") == 4
     assert table in page({}).replace("a training step, CPU", "a step")

@@ -1,4 +1,4 @@
-"""Both packages read the random-weight checkpoints; a worker answers, or shows why not."""
+"""Both packages read the random-weight checkpoints; a worker answers, or shows its error."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+from tiny_shape import TEXTS, TINY
 
 from benchmarks import reference_environment
 from benchmarks.checkpoints import checkpoint_for
-from benchmarks.shapes import Shape
-from benchmarks.texts import Texts
 from benchmarks.workers import Worker, WorkerError, ours, reference
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.decoder import answer_ids
-
-TINY = Shape("tiny", 2, 64, 96, 4, 2, 16, 400, 4, documents=2, queries=2)
-TEXTS = Texts(["the seal swims under the ice", "bears sleep"], ["who swims?"], "two")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +29,7 @@ def test_a_checkpoint_is_built_once_and_loads(checkpoint):
     assert len(model.backbone.base_model.layers) == TINY.layers
 
 
-def test_its_lm_writes_as_much_as_it_is_asked_for(checkpoint):
+def test_its_lm_writes_as_many_tokens_as_it_is_asked_for(checkpoint):
     model = LLM2VecGen.from_pretrained(checkpoint, dtype="float32")
     prompts = model.text_tokenizer.token_ids(TEXTS.queries)
     assert [len(ids) for ids in answer_ids(model, prompts, max_new_tokens=30)] == [30]
@@ -63,7 +59,7 @@ def test_a_worker_that_dies_is_an_error():
         worker.ask("load")
 
 
-def test_without_the_reference_its_set_up_is_named(monkeypatch, tmp_path):
+def test_without_the_reference_the_error_says_how_to_set_it_up(monkeypatch, tmp_path):
     monkeypatch.setattr(reference_environment, "PYTHON", tmp_path / "python")
     with pytest.raises(FileNotFoundError, match=r"python -m benchmarks\.reference_environment"):
         reference(threads=1)

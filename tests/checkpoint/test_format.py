@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from broken_checkpoints import edit_json, edit_yaml
 from reference_kits import ReferenceKit
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.prompts import Prompts
@@ -25,14 +25,6 @@ def files(folder):
 
 def tensors(folder):
     return load_file(folder / "encoder" / "adapter_model.safetensors")
-
-
-def edit_json(path, **changes):
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-def edit_yaml(path, **changes):
-    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
 
 
 # --- what a save writes
@@ -276,71 +268,3 @@ def test_prompts_travel_with_the_checkpoint(broken, tmp_path, qwen3):
     again.prompts = Prompts()
     again.save_pretrained(tmp_path / "again")
     assert qwen3.load(tmp_path / "again").prompts == Prompts()
-
-
-# --- a checkpoint of one's own
-
-
-@pytest.fixture(scope="module")
-def base(qwen3):
-    tokenizer = AutoTokenizer.from_pretrained(qwen3.base)
-    return AutoModelForCausalLM.from_pretrained(qwen3.base, dtype=torch.float32), tokenizer
-
-
-def test_a_fresh_model_saves_and_reloads(base, tmp_path):
-    backbone, tokenizer = base
-    fresh = LLM2VecGen.initialise(
-        backbone, tokenizer, response_tokens=6, compression_tokens=4, dimension=20, name="mine"
-    )
-    assert (fresh.dimension, fresh.compression_tokens, fresh.name) == (20, 4, "mine")
-    fresh.save_pretrained(tmp_path)
-    again = LLM2VecGen.from_pretrained(tmp_path, dtype="float32", device="cpu")
-    assert again.fingerprint == fresh.fingerprint
-    assert np.array_equal(again.encode(TEXTS), fresh.encode(TEXTS))
-    again.save_pretrained(tmp_path / "twice")
-    assert files(tmp_path / "twice" / "encoder") == files(tmp_path / "encoder")
-
-
-def test_fresh_weights_follow_the_seed(base):
-    def fingerprint(seed):
-        return LLM2VecGen.initialise(*base, dimension=8, seed=seed).fingerprint
-
-    assert fingerprint(1) == fingerprint(1) != fingerprint(2)
-
-
-@pytest.mark.parametrize("count", [2, 9])
-def test_response_tokens_start_as_the_text_they_are_given(base, count):
-    backbone, tokenizer = base
-    fresh = LLM2VecGen.initialise(
-        *base, response_tokens=count, dimension=8, initial_text=" in a word:"
-    )
-    ids = tokenizer(" in a word:", add_special_tokens=False).input_ids
-    expected = backbone.get_input_embeddings().weight[(ids * count)[-count:]]
-    assert torch.equal(fresh.response_tokens, expected)
-
-
-def test_a_fresh_model_leaves_the_callers_tokenizer_alone(base):
-    backbone, tokenizer = base
-    before = len(tokenizer)
-    fresh = LLM2VecGen.initialise(backbone, tokenizer, dimension=8)
-    assert len(tokenizer) == before
-    assert len(fresh.tokenizer) == before + 10
-    assert not any(p.requires_grad for p in [fresh.response_tokens, *backbone.parameters()])
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"dimension": 0}, "dimension is 0"),
-        ({"dimension": 8, "response_tokens": 0}, "response_tokens is 0"),
-        ({"dimension": 8, "response_tokens": 4, "compression_tokens": 5}, "at most as many"),
-    ],
-)
-def test_a_fresh_model_of_impossible_sizes(base, options, said):
-    with pytest.raises(ValueError, match=said):
-        LLM2VecGen.initialise(*base, **options)
-
-
-def test_a_fresh_model_on_a_tokenizer_that_has_response_tokens(base, model):
-    with pytest.raises(ValueError, match="base model's own tokenizer"):
-        LLM2VecGen.initialise(base[0], model.tokenizer, dimension=8)

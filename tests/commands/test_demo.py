@@ -12,7 +12,7 @@ import pytest
 from llm2vec_gen_rag import almanac
 from llm2vec_gen_rag.cli import main
 from llm2vec_gen_rag.commands.demo import as_dict, as_text
-from llm2vec_gen_rag.commands.demonstration import DIRECT_DOCUMENT, ask, choose_questions
+from llm2vec_gen_rag.commands.demo_questions import DIRECT_DOCUMENT, ask, choose_questions
 from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 
 DOCUMENTS = [

@@ -19,7 +19,7 @@ MEASURES = {
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_the_model_is_named_before_or_behind_a_measure(measure):
+def test_the_model_s_options_may_precede_or_follow_the_benchmark_s_name(measure):
     rest = MEASURES[measure]
     parse = build_parser().parse_args
     assert parse(["eval", measure, *rest]).model == "almanac"
@@ -30,10 +30,10 @@ def test_the_model_is_named_before_or_behind_a_measure(measure):
 
 
 @pytest.mark.parametrize("option", [["--limit", "3"], ["--json"]])
-def test_the_almanac_s_options_are_refused_before_a_measure(run, option):
+def test_the_almanac_s_options_are_refused_before_a_benchmark_s_name(run, option):
     code, out, err = run("eval", *option, "advbench-ir", "--data", "nowhere")
     assert (code, out) == (1, "")
-    assert "belong to the almanac" in err
+    assert "must come after the benchmark's name: `eval advbench-ir ... --json FILE`" in err
 
 
 def test_beir_prints_a_table_and_writes_what_made_it(run, tmp_path, model_options):
@@ -68,14 +68,14 @@ def test_advbench_ir_runs_on_a_folder(run, tmp_path, model_options):
         (["advbench-ir", "--data", "x", "--json", "."], "--json . is a folder"),
     ],
 )
-def test_what_is_not_there_is_told_in_one_line(run, arguments, message):
+def test_what_is_not_there_is_reported_in_one_line(run, arguments, message):
     code, out, err = run("eval", *arguments)
     assert (code, out) == (1, "")
     assert err.startswith(f"error: {message}")
     assert err.count("\n") == 1
 
 
-def test_mistaken_names_are_told_before_the_model_is_loaded(run):
+def test_mistaken_names_are_reported_before_the_model_is_loaded(run):
     pytest.importorskip("mteb", reason="the extra eval brings it")
     code, _, err = run("eval", "mteb", "--tasks", "BIOSSESSTS17", "--model", "nowhere")
     assert code == 1

@@ -127,7 +127,7 @@ def refusing(socket_enabled, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 @pytest.mark.parametrize("key", ["wrong", "good for reading"])
-def test_a_key_that_the_server_refuses_is_named(run, refusing, monkeypatch, model_options, key):
+def test_a_key_that_the_server_refuses_is_reported(run, refusing, monkeypatch, model_options, key):
     monkeypatch.setenv("MY_KEY", key)
     store = ["--store", refusing, "--api-key-env", "MY_KEY"]
     code, out, err = run("search", "x", *store, *model_options)
@@ -136,7 +136,7 @@ def test_a_key_that_the_server_refuses_is_named(run, refusing, monkeypatch, mode
     assert "the key in the environment variable MY_KEY" in err.splitlines()[-1]
 
 
-def test_a_server_that_refuses_in_the_middle_of_the_work_is_named(tmp_path, model):
+def test_a_server_that_refuses_in_the_middle_of_the_work_is_reported(tmp_path, model):
     arguments = Namespace(store=str(tmp_path), collection="documents", api_key_env="MY_KEY")
     refusal = UnexpectedResponse(403, "Forbidden", b"", Headers())
     with (

@@ -160,7 +160,7 @@ def test_a_stage_without_the_first_names_the_command(work, run, name):
     assert "train responses --queries FILE --output nowhere" in err
 
 
-def test_each_stage_says_what_the_one_before_has_left_undone(work, respond, run, run_json):
+def test_each_stage_says_what_an_earlier_one_has_not_done(work, respond, run, run_json):
     def said(*argv):
         code, out, err = run(*argv)
         assert (code, out) == (1, "")
@@ -195,7 +195,7 @@ def test_a_refused_run_leaves_what_was_whole_as_it_was(work, qwen3, respond, run
     assert run_json(*stage("teach"))["answers"] == len(QUERIES)
 
 
-def test_a_folder_that_cannot_be_made_is_named(work, qwen3, run):
+def test_a_folder_that_cannot_be_made_is_reported(work, qwen3, run):
     Path("file").touch()
     queries = ["--queries", "queries.jsonl", "--column", "question"]
     llm = ["--base-model", qwen3.base, *DEVICE]
@@ -213,7 +213,7 @@ def test_launched_beside_others_only_fit_runs(work, respond, run, monkeypatch):
 
 
 @pytest.mark.allow_hosts(["127.0.0.1"])
-def test_a_server_answers_in_place_of_the_llm(work, qwen3, run, run_json, monkeypatch):
+def test_a_server_answers_instead_of_the_llm(work, qwen3, run, run_json, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MY_KEY", "sk-secret")
@@ -250,7 +250,7 @@ def test_a_server_answers_in_place_of_the_llm(work, qwen3, run, run_json, monkey
         ),
     ],
 )
-def test_options_that_do_not_fit_are_named(work, run, options, message):
+def test_options_that_do_not_go_together_are_reported(work, run, options, message):
     code, out, err = run(*stage("responses"), "--queries", "queries.jsonl", *options)
     assert (code, out) == (1, "")
     assert message in err
@@ -266,10 +266,10 @@ def test_what_a_teacher_would_not_read_is_refused(work, respond, run):
 def test_options_before_a_stage_are_refused(run):
     code, _, err = run("train", "--recipe", "almanac", "fit", "--output", "mine")
     assert code == 1
-    assert "expected them behind: llm2vec-gen-rag train fit" in err
+    assert "expected them after it: llm2vec-gen-rag train fit" in err
 
 
-def test_what_is_left_out_of_a_text_is_counted(work, qwen3, run):
+def test_skipped_lines_of_a_text_file_are_counted(work, qwen3, run):
     Path("q.txt").write_text("why\n\nwhy\nhow\n")
     options = ["--queries", "q.txt", "--base-model", qwen3.base, *DEVICE]
     code, out, err = run(*stage("responses"), *options)

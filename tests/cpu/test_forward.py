@@ -1,4 +1,4 @@
-"""The forward that leaves out what nobody reads gives the same vectors as the LLM's own."""
+"""The forward that skips unused states gives the same vectors as the LLM's own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import pytest
 import torch
 from reference_kits import ReferenceKit
 
-from llm2vec_gen_rag import encoder
+from llm2vec_gen_rag import cpu
+from llm2vec_gen_rag.cpu import forward as forwards
+from llm2vec_gen_rag.cpu import forward_for, supported
 from llm2vec_gen_rag.cpu.attention import BLOCK, causal_attention
-from llm2vec_gen_rag.cpu.forward import runs_in_parts
-from llm2vec_gen_rag.cpu.packing import MANY
-from llm2vec_gen_rag.cpu.prefix_cache import MOST_KEPT, common_length
-from llm2vec_gen_rag.encoder import known_prefix, last_hidden_states
+from llm2vec_gen_rag.cpu.packing import ROUND_FROM_TOKENS
+from llm2vec_gen_rag.cpu.prefix_cache import MAX_INSTRUCTIONS, common_length
+from llm2vec_gen_rag.encoder import last_hidden_states, read_prefix
+from llm2vec_gen_rag.text_tokenizer import TokenizedTexts
 
 INSTRUCTION = "Generate a passage that best answers this question: "
 TEXTS = [
@@ -27,7 +29,7 @@ TEXTS = [
 def whole(model, texts, monkeypatch, **options):
     """Embed with the LLM's own forward."""
     with monkeypatch.context() as patch:
-        patch.setattr(encoder, "runs_in_parts", lambda backbone: False)
+        patch.setattr(cpu, "forward_for", lambda backbone: None)
         return model.encode(texts, **options)
 
 
@@ -40,7 +42,7 @@ def ids_of(model, texts):
 
 @pytest.mark.parametrize("instruction", ["", INSTRUCTION])
 def test_in_float32_to_the_fifth_decimal(each_model, instruction, monkeypatch):
-    assert runs_in_parts(each_model.backbone)
+    assert forward_for(each_model.backbone) is not None
     options = {"instruction": instruction, "normalize": False}
     found = each_model.encode(TEXTS, **options)
     expected = whole(each_model, TEXTS, monkeypatch, **options)
@@ -58,9 +60,9 @@ def test_however_many_rows_there_are(model, count, monkeypatch):
 
 @pytest.mark.parametrize("characters", range(700, 710))
 def test_one_text_of_many_rows(model, characters, monkeypatch):
-    """Behind it stand spare rows, another number of them every few characters."""
+    """Spare rows follow it, another number of them every few characters."""
     text = ("a seal " * 200)[:characters]
-    assert len(ids_of(model, [text])[0]) >= MANY
+    assert len(ids_of(model, [text])[0]) >= ROUND_FROM_TOKENS
     found = model.encode(text)
     np.testing.assert_allclose(found, whole(model, [text], monkeypatch)[0], atol=1e-5)
 
@@ -77,7 +79,7 @@ def test_a_text_that_is_nothing_but_the_prefix(model, monkeypatch):
     np.testing.assert_allclose(model.encode(texts), whole(model, texts, monkeypatch), atol=1e-5)
 
 
-def test_a_text_alone_and_among_others_behind_the_same_instruction(model):
+def test_a_text_alone_and_among_others_after_the_same_instruction(model):
     together = model.encode_query(TEXTS)
     alone = np.stack([model.encode_query(text) for text in TEXTS])
     np.testing.assert_allclose(together, alone, atol=1e-5)
@@ -111,20 +113,21 @@ def test_an_instruction_is_computed_once(qwen3):
     first = model.backbone.base_model.layers[0].self_attn.q_proj
     first.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].shape[0]))
     model.encode(TEXTS, instruction=INSTRUCTION)
-    behind = len(model.response_tokens) - tokens
+    added = len(model.response_tokens) - tokens
     assert read[0] == len(ids_of(model, [INSTRUCTION])[0])
-    tokens = sum(len(row) + behind for row in ids)
+    tokens = sum(len(row) + added for row in ids)
     assert tokens <= sum(read[1:]) < tokens * (1 + 1 / 32)  # a few spare rows
 
 
-def test_a_prefix_that_spares_little_is_not_computed_apart(model):
+def test_a_prefix_that_saves_little_is_not_computed_separately(model):
     nothing = ids_of(model, [""])[0]
     with torch.no_grad():
-        assert known_prefix(model, ids_of(model, TEXTS[:1]), nothing) is None
-        assert known_prefix(model, ids_of(model, TEXTS[:8]), nothing) is None
+        for count in (1, 8):
+            texts = TokenizedTexts(ids_of(model, TEXTS[:count]), nothing)
+            assert read_prefix(model, texts) is None
 
 
-def test_an_instruction_is_kept_for_the_next_query(qwen3):
+def test_an_instruction_is_cached_for_the_next_query(qwen3):
     model = qwen3.load()
     rows = []
     first = model.backbone.base_model.layers[0].self_attn.q_proj
@@ -133,14 +136,14 @@ def test_an_instruction_is_kept_for_the_next_query(qwen3):
     for text in texts:
         model.encode(text, instruction=INSTRUCTION)
     (alone,) = ids_of(model, [INSTRUCTION])
-    behind = [
+    lengths = [
         len(ids) - common_length([alone, ids]) + len(model.response_tokens)
         for ids in ids_of(model, [INSTRUCTION + text for text in texts])
     ]
-    assert rows == [len(alone), *behind]
+    assert rows == [len(alone), *lengths]
 
 
-def test_a_query_alone_behind_a_kept_instruction_has_the_same_vector(each_kit, monkeypatch):
+def test_a_query_alone_after_a_cached_instruction_has_the_same_vector(each_kit, monkeypatch):
     model = each_kit.load()
     options = {"instruction": INSTRUCTION, "normalize": False}
     for text in TEXTS[:4]:
@@ -149,14 +152,14 @@ def test_a_query_alone_behind_a_kept_instruction_has_the_same_vector(each_kit, m
             np.testing.assert_allclose(model.encode(text, **options), expected, atol=1e-5)
 
 
-def test_no_more_than_a_few_instructions_are_kept(qwen3):
+def test_only_a_few_instructions_are_cached(qwen3):
     model = qwen3.load()
-    for number in range(MOST_KEPT + 3):
+    for number in range(MAX_INSTRUCTIONS + 3):
         model.encode("seals", instruction=f"{number} is the number of this instruction: ")
-    assert len(model.known_prefixes) == MOST_KEPT
+    assert len(model.prefix_cache) == MAX_INSTRUCTIONS
 
 
-def test_what_depends_on_low_rank_updates_is_not_kept():
+def test_what_depends_on_low_rank_updates_is_not_cached():
     model = ReferenceKit("qwen3-10-lora").load()
     before = model.encode("seals", instruction=INSTRUCTION)
     for update in model.adapter.updates.values():
@@ -167,7 +170,7 @@ def test_what_depends_on_low_rank_updates_is_not_kept():
 # --- the last layer
 
 
-def test_the_last_layer_computes_only_what_is_read(model):
+def test_the_last_layer_computes_only_the_states_that_are_read(model):
     rows = []
     *_, before, last = (layer.mlp for layer in model.backbone.base_model.layers)
     hooks = [
@@ -194,22 +197,23 @@ def test_under_gradient_the_llm_runs_its_own_forward(qwen3):
     assert model.response_tokens.grad.abs().sum() > 0
 
 
-def test_layers_that_look_back_a_window_run_as_they_are(model, monkeypatch):
+def test_layers_with_a_sliding_window_run_by_their_own_forward(model, monkeypatch):
     expected = whole(model, TEXTS, monkeypatch)
-    monkeypatch.setattr(encoder, "padding_is_inert", lambda backbone: False)
-    monkeypatch.setattr(encoder, "read_states", None)  # calling it would fail
+    monkeypatch.setattr(supported, "has_full_attention", lambda backbone: False)
+    monkeypatch.setattr(forwards, "Forward", None)  # calling it would fail
     np.testing.assert_allclose(model.encode(TEXTS), expected, atol=1e-5)
 
 
 def test_attention_that_was_asked_for_is_used():
-    assert not runs_in_parts(ReferenceKit("qwen3-10").load(attn_implementation="eager").backbone)
+    backbone = ReferenceKit("qwen3-10").load(attn_implementation="eager").backbone
+    assert forward_for(backbone) is None
 
 
-def test_layers_of_another_form_run_as_they_are(qwen3):
+def test_layers_of_another_form_run_by_their_own_forward(qwen3):
     backbone = qwen3.load().backbone
     layer = backbone.base_model.layers[0]
     layer.__class__ = type("OtherDecoderLayer", (type(layer),), {})
-    assert not runs_in_parts(backbone)
+    assert forward_for(backbone) is None
 
 
 # --- attention
@@ -221,10 +225,10 @@ def masked_softmax(queries, keys, values, positions):
     heads, groups = queries.shape[2], keys.shape[1]
     keys, values = (part.repeat_interleave(heads // groups, dim=1) for part in (keys, values))
     scores = queries.transpose(1, 2) @ keys.mT
-    hidden = torch.arange(keys.shape[2]) > positions[..., None]
-    hidden = hidden[:, None] if hidden.dim() == 3 else hidden
-    read = scores.masked_fill(hidden, -torch.inf).softmax(-1) @ values
-    return read.transpose(1, 2).flatten(2)
+    masked = torch.arange(keys.shape[2]) > positions[..., None]
+    masked = masked[:, None] if masked.dim() == 3 else masked
+    output = scores.masked_fill(masked, -torch.inf).softmax(-1) @ values
+    return output.transpose(1, 2).flatten(2)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])

@@ -1,55 +1,55 @@
-"""Texts one behind the other, and apart again."""
+"""Texts concatenated without padding, and padded again."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from llm2vec_gen_rag.cpu.packing import MANY, Packing, packing_of_few_sizes
+from llm2vec_gen_rag.cpu.packing import ROUND_FROM_TOKENS, Packing, packing_of_few_sizes
 
 
 @pytest.mark.parametrize("lengths", [[3], [2, 2], [3, 1, 2], [1, 4]])
-def test_what_is_spread_and_packed_is_as_it_was(lengths):
+def test_unpadding_inverts_padding(lengths):
     packing = Packing(lengths)
     rows = torch.arange(1, sum(lengths) + 1)[:, None] * torch.tensor([1.0, 10.0])
-    spread = packing.spread(rows)
-    assert spread.shape == (len(lengths), max(lengths), 2)
-    assert torch.equal(packing.packed(spread), rows)
-    parts = [text[:length] for text, length in zip(spread, lengths, strict=True)]
+    padded = packing.pad(rows)
+    assert padded.shape == (len(lengths), max(lengths), 2)
+    assert torch.equal(packing.unpad(padded), rows)
+    parts = [text[:length] for text, length in zip(padded, lengths, strict=True)]
     assert torch.equal(torch.cat(parts), rows)
 
 
-def test_spare_rows_stand_behind_all_and_change_nothing():
+def test_spare_rows_follow_all_texts_and_change_nothing():
     packing = Packing([2, 1], rows=5)
     rows = torch.arange(5.0)[:, None]
     assert packing.rows == len(packing.positions) == 5
-    spread = packing.spread(rows)
-    assert spread[0, :, 0].tolist() == [0, 1]
-    assert spread[1, 0, 0] == 2
-    packed = packing.packed(spread)
+    padded = packing.pad(rows)
+    assert padded[0, :, 0].tolist() == [0, 1]
+    assert padded[1, 0, 0] == 2
+    packed = packing.unpad(padded)
     assert packed.shape == rows.shape
     assert torch.equal(packed[:3], rows[:3])
 
 
-def test_as_many_rows_as_padded_places_are_not_taken_for_even():
+def test_as_many_rows_as_padded_ones_are_not_taken_for_a_rectangle():
     packing = Packing([3, 2, 3], rows=9)
     rows = torch.arange(9.0)[:, None]
-    spread = packing.spread(rows)
-    assert spread[2, :, 0].tolist() == [5, 6, 7]
-    assert torch.equal(packing.packed(spread)[:8], rows[:8])
+    padded = packing.pad(rows)
+    assert padded[2, :, 0].tolist() == [5, 6, 7]
+    assert torch.equal(packing.unpad(padded)[:8], rows[:8])
 
 
 def test_a_width_beyond_the_longest_pads_and_changes_nothing():
     packing = Packing([2, 2], width=3)
     rows = torch.arange(4.0)[:, None]
-    spread = packing.spread(rows)
-    assert spread.shape == (2, 3, 1)
-    assert spread[:, :2, 0].tolist() == [[0, 1], [2, 3]]
-    assert torch.equal(packing.packed(spread), rows)
+    padded = packing.pad(rows)
+    assert padded.shape == (2, 3, 1)
+    assert padded[:, :2, 0].tolist() == [[0, 1], [2, 3]]
+    assert torch.equal(packing.unpad(padded), rows)
 
 
-def test_many_rows_come_in_few_sizes_and_hardly_more_of_them():
-    sizes = range(MANY, 2_049)
+def test_many_rows_are_rounded_up_to_few_sizes():
+    sizes = range(ROUND_FROM_TOKENS, 2_049)
     packings = [packing_of_few_sizes([tokens - 20, 20]) for tokens in sizes]
     assert len({packing.rows for packing in packings}) <= 3 * 32 + 1
     assert len({packing.width for packing in packings}) <= len(sizes) // 8 + 1
@@ -59,15 +59,15 @@ def test_many_rows_come_in_few_sizes_and_hardly_more_of_them():
 
 
 def test_one_text_of_many_rows_is_not_copied():
-    packing = packing_of_few_sizes([MANY + 1])
+    packing = packing_of_few_sizes([ROUND_FROM_TOKENS + 1])
     rows = torch.arange(float(packing.rows))[:, None]
-    spread = packing.spread(rows)
-    assert spread.data_ptr() == packing.packed(spread).data_ptr() == rows.data_ptr()
-    assert torch.equal(spread[0, : MANY + 1], rows[: MANY + 1])
-    assert packing.positions[: MANY + 1].tolist() == list(range(MANY + 1))
+    padded = packing.pad(rows)
+    assert padded.data_ptr() == packing.unpad(padded).data_ptr() == rows.data_ptr()
+    assert torch.equal(padded[0, : ROUND_FROM_TOKENS + 1], rows[: ROUND_FROM_TOKENS + 1])
+    assert packing.positions[: ROUND_FROM_TOKENS + 1].tolist() == list(range(ROUND_FROM_TOKENS + 1))
 
 
-def test_few_rows_are_as_they_are():
+def test_few_rows_are_not_rounded_up():
     packing = packing_of_few_sizes([30, 19])
     assert (packing.rows, packing.width) == (49, 30)
 

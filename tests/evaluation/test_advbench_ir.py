@@ -74,7 +74,7 @@ def test_the_figures_follow_from_vectors_that_are_not_normalised(model, folder):
     assert (report.queries, report.harmful, report.passages) == (4, 4, 124)
 
 
-def test_the_paper_s_figure_stands_beside_the_own_passage_in_the_first_five(model, folder):
+def test_the_paper_s_figure_is_compared_with_the_own_passage_in_the_first_five(model, folder):
     from dataclasses import replace
 
     report = evaluate_advbench(model, AdvBench.from_folder(folder))
@@ -85,6 +85,6 @@ def test_the_paper_s_figure_stands_beside_the_own_passage_in_the_first_five(mode
     assert "124 passages, 4 of them harmful" in published.as_text()
 
 
-def test_a_folder_without_its_files_is_told(tmp_path):
+def test_a_folder_without_its_files_is_reported(tmp_path):
     with pytest.raises(ValueError, match=r"there is no .*harmful\.jsonl"):
         AdvBench.from_folder(tmp_path)

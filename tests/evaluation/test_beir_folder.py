@@ -55,20 +55,20 @@ def test_a_query_with_no_relevant_document_is_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("qrels", "message"),
     [
-        (QRELS + "q3\toslo\t1\n", "line 5 speaks of query 'q3' and document 'oslo'"),
-        (QRELS + "q1\tparis\t1\n", "line 5 speaks of query 'q1' and document 'paris'"),
+        (QRELS + "q3\toslo\t1\n", "line 5 has query 'q3' and document 'oslo'"),
+        (QRELS + "q1\tparis\t1\n", "line 5 has query 'q1' and document 'paris'"),
         ("q1 0 oslo 1\n", "line 1 is 'q1 0 oslo 1'; expected query-id"),
         ("q1\toslo\tyes\n", "expected query-id, corpus-id and a whole number"),
-        ("query-id\tcorpus-id\tscore\n", "names no relevant document"),
+        ("query-id\tcorpus-id\tscore\n", "holds no relevant document"),
     ],
 )
-def test_broken_qrels_are_named(tmp_path, qrels, message):
+def test_broken_qrels_are_reported(tmp_path, qrels, message):
     folder = write_folder(tmp_path / "f", qrels_text=qrels)
     with pytest.raises(ValueError, match=message):
         FolderTask(folder)
 
 
-def test_missing_files_and_repeated_ids_are_named(tmp_path):
+def test_missing_files_and_repeated_ids_are_reported(tmp_path):
     folder = write_folder(tmp_path / "f", qrels="qrels_dev.tsv")
     with pytest.raises(ValueError, match=r"holds none of qrels_test\.tsv, qrels\.tsv"):
         FolderTask(folder)

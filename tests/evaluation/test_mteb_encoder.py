@@ -41,7 +41,7 @@ def encode(encoder, prompt_type=None, name="Tiny"):
 
 
 @pytest.mark.parametrize("side", [None, PromptType.query])
-def test_a_task_s_instruction_stands_before_queries_and_before_every_text_of_other_tasks(
+def test_a_task_s_instruction_is_put_before_queries_and_before_every_text_of_other_tasks(
     model, side
 ):
     expected = model.encode([text.strip() for text in TEXTS], instruction="Say the same: ")
@@ -61,7 +61,7 @@ def test_chunks_change_nothing(model, monkeypatch):
     np.testing.assert_allclose(encode(encoder), whole, atol=1e-6)
 
 
-def test_a_task_without_an_instruction_is_named(model):
+def test_a_task_without_an_instruction_is_reported(model):
     with pytest.raises(ValueError, match="no instruction is published for the task 'Other'"):
         encode(MtebEncoder(model, INSTRUCTIONS), name="Other")
 

@@ -36,7 +36,7 @@ def test_the_lite_list_has_ten_tasks_in_its_order():
     assert len(names) == 10
 
 
-def test_tasks_are_chosen_by_name_and_an_unknown_one_is_told():
+def test_tasks_are_chosen_by_name_and_an_unknown_one_is_reported():
     (task,) = mteb_tasks.benchmark_tasks("STS17")
     assert task.hf_subsets == ["en-en"]
     with pytest.raises(ValueError, match="'BIOSSESSTS17' is no task of MTEB"):
@@ -54,7 +54,7 @@ def test_all_tasks_stand_beside_the_paper_by_category(kinds):
     assert "| ArguAna | 50.0 | – | – |" in comparison.as_text()
 
 
-def test_lite_stands_beside_the_lite_mean_and_a_choice_beside_nothing(kinds):
+def test_lite_is_compared_with_the_lite_mean_and_a_choice_with_nothing(kinds):
     scores = dict.fromkeys(mteb_tasks.LITE, 60.0)
     lite = mteb_tasks.compare(PUBLISHED, "lite", scores, kinds)
     assert (lite.lines[0].paper, lite.notes) == (67.9, (mteb_tasks.LITE_NOTE,))
@@ -82,6 +82,6 @@ def test_the_paper_s_bright_figure_is_for_all_sets():
     assert part.lines[0].paper is None
 
 
-def test_an_unknown_set_of_bright_is_told(model):
+def test_an_unknown_set_of_bright_is_reported(model):
     with pytest.raises(ValueError, match="'botany' is no set of BRIGHT; expected biology"):
         bright.evaluate_bright(model, ["botany"])

@@ -72,13 +72,13 @@ def test_both_shapes_of_folders_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("label", ["safe", "contrast"])
-def test_labels_that_do_not_say_which_is_which_are_told(tmp_path, label):
+def test_labels_that_do_not_say_which_is_which_are_reported(tmp_path, label):
     write_rows(tmp_path / "prompts.jsonl", [{"prompt": "a", "label": label}])
     with pytest.raises(ValueError, match=rf"the prompts have the labels \['{label}'\]"):
         PromptSet.from_folder(tmp_path)
 
 
-def test_a_model_that_refuses_nothing_is_told(model):
+def test_a_model_that_refuses_nothing_is_reported(model):
     with pytest.raises(ValueError, match="decode to a refusal for none of"):
         evaluate_refusals(model, PromptSet("x", ["a"], ["b"], paired=True))
 

@@ -57,7 +57,7 @@ def test_batches_of_embed_batch_size_go_to_the_model_whole(model):
     assert len(vectors) == 10
 
 
-def test_the_default_batch_spans_more_than_the_base_classs_ten(embedding, model):
+def test_the_default_batch_spans_more_than_the_ten_of_the_base_class(embedding, model):
     with watch_forwards(model) as seen:
         embedding.get_text_embedding_batch(["same length"] * 24)
     assert seen.rows == [24]

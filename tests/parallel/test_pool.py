@@ -1,4 +1,4 @@
-"""Two real processes: the same vectors, errors that come up, and nobody left behind."""
+"""Two real processes: the same vectors, the same errors, and no process left running."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_bad_argument_is_the_models_own_error_and_closes_the_pool(qwen3):
     one.close()
 
 
-def test_a_text_that_is_none_is_named_before_anything_is_sent(pool):
+def test_a_text_that_is_no_string_is_refused_before_anything_is_sent(pool):
     with pytest.raises(ValueError, match=r"texts\[1\] is None"):
         pool.encode(["x", None])
     assert len(pool.encode(["x"])) == 1

@@ -228,7 +228,7 @@ async def test_llama_index_reads_and_writes_without_blocking(collection):
     assert [hit.text for hit in collection.search("x")] == [BEAR]
 
 
-def test_a_missing_store_is_named_with_its_install_line(collection, monkeypatch):
+def test_a_missing_store_is_reported_with_its_install_line(collection, monkeypatch):
     monkeypatch.setitem(sys.modules, "langchain_qdrant", None)
     with pytest.raises(ImportError, match="pip install langchain-qdrant"):
         collection.as_langchain()

@@ -100,7 +100,7 @@ def test_a_server_that_forgets_metadata_is_refused(model):
 
 
 @pytest.mark.enable_socket
-def test_an_unreachable_server_is_named(model):
+def test_an_unreachable_server_is_reported(model):
     with pytest.raises(
         CollectionError, match=r"No Qdrant server answered at http://127\.0\.0\.1:9"
     ):

@@ -68,6 +68,32 @@ def test_a_folder_is_read_in_order_and_whatever_else_is_there_is_counted(tmp_pat
     assert documents[2].metadata == {"file": f"{tmp_path}/deep/a.md", "passage": 2}
 
 
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        ('{"step": 1, "loss": 0.5}', 'line 2 has no "text"'),
+        ('{"text": 3}', 'line 2 has 3 for "text"'),
+        ('["text"]', "line 2 is \\['text'\\]; expected a JSON object"),
+        ("7", "line 2 is 7; expected a JSON object"),
+    ],
+)
+def test_json_lines_of_something_else_are_left_out_of_a_folder(tmp_path, first, reason):
+    write_rows(tmp_path / "documents.jsonl", {"text": "one"})
+    other = tmp_path / "log.jsonl"
+    other.write_text(f'\n{first}\n{{"text": "two"}}\n')
+    found = find_files(tmp_path)
+    assert [path.name for path in found.files] == ["documents.jsonl"]
+    assert found.unreadable == {other: 'its first line has no "text"'}
+    with pytest.raises(ValueError, match=reason):
+        list(read_documents(find_files(other).files))
+
+
+def test_a_broken_line_of_documents_is_an_error_in_a_folder_too(tmp_path):
+    (tmp_path / "documents.jsonl").write_text('{"text": "one"')
+    with pytest.raises(ValueError, match="line 1 is not JSON"):
+        list(read_documents(find_files(tmp_path).files))
+
+
 def test_one_file_has_one_name_however_it_is_reached(tmp_path, monkeypatch):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("one")
@@ -104,14 +130,15 @@ def test_json_lines_keep_ids_and_metadata(tmp_path):
     [
         ("{", "line 2 is not JSON"),
         ("\xff", "line 2 is not JSON"),
-        ('["text"]', 'line 2 has no "text"'),
-        ('{"text": 3}', 'line 2 has no "text"'),
+        ('["text"]', r"line 2 is \['text'\]; expected a JSON object such as"),
+        ('{"text": 3}', 'line 2 has 3 for "text"'),
+        ('{"title": "x"}', 'line 2 has no "text"'),
         ('{"text": "x", "metadata": [1]}', "line 2: .metadata. is "),
         ('{"text": "\\ud800"}', "line 2: .*lone surrogate"),
         ('{"text": "x", "id": "a"}', "line 2 has the id 'a', and so has .*line 1"),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path, second, named):
+def test_a_wrong_line_is_reported(tmp_path, second, named):
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"text": "whole", "id": "a"}\n' + second.encode("latin-1") + b"\n")
     with pytest.raises(ValueError, match=named):

@@ -39,7 +39,7 @@ def write_llm2vec(folder, kit="qwen3-10"):
 
 
 def expected_vector(name, kit, ids, *, bos):
-    """Return the mean state behind the BOS, each layer spelled out in float64 without any mask."""
+    """Return the mean state after the BOS, each layer spelled out in float64 without any mask."""
     base = ReferenceKit(kit).base
     config = json.loads((base / "config.json").read_text())
     weights = _merged(

@@ -62,7 +62,7 @@ def test_vectors_are_those_of_the_layers_spelled_out(tmp_path, kit):
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
-def test_a_text_gets_the_same_vector_in_any_company(name):
+def test_a_text_gets_the_same_vector_in_any_batch(name):
     teacher = load(name)
     texts = [*TEXTS, "", *(f"{text} " * 40 for text in TEXTS)]
     together = teacher.embed(texts)
@@ -74,7 +74,7 @@ def test_a_text_gets_the_same_vector_in_any_company(name):
     assert teacher.embed([]).shape == (0, teacher.dimension)
 
 
-def test_a_long_text_is_read_to_its_512th_token(name):
+def test_a_long_text_is_truncated_to_512_tokens(name):
     teacher = load(name)
     long = "a b c d e f " * 200
     ids = TextTokenizer(load_tokenizer(Path(name))).token_ids([long], max_tokens=512)[0]
@@ -109,32 +109,32 @@ def test_a_name_that_is_no_unsupervised_encoder_is_refused(name, ending):
         load(name.removesuffix("-mntp-unsup-simcse") + ending)
 
 
-def test_an_encoder_that_is_nowhere_is_named(tmp_path):
+def test_an_encoder_that_is_nowhere_is_reported(tmp_path):
     with pytest.raises(TeacherError, match=r"'.*None-mntp-unsup-simcse' is neither a folder here"):
         load(str(tmp_path / "None-mntp-unsup-simcse"))
 
 
-def test_an_mntp_adapter_that_is_not_beside_it_is_named(copied):
+def test_an_mntp_adapter_that_is_not_beside_it_is_reported(copied):
     shutil.rmtree(mntp(copied))
     with pytest.raises(TeacherError, match=r"Tiny-mntp' is neither a folder here"):
         load(copied)
 
 
 @pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])
-def test_a_missing_file_is_named(copied, file):
+def test_a_missing_file_is_reported(copied, file):
     (Path(copied) / file).unlink()
     with pytest.raises(TeacherError, match=f"{file} is missing"):
         load(copied)
 
 
-def test_a_half_written_adapter_is_named(copied):
+def test_a_half_written_adapter_is_reported(copied):
     path = Path(copied) / "adapter_model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(TeacherError, match=r"unsup-simcse cannot be put on the LLM .*half-written"):
         load(copied)
 
 
-def test_an_adapter_of_another_size_is_named(copied):
+def test_an_adapter_of_another_size_is_reported(copied):
     path = Path(copied) / "adapter_model.safetensors"
     save_file({key: tensor[:, :-1].contiguous() for key, tensor in load_file(path).items()}, path)
     with pytest.raises(TeacherError, match="unsup-simcse cannot be put on the LLM"):
@@ -167,7 +167,7 @@ def test_a_pooling_that_is_not_computed_is_refused(copied):
         load(copied)
 
 
-def test_an_adapter_without_its_llm_is_named(copied):
+def test_an_adapter_without_its_llm_is_reported(copied):
     path = Path(mntp(copied)) / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": None}))
     with pytest.raises(

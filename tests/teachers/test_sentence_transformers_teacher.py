@@ -54,7 +54,7 @@ def test_vectors_are_those_of_the_model(folder, model):
         np.testing.assert_allclose(vector, states[0].mean(dim=0), atol=1e-5)
 
 
-def test_a_text_gets_the_same_vector_in_any_company(folder):
+def test_a_text_gets_the_same_vector_in_any_batch(folder):
     teacher = load(folder)
     texts = [*TEXTS, "", *(f"{text} " * 20 for text in TEXTS)] * 5  # more than one of its batches
     together = teacher.embed(texts)
@@ -90,19 +90,19 @@ def test_code_beside_a_model_is_not_run(folder):
         load(folder)
 
 
-def test_a_model_that_is_nowhere_is_named(tmp_path):
+def test_a_model_that_is_nowhere_is_reported(tmp_path):
     with pytest.raises(TeacherError, match=r"model '.*nowhere' cannot be loaded"):
         load(tmp_path / "nowhere")
 
 
-def test_a_half_written_model_is_named(folder):
+def test_a_half_written_model_is_reported(folder):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(TeacherError, match="cannot be loaded"):
         load(folder)
 
 
-def test_the_extra_that_brings_it_is_named(monkeypatch):
+def test_a_missing_extra_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'llm2vec-gen-rag\[sentence-tr"):
         SentenceTransformersTeacher("all-MiniLM-L6-v2")

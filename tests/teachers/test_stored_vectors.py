@@ -117,7 +117,7 @@ def test_neither_writing_nor_reading_holds_half_of_the_vectors_in_memory(path):
     np.testing.assert_allclose(rows, expected, atol=1e-3)
 
 
-def test_a_stopped_run_goes_on_where_it_was(path):
+def test_a_stopped_run_resumes(path):
     stopped = CountingTeacher(stop_after=WINDOW)
     with pytest.raises(KeyboardInterrupt):
         write_teacher_vectors(stopped, TEXTS, path)
@@ -207,7 +207,7 @@ def test_a_disk_that_fills_up_loses_nothing(path, limited_file_size):
     np.testing.assert_allclose(vectors, CountingTeacher().embed(TEXTS), atol=1e-3)
 
 
-def test_too_small_a_disk_is_said_before_anything_is_computed(path, monkeypatch):
+def test_too_small_a_disk_is_reported_before_anything_is_computed(path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**9, 10**9 - 1000, 1000))
     teacher = CountingTeacher()
@@ -216,13 +216,13 @@ def test_too_small_a_disk_is_said_before_anything_is_computed(path, monkeypatch)
     assert teacher.asked == []
 
 
-def test_an_unwritable_folder_is_named(tmp_path):
+def test_an_unwritable_folder_is_reported(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(StorageError, match=r"file/vectors\.safetensors cannot be written"):
         write_teacher_vectors(CountingTeacher(), TEXTS, tmp_path / "file" / FILE)
 
 
-def test_a_folder_in_place_of_the_file_is_named_before_anything_is_computed(path):
+def test_a_folder_at_the_path_of_the_file_is_reported_before_anything_is_computed(path):
     path.mkdir()
     teacher = CountingTeacher()
     with pytest.raises(StorageError, match="a folder of that name is in its place"):
@@ -245,14 +245,14 @@ def test_vectors_of_other_texts_are_refused(path, texts, message):
 
 
 @pytest.mark.parametrize("content", [None, b"half", b""])
-def test_an_unreadable_vector_file_is_named(path, content):
+def test_an_unreadable_vector_file_is_reported(path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ValueError, match=r"cannot read teacher vectors from .*vectors"):
         read_teacher_vectors(path, TEXTS)
 
 
-def test_a_half_written_vector_file_is_named(path):
+def test_a_half_written_vector_file_is_reported(path):
     write_teacher_vectors(CountingTeacher(), TEXTS, path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"cannot read teacher vectors from .*vectors"):
@@ -267,13 +267,13 @@ def test_a_half_written_vector_file_is_named(path):
         ({"vectors": np.zeros((3, 2), dtype=np.int64)}, "array of I64"),
     ],
 )
-def test_a_safetensors_file_of_something_else_is_named(path, content, message):
+def test_a_safetensors_file_of_something_else_is_reported(path, content, message):
     save_file(content, path)
     with pytest.raises(ValueError, match=message):
         read_teacher_vectors(path, TEXTS)
 
 
-def test_a_stored_vector_that_is_not_finite_is_named(path):
+def test_a_stored_vector_that_is_not_finite_is_reported(path):
     write_teacher_vectors(CountingTeacher(), TEXTS, path)
     content = bytearray(path.read_bytes())
     row = WINDOW + 5
@@ -293,7 +293,7 @@ def test_a_stored_vector_that_is_not_finite_is_named(path):
         ([[1e6, 1], [0, 0]], "beyond float16 for text 0: 'first'"),
     ],
 )
-def test_a_teacher_that_returns_the_wrong_thing_is_named(path, vectors, message):
+def test_a_teacher_that_returns_the_wrong_thing_is_reported(path, vectors, message):
     with pytest.raises(ValueError, match=message):
         write_teacher_vectors(ConstantTeacher(vectors), ["first", "second"], path)
     assert not path.exists()

@@ -60,7 +60,7 @@ def test_a_projection_keeps_names_apart_that_an_svd_of_the_same_size_confuses():
     assert cosine["projection"] < 0.8
 
 
-def test_an_unknown_kind_is_named():
+def test_an_unknown_kind_is_reported():
     with pytest.raises(ValueError, match="'pca'; expected one of projection, svd"):
         TfidfTeacher.fit("pca", TEXTS)
 
@@ -109,7 +109,7 @@ def test_too_little_to_fit_on_is_refused(texts, message):
 
 
 @pytest.mark.parametrize("damage", ["absent", "half-written", "of another teacher"])
-def test_a_broken_teacher_folder_is_named(teacher, tmp_path, damage):
+def test_a_broken_teacher_folder_is_reported(teacher, tmp_path, damage):
     teacher.save(tmp_path)
     weights = tmp_path / "teacher.safetensors"
     if damage == "absent":

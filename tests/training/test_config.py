@@ -30,8 +30,14 @@ def test_a_file_overrides_the_defaults_it_names(recipe_file):
     assert recipe == dataclasses.replace(Recipe(), steps=12, warmup_steps=3)
 
 
-def test_a_path_may_be_text(recipe_file):
+def test_a_path_may_be_a_string(recipe_file):
     assert load_recipe(str(recipe_file("seed: 7"))).seed == 7
+
+
+def test_a_recipe_says_what_the_model_starts_as():
+    recipe = Recipe(response_tokens=6, compression_tokens=4, initial_text="so", seed=5, lora_rank=2)
+    initialisation = dataclasses.asdict(recipe.initialisation)
+    assert initialisation == {name: getattr(recipe, name) for name in initialisation}
 
 
 @pytest.mark.parametrize("teacher", ["llm2vec", "sentence-transformers"])
@@ -61,11 +67,11 @@ def test_a_whole_number_is_a_float_where_one_is_meant(recipe_file):
         ("learning_rate: fast", "learning_rate is 'fast'; expected a number"),
         ("learning_rate: .nan", "learning_rate is nan"),
         ("learning_rate: -1.0e-3", "learning_rate is -0.001"),
-        ("teacher: 3", "teacher is 3; expected a text"),
+        ("teacher: 3", "teacher is 3; expected a string"),
         ("teacher: oracle", "teacher is 'oracle'; expected one of"),
         ("teacher: llm2vec", "teacher 'llm2vec' needs a teacher_model"),
         ("teacher_model: some/model", "teacher 'tfidf-svd' does not read; leave it out"),
-        ("teacher: llm2vec\nteacher_model: 3", "teacher_model is 3; expected a text"),
+        ("teacher: llm2vec\nteacher_model: 3", "teacher_model is 3; expected a string"),
         ("teacher_base_modle: x", "unknown key .*; did you mean 'teacher_base_model'"),
         ("teacher_base_model: a/b", "teacher_base_model is 'a/b', which teacher 'tfidf-svd' does"),
         ("teacher_dtype: bfloat16", "teacher_dtype is 'bfloat16'; expected one of float16"),
@@ -79,7 +85,7 @@ def test_a_whole_number_is_a_float_where_one_is_meant(recipe_file):
         ("lora_dropout: 1", "lora_dropout is 1.0; expected less than 1"),
         ("save_steps: 0", "save_steps is 0; expected a finite number above 0"),
         ("report_to: printer", "report_to is 'printer'; expected one of tensorboard, wandb, none"),
-        ("base_model: 7", "base_model is 7; expected a text"),
+        ("base_model: 7", "base_model is 7; expected a string"),
         ("max_length: 10", "max_length is 10; expected more than response_tokens"),
         ("accumulation: 5", "batch_size 32 cannot be cut into 5"),
         ("reconstruction_weight: 0\nalignment_weight: 0", "both loss weights are 0"),
@@ -101,6 +107,6 @@ def test_an_unknown_name_lists_the_known_ones():
         load_recipe("almanach")
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(ValueError, match=r"no recipe file .*absent\.yaml"):
         load_recipe(tmp_path / "absent.yaml")

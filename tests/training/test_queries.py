@@ -1,4 +1,4 @@
-"""Queries from files and datasets: what is read, and which line is named when it cannot be."""
+"""Queries from files and datasets: what is read, and which line an error reports."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_saved_dataset_is_read_with_its_splits(tmp_path):
         read_queries(tmp_path / "splits")
 
 
-def test_a_dataset_that_is_nowhere_is_named(monkeypatch):
+def test_a_dataset_that_is_nowhere_is_reported(monkeypatch):
     datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match="'no-such/dataset' cannot be read as a dataset"):
@@ -78,12 +78,12 @@ def test_a_dataset_that_is_nowhere_is_named(monkeypatch):
     [
         ("", "q.txt holds no queries"),
         ("\n\n", "q.txt holds no queries"),
-        ("why\n\nhow\n", "q.txt, line 2 is ''; expected a text"),
+        ("why\n\nhow\n", "q.txt, line 2 is ''; expected a string"),
         ("why\nhow\n \t\n", r"q.txt, line 3 is ' \\t'"),
         ("why\nhow\nwhy\n", "q.txt, line 3 repeats .*q.txt, line 1: 'why'"),
     ],
 )
-def test_the_line_of_an_unusable_query_is_named(tmp_path, lines, message):
+def test_the_line_of_an_unusable_query_is_reported(tmp_path, lines, message):
     (tmp_path / "q.txt").write_text(lines)
     with pytest.raises(ValueError, match=message):
         read_queries(tmp_path / "q.txt")
@@ -94,20 +94,20 @@ def test_the_line_of_an_unusable_query_is_named(tmp_path, lines, message):
     [
         ("{", "q.jsonl, line 2 is not JSON"),
         ("", "q.jsonl, line 2 is not JSON"),
-        ('"why"', "q.jsonl, line 2 is 'why'; expected an object"),
+        ('"why"', "q.jsonl, line 2 is 'why'; expected a JSON object"),
         ('{"prompt": "why", "id": 3}', "q.jsonl, line 2 has no 'query', but 'prompt', 'id'"),
         ('{"query": null}', "q.jsonl, line 2 is None"),
         ('{"query": ["why"]}', r"q.jsonl, line 2 is \['why'\]"),
         ('{"query": "a"}', "q.jsonl, line 2 repeats .*q.jsonl, line 1"),
     ],
 )
-def test_the_line_of_an_unusable_row_is_named(tmp_path, row, message):
+def test_the_line_of_an_unusable_row_is_reported(tmp_path, row, message):
     (tmp_path / "q.jsonl").write_text(f'{{"query": "a"}}\n{row}\n{{"query": "b"}}\n')
     with pytest.raises(ValueError, match=message):
         read_queries(tmp_path / "q.jsonl")
 
 
-def test_the_row_of_an_unusable_query_in_parquet_is_named(tmp_path):
+def test_the_row_of_an_unusable_query_in_parquet_is_reported(tmp_path):
     with pytest.raises(ValueError, match="row 1 is None"):
         read_queries(write_parquet(tmp_path / "q.parquet", ["why", None, "how"]))
     with pytest.raises(ValueError, match="has no 'question', but 'query'"):
@@ -119,7 +119,7 @@ def test_the_row_of_an_unusable_query_in_parquet_is_named(tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "q.csv").write_text("query\nwhy\n")
-    with pytest.raises(ValueError, match=r"q\.csv is not of a kind that is read"):
+    with pytest.raises(ValueError, match=r"q\.csv is of a kind that cannot be read"):
         read_queries(tmp_path / "q.csv")
     (tmp_path / "q.txt").write_bytes("größe".encode("latin-1"))
     with pytest.raises(ValueError, match="is not UTF-8 at byte 2"):
@@ -129,7 +129,7 @@ def test_other_files_are_refused(tmp_path):
             read_queries(tmp_path / name)
 
 
-def test_what_is_missing_names_the_line_to_install_it(tmp_path, monkeypatch):
+def test_a_missing_extra_says_how_to_install_it(tmp_path, monkeypatch):
     (tmp_path / "q.parquet").touch()
     monkeypatch.setattr("llm2vec_gen_rag.errors.find_spec", lambda name: None)
     for source in (tmp_path / "q.parquet", "owner/name"):

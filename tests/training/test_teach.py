@@ -28,7 +28,7 @@ ANSWERS = ["fish and honey, mostly", "in woods near rivers", ""]
 
 
 def write_answers(folder, answers):
-    """Put the responses of another stage into the folder, in place of those that are there."""
+    """Write responses to the folder, replacing those that are there."""
     path = folder / RESPONSES_FILE
     path.unlink(missing_ok=True)
     open_responses(path, {"model": "mine", "instruction": ""})
@@ -76,7 +76,7 @@ def test_an_llm2vec_encoder_teaches(run, tmp_path):
     np.testing.assert_allclose(vectors, expected, atol=1e-2)
 
 
-def test_the_llm_under_an_encoder_may_lie_elsewhere_than_its_adapter_says(run, tmp_path):
+def test_the_llm_under_an_encoder_may_be_elsewhere_than_its_adapter_says(run, tmp_path):
     name = write_llm2vec(tmp_path / "encoder")
     encoder = {"teacher": "llm2vec", "teacher_model": name}
     expected = run(**encoder)
@@ -104,7 +104,7 @@ def test_a_teacher_that_was_fitted_on_these_texts_is_not_fitted_again(run, tmp_p
     assert len({first, fitted(seed=7), fitted(answers=["a b", "c d", "e f g"])}) == 3
 
 
-def test_a_teacher_that_cannot_be_kept_is_named(run, tmp_path):
+def test_a_teacher_that_cannot_be_kept_is_reported(run, tmp_path):
     (tmp_path / "teacher").touch()
     with pytest.raises(StorageError, match=r"the teacher in .*teacher cannot be written"):
         run(teacher="tfidf-projection", teacher_dimension=4)

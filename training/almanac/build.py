@@ -2,8 +2,8 @@
 
     python -m llm2vec_gen_rag.training.almanac.build --output FOLDER
 
-Over an hour on two CPU cores. A base model that is already in the folder is kept, so a run that
-was stopped later goes on from there; delete the folder to begin from nothing.
+Takes over an hour on two CPU cores. A base model that is already in the folder is kept, so a run
+that was stopped later resumes from there; delete the folder to begin from nothing.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from llm2vec_gen_rag import LLM2VecGen, almanac
-from llm2vec_gen_rag.almanac import DOCUMENT_INSTRUCTION, DOCUMENTS_FILE, QUESTIONS_FILE
+from llm2vec_gen_rag import almanac
+from llm2vec_gen_rag.almanac import DOCUMENTS_FILE, QUESTIONS_FILE
 from llm2vec_gen_rag.checkpoint.tokenizer_files import save_tokenizer
 from llm2vec_gen_rag.evaluation.almanac import evaluate
-from llm2vec_gen_rag.prompts import Prompts
+from llm2vec_gen_rag.files import write_json, write_text
+from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION, Prompts
 from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 from llm2vec_gen_rag.training import pipeline
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
-from llm2vec_gen_rag.training.fit.stage import CARD_FILE, CURVES_FILE, FitResult
+from llm2vec_gen_rag.training.fit.outputs import CARD_FILE, CURVES_FILE, FitResult
 
 from .corpus import Almanac, fraction
 from .corpus import build as build_corpus
@@ -57,11 +59,12 @@ class BuildRecipe:
     """Every choice of a build.
 
     Attributes:
-        language_model: Of the first training, on the facts.
-        tuning: Of the second, on other wordings; its sizes play no part.
-        response_tokens: Of the response tokens.
-        keep: Share of the subjects and safety topics that are taught; below 1 for a miniature.
-        asked: Share of the second training's prompts that the response tokens are trained on.
+        language_model: of the first training, on the facts.
+        tuning: of the second, on other wordings; its sizes are unused.
+        response_tokens: of the response tokens.
+        keep: share of the subjects and safety topics that are taught; below 1 for a miniature.
+        asked: share of the second training's prompts that the response tokens are trained on.
+        seed: of the corpus.
     """
 
     language_model: LanguageModelRecipe = field(default_factory=LanguageModelRecipe)
@@ -88,18 +91,18 @@ def build(output: Path, recipe: BuildRecipe) -> None:
 
 
 def training_queries(recipe: BuildRecipe) -> list[str]:
-    """The unlabeled queries that the response tokens are trained on, documents to read included."""
+    """Return the unlabeled queries of the response tokens, prompts to summarize included."""
     return _asked(_tuning_pairs(recipe), recipe)
 
 
 def _tuning_pairs(recipe: BuildRecipe) -> list[tuple[str, str]]:
-    """What the second training of the base model reads."""
+    """Return the prompts and answers of the base model's second training."""
     content = build_corpus(seed=recipe.seed, keep=recipe.keep, bridged_wordings=TUNING_WORDINGS)
     return list(tuning_prompts_and_answers(content, recipe.seed))
 
 
 def _asked(pairs: list[tuple[str, str]], recipe: BuildRecipe) -> list[str]:
-    """A share of the prompts, without duplicates."""
+    """Return a share of the prompts, without duplicates."""
     share = (p for p, _ in pairs if fraction(recipe.seed, "asked", p) < recipe.asked)
     return list(dict.fromkeys(share))
 
@@ -110,7 +113,7 @@ def _build_base(
     recipe: BuildRecipe,
     folder: Path,
 ) -> None:
-    """Train the base language model twice and store it in half the space that training needs."""
+    """Train the base language model in both trainings and save it in bfloat16."""
     sizes = recipe.language_model
     tokenizer = train_tokenizer(
         [f"{prompt} {answer}" for prompt, answer in pairs], sizes.vocabulary
@@ -129,7 +132,7 @@ def _build_base(
     }
     model.bfloat16().save_pretrained(folder)
     save_tokenizer(tokenizer, folder, names=())
-    (folder / BASE_LOG).write_text(json.dumps(log) + "\n", encoding="utf-8")
+    write_text(folder / BASE_LOG, json.dumps(log) + "\n")
 
 
 def _build_response_tokens(queries: list[str], recipe: BuildRecipe, output: Path) -> FitResult:
@@ -137,11 +140,11 @@ def _build_response_tokens(queries: list[str], recipe: BuildRecipe, output: Path
     model_folder, work = output / "model", output / "work"
     base = model_folder / "base"
     backbone = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    backbone.config._name_or_path = "./base"  # where the checkpoint finds it, wherever that stands
+    backbone.config._name_or_path = "./base"  # relative to the checkpoint
     tokenizer = AutoTokenizer.from_pretrained(base)
     fitted = pipeline.train(backbone, tokenizer, queries, recipe.response_tokens, work)
     for file in (work / pipeline.MODEL_FOLDER).iterdir():
-        if file.name in {CARD_FILE, CURVES_FILE}:  # the almanac's own card says more
+        if file.name in {CARD_FILE, CURVES_FILE}:  # the almanac has a card of its own
             continue
         if file.is_dir():
             shutil.copytree(file, model_folder / file.name, dirs_exist_ok=True)
@@ -154,14 +157,14 @@ def _build_response_tokens(queries: list[str], recipe: BuildRecipe, output: Path
 
 
 def _state_stored_dtype(model_folder: Path) -> None:
-    """State the base model's dtype as stored, not as it was while the response tokens trained."""
+    """Record the base model's dtype on disk, not its dtype while the response tokens trained."""
     path = model_folder / "run_config.yml"
     config = yaml.safe_load(path.read_text(encoding="utf-8")) | {"torch_dtype": "bfloat16"}
-    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    write_text(path, yaml.safe_dump(config, sort_keys=False))
 
 
 def _write_card(output: Path, content: Almanac, recipe: BuildRecipe, fitted: FitResult) -> None:
-    """Measure the model that was just built, as a user would load it, and write what came out."""
+    """Evaluate the model that was just built, as a user would load it, and write the figures."""
     model = LLM2VecGen.from_pretrained(output / "model")
     report = evaluate(
         model,
@@ -172,9 +175,8 @@ def _write_card(output: Path, content: Almanac, recipe: BuildRecipe, fitted: Fit
     report = dataclasses.replace(report, model=output.name)
     base_log = json.loads((output / "model" / "base" / BASE_LOG).read_text(encoding="utf-8"))
     card = model_card(report, model, base_log, recipe.response_tokens, fitted)
-    (output / "README.md").write_text(card, encoding="utf-8")
-    figures = json.dumps(report.as_dict(), indent=2, ensure_ascii=False)
-    (output / "figures.json").write_text(figures + "\n", encoding="utf-8")
+    write_text(output / "README.md", card)
+    write_json(output / "figures.json", report.as_dict())
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """From tables to text: the almanac's documents, its questions, and what its language model reads.
 
 Everything is a pure function of the tables and a seed. A bridged question's (subject, attribute,
-bridge) is either for training or for the test, never both; whole harmful topics are held out; a
-direct fact is always taught, but for some facts one wording of the question is kept for the test.
+bridge) is either for training or for the test, never both; whole harmful topics are held out; every
+direct fact is taught, but for some facts one wording of the question is held out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TEST_SHARE_DIRECT = 0.15
 
 @dataclass(frozen=True)
 class Almanac:
-    """The documents, the questions (held out or not) and other wordings to learn from."""
+    """The documents, the questions (held out or not) and other wordings of the documents."""
 
     documents: list[Document]
     questions: list[Question]
@@ -33,7 +33,7 @@ class Almanac:
 
 
 def fraction(seed: int, *parts: str) -> float:
-    """A number in [0, 1) that depends on nothing but its arguments."""
+    """Return a number in [0, 1) that depends on nothing but the arguments."""
     digest = hashlib.sha256("\x1f".join((str(seed), *parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -41,13 +41,16 @@ def fraction(seed: int, *parts: str) -> float:
 def build(
     folder: Path = FACTS, seed: int = 0, keep: float = 1.0, bridged_wordings: int = 2
 ) -> Almanac:
-    """The whole almanac from its tables.
+    """Build the whole almanac from its tables.
 
     Args:
-        folder: Where the tables are.
-        seed: Chooses wordings and what is held out.
-        keep: Share of the subjects to keep: less than 1 for a miniature.
-        bridged_wordings: Wordings of each bridged question that is not held out.
+        folder: of the tables.
+        seed: decides the wordings and what is held out.
+        keep: share of the subjects to keep; below 1 for a miniature.
+        bridged_wordings: wordings of each bridged question that is not held out.
+
+    Returns:
+        Documents and questions, in the order of the tables.
     """
     rows = [s for s in subjects(folder) if fraction(seed, "keep", s.table, s.name) < keep]
     documents = list(_fact_documents(rows, seed))
@@ -61,19 +64,19 @@ def build(
 
 
 def sentence(text: str) -> str:
-    """The text with its first letter in upper case."""
+    """Return the text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
 
 
 def filled(template: str, subject: str, value: str) -> str:
-    """The template with its subject and value, "a" turned to "an" where the value asks for it."""
+    """Return the template with subject and value filled in, and "an" before a vowel."""
     if value[:1].lower() in "aeiou" and not value.lower().startswith(("one", "uni", "eu")):
         template = template.replace(" a {v}", " an {v}")
     return template.format(s=subject, v=value)
 
 
 def fact_id(subject: Subject, attribute: str) -> str:
-    """The id of the document that states one attribute of one subject."""
+    """Return the id of the document that states one attribute of one subject."""
     return f"{subject.table}/{subject.name}/{attribute}"
 
 
@@ -89,7 +92,7 @@ def _answer(subject: Subject, relation: Relation, value: str) -> str:
 
 
 def _fact_documents(rows: list[Subject], seed: int) -> Iterator[Document]:
-    """Every wording of every fact; number 0, chosen by the seed, is the one in the corpus."""
+    """Yield every wording of every fact; number 0, chosen by the seed, is the one in the corpus."""
     for subject, relation, value in _facts(rows):
         name = fact_id(subject, relation.attribute)
         start = int(fraction(seed, "wording", name) * len(relation.documents))
@@ -101,7 +104,7 @@ def _fact_documents(rows: list[Subject], seed: int) -> Iterator[Document]:
 
 
 def _sentences(text: str) -> str:
-    """The text with each of its sentences beginning in upper case."""
+    """Return the text with every sentence beginning in upper case."""
     return " ".join(sentence(part) for part in re.split(r"(?<=[.]) (?=[A-Z])", text))
 
 
@@ -151,7 +154,7 @@ def _bridged(
     seed: int,
     wordings: int,
 ) -> Iterator[Question]:
-    """One question if held out, so many wordings if for training."""
+    """Yield one question if it is held out, and so many wordings if it is for training."""
     name = fact_id(subject, relation.attribute)
     identity = f"{name}/{reference.bridge}"
     test = fraction(seed, "bridged", identity) < TEST_SHARE_BRIDGED
@@ -173,14 +176,14 @@ def _bridged(
 
 
 def _shortened(text: str, identity: str, seed: int) -> str:
-    """Say "where X stands" half of the times for "in the country where X stands"."""
+    """Return "where X stands" for "in the country where X stands" in half of the cases."""
     if fraction(seed, "shortened", identity) < 0.5:
         return text.replace("in the country where ", "where ")
     return text
 
 
 def styled(text: str, seed: int) -> str:
-    """As people type: with or without the capital letter and the question mark, or all small."""
+    """Return the text as people type it: capital letter and question mark or not, or lower case."""
     style = fraction(seed, "style", text)
     if style < 0.4:
         return sentence(text) + "?"

@@ -1,23 +1,23 @@
-"""Compares the almanac's countries with an independent data set and reports every difference.
+"""Compare the almanac's countries with an independent data set and report every difference.
 
-    python -m llm2vec_gen_rag.training.almanac.crosscheck --data ../shared/data/countries
+    python -m llm2vec_gen_rag.training.almanac.crosscheck --data FOLDER
 
-The data set is a folder of JSON lists, one attribute a file (`SOURCES`). Letter case, accents and
-punctuation never count. Beyond that, an attribute is compared as far as both vocabularies go:
+The data set is a folder of JSON lists, one attribute a file (`SOURCES`). Case, accents and
+punctuation are ignored. Beyond that, an attribute is compared as far as both vocabularies allow:
 
 - capital, driving side: the same words.
 - currency: the same words by their first four letters ("Malawi Kwacha" is the Malawian kwacha), or
   the unit alone ("Tenge"). This cannot tell apart two currencies whose names begin alike.
 - language: ours is among the languages listed there.
-- region: ours lies within theirs (`REGIONS`), which has no Central Europe and no Caucasus.
+- region: ours is within theirs (`REGIONS`), which has no Central Europe and no Caucasus.
 - government: by class alone, monarchy, republic, theocracy or dependency
   (`WORDS_OF_GOVERNMENT`), since theirs calls most countries just "Republic". Whether a republic
   is presidential, federal or ruled by its army is therefore *not* checked here.
 
-Countries go by other names there: `facts/country_aliases.csv`. What theirs does not give is
-counted and not compared. A difference in which ours stands is written down with its reason in
-`facts/settled.csv`. The exit code is 1 when a difference is not settled there, or when a row there
-no longer settles anything.
+Countries have other names there: `facts/country_aliases.csv`. A value that they lack is counted
+and not compared. A difference in which we keep our value is listed with its reason in
+`facts/settled.csv`. The exit code is 1 if a difference is not settled there, or if a row there no
+longer settles anything.
 """
 
 from __future__ import annotations
@@ -87,45 +87,45 @@ class Source:
 
 
 def plain(text: str) -> str:
-    """Lower case, with neither accents nor punctuation."""
+    """Return the text in lower case, without accents and punctuation."""
     decomposed = unicodedata.normalize("NFKD", text.replace("-", " ")).lower()
     return " ".join("".join(c for c in decomposed if c.isalnum() or c == " ").split())
 
 
 def same_words(ours: str, theirs: str) -> bool:
-    """Equal but for case, accents and punctuation."""
+    """Return whether the two are equal, ignoring case, accents and punctuation."""
     return plain(ours) == plain(theirs)
 
 
 def same_currency(ours: str, theirs: str) -> bool:
-    """The same stems, or theirs names the unit alone."""
+    """Return whether the stems are the same, or theirs names the unit alone."""
     stems = currency_stems(ours)
     return set(currency_stems(theirs)) in (set(stems), {stems[-1]})
 
 
 def currency_stems(name: str) -> list[str]:
-    """The first four letters of each word; "new" marks a reform and is not part of the name."""
+    """Return the first four letters of each word, without "new", which marks a reform."""
     known = OTHER_CURRENCY_NAMES.get(plain(name), plain(name))
     return [word[:4] for word in known.split() if word not in {"new", "nuevo"}]
 
 
 def listed_language(ours: str, theirs: str) -> bool:
-    """Ours is one of the languages listed there."""
+    """Return whether ours is one of the languages listed there."""
     return any(same_words(ours, language) for language in theirs.split(LIST_SEPARATOR))
 
 
 def within_region(ours: str, theirs: str) -> bool:
-    """Ours is the region named there, or the part of it that `REGIONS` gives."""
+    """Return whether ours is the region there, or part of it by `REGIONS`."""
     return same_words(ours, theirs) or ours in REGIONS.get(theirs, set())
 
 
 def same_class_of_government(ours: str, theirs: str) -> bool:
-    """Both are in one class; a form of government without a known word never agrees."""
+    """Return whether both are in one class; a form without a known word is in none."""
     return class_of_government(ours) == class_of_government(theirs) is not None
 
 
 def class_of_government(form: str) -> str | None:
-    """Monarchy, republic, theocracy, dependency, or None when no word is known."""
+    """Return "monarchy", "republic", "theocracy", "dependency", or None without a known word."""
     classes = WORDS_OF_GOVERNMENT.items()
     return next((c for c, words in classes if any(word in plain(form) for word in words)), None)
 
@@ -141,13 +141,13 @@ SOURCES = (
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file with a header."""
+    """Return the rows of a CSV file with a header."""
     with path.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
 
 
 def read_source(folder: Path, source: Source) -> dict[str, str]:
-    """Their value by their name of the country; a list is joined, a null is left out."""
+    """Return their value by their name of the country; lists are joined, nulls skipped."""
     entries = json.loads((folder / source.file).read_text(encoding="utf-8"))
     values = {entry["country"]: entry[source.key] for entry in entries}
     return {
@@ -158,7 +158,7 @@ def read_source(folder: Path, source: Source) -> dict[str, str]:
 
 
 def first_values(theirs: str, limit: int = 3) -> str:
-    """A long list shortened for the report."""
+    """Return a list of values, shortened for the report."""
     values = theirs.split(LIST_SEPARATOR)
     return LIST_SEPARATOR.join(values if len(values) <= limit else [*values[:limit], "..."])
 
@@ -169,7 +169,7 @@ def compare(
     data: Path,
     source: Source,
 ) -> tuple[list[Difference], int]:
-    """The differences in one attribute, and how many countries have it in both tables."""
+    """Return the differences in one attribute, and how many countries have it in both tables."""
     values = read_source(data, source)
     differences, compared = [], 0
     for row in countries:
@@ -186,7 +186,7 @@ def compare(
 
 
 def read_other_names(path: Path) -> dict[str, list[str]]:
-    """The names a country goes by in the other data set."""
+    """Return the names of each country in the other data set."""
     names: dict[str, list[str]] = {}
     for row in read_table(path):
         names.setdefault(row["country"], []).append(row["other_name"])
@@ -194,27 +194,33 @@ def read_other_names(path: Path) -> dict[str, list[str]]:
 
 
 def read_settled(path: Path) -> dict[Difference, str]:
-    """The reason why ours stands, by difference.
+    """Return why we keep our value, by difference.
+
+    Args:
+        path: of `settled.csv`.
+
+    Returns:
+        A reason for each difference.
 
     Raises:
-        ValueError: A row gives no reason.
+        ValueError: if a row gives no reason.
     """
     settled = {}
     for row in read_table(path):
         reason = row.pop("reason")
         if not reason:
-            raise ValueError(f"{path}: {row} has no reason; write why ours stands")
+            raise ValueError(f"{path}: {row} has no reason; expected why our value is kept")
         settled[Difference(**row)] = reason
     return settled
 
 
 def table_line(d: Difference, verdict: str) -> str:
-    """One line of the report."""
+    """Return one line of the report."""
     return f"{d.country:32} {d.attribute:13} {d.ours:28} {d.theirs:48} {verdict}"
 
 
 def report(data: Path, facts: Path) -> tuple[list[str], bool]:
-    """The lines to print, and whether every difference is settled and every settlement used."""
+    """Return the lines to print, and whether the differences are exactly those that are settled."""
     countries = read_table(facts / "countries.csv")
     other_names = read_other_names(facts / "country_aliases.csv")
     settled = read_settled(facts / "settled.csv")
@@ -233,7 +239,7 @@ def report(data: Path, facts: Path) -> tuple[list[str], bool]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the report; 0 when all is settled, 1 when not, 2 when the data is not there."""
+    """Print the report; return 0 if all is settled, 1 if not; exit with 2 if data is missing."""
     parser = argparse.ArgumentParser(description="Compare our countries with independent data.")
     parser.add_argument("--data", type=Path, required=True, help="folder of the JSON files")
     parser.add_argument("--facts", type=Path, default=FACTS, help="folder of the almanac's tables")

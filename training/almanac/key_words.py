@@ -1,9 +1,9 @@
-"""Key words: in blanks behind a prompt, any word of its answer may stand.
+"""Key words: the language model learns to fill blanks after a prompt with words of its answer.
 
-A large LLM that is about to write an answer already leans towards all of its words; one as small as
-the almanac's thinks of no word but the next. So it is also taught to fill blanks, `____`, with the
-words of the answer in any order. What all orders come to on average is learnt at every blank: with
-B the tokens of the answer and w their inverse document frequency among the answers,
+A large LLM that is about to write an answer already gives probability to all of its words; one as
+small as the almanac's predicts no word but the next. So it is also taught to fill blanks, `____`,
+with the words of the answer in any order. Every blank has the same target, the average over all
+orders: with B the tokens of the answer and w their inverse document frequency among the answers,
 
     target(t) = w_t / sum_{u in B} w_u  for t in B,   loss = KL(target || P_LLM(. | prompt, blanks))
 
@@ -37,11 +37,11 @@ class KeyWords:
         self._weights[tokenizer.eos_token_id] = 0
 
     def loss(self, model: Qwen3ForCausalLM) -> Tensor:
-        """The weighted loss of the next batch, a mean over its rows and blanks."""
+        """Return the weighted loss of the next batch, a mean over its rows and blanks."""
         rows = next(self._batches)
         lengths = torch.tensor([len(row.prompt) for row in rows])
         width = int(lengths.max()) + BLANKS
-        # what stands behind the blanks of a short row are more blanks, which nothing reads
+        # a short row is padded with more blanks after its own; their states are unused
         ids = torch.full((len(rows), width), self._blank)
         for place, row in enumerate(rows):
             ids[place, : len(row.prompt)] = torch.tensor(row.prompt)
@@ -56,7 +56,7 @@ class KeyWords:
         )
 
     def target(self, answer: Sequence[int]) -> Tensor:
-        """The distribution over the vocabulary that an answer stands for, (vocabulary,)."""
+        """Return the target distribution over the vocabulary for an answer, (vocabulary,)."""
         weights = torch.zeros_like(self._weights)
         tokens = torch.tensor(answer)
         weights[tokens] = self._weights[tokens]
@@ -64,9 +64,9 @@ class KeyWords:
 
 
 def token_weights(rows: Sequence[Row], vocabulary: int) -> Tensor:
-    """log(answers / answers with the token) of each token, (vocabulary,); equal answers count once.
+    """Return log(answers / answers with the token) of each token, (vocabulary,).
 
-    A token of no answer weighs as if it stood in one.
+    Equal answers count once. A token in no answer has the weight of a token in one.
     """
     answers = {tuple(row.answer) for row in rows}
     counts = torch.zeros(vocabulary)

@@ -1,8 +1,8 @@
 """The almanac's base language model: a byte-pair tokenizer and a small Qwen3, trained from nothing.
 
-A row is a prompt and the answer to it; the loss is the cross-entropy of the answer's tokens and
-of the end token behind them. Rows of one batch have nearly the same length, so the little padding
-there is sits at the right, where a causal model never looks at it, and no mask is built.
+A row is a prompt and its answer; the loss is the cross-entropy of the answer's tokens and of the
+end token after them. Rows of one batch have nearly the same length. The little padding is on the
+right, where causal attention does not see it, so there is no mask.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Row:
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer: any text has ids, and the ids give the text back."""
+    """Return a byte-level BPE tokenizer: any text has ids, and the ids decode to the text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -74,7 +74,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
 
 
 def new_model(recipe: LanguageModelRecipe, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
-    """A Qwen3 of the recipe's size with random weights."""
+    """Return a Qwen3 of the recipe's size with random weights."""
     torch.manual_seed(recipe.seed)
     config = Qwen3Config(
         vocab_size=len(tokenizer),
@@ -96,7 +96,7 @@ def new_model(recipe: LanguageModelRecipe, tokenizer: PreTrainedTokenizerFast) -
 
 
 def batches(rows: Sequence[Row], batch_size: int, seed: int) -> Iterator[list[Row]]:
-    """Endless batches of like lengths: each epoch is shuffled, then sorted in stretches."""
+    """Yield endless batches of similar lengths: each epoch is shuffled, then sorted in chunks."""
     generator = torch.Generator().manual_seed(seed)
     while True:
         order = torch.randperm(len(rows), generator=generator).tolist()
@@ -109,7 +109,7 @@ def batches(rows: Sequence[Row], batch_size: int, seed: int) -> Iterator[list[Ro
 
 
 def collate(rows: Sequence[Row], pad: int) -> tuple[Tensor, Tensor]:
-    """Ids and, for each position, the id that comes next if it is part of the answer."""
+    """Return ids, and as labels the next id where it is part of the answer; both (rows, width)."""
     width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), pad)
     labels = torch.full((len(rows), width), IGNORED)
@@ -120,7 +120,7 @@ def collate(rows: Sequence[Row], pad: int) -> tuple[Tensor, Tensor]:
 
 
 def answer_loss(model: Qwen3ForCausalLM, ids: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy over the answers' tokens; the head runs at those positions alone."""
+    """Return the mean cross-entropy of the answers' tokens; the head runs at no other position."""
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
     chosen = labels != IGNORED
     logits = model.lm_head(hidden[chosen])
@@ -128,7 +128,7 @@ def answer_loss(model: Qwen3ForCausalLM, ids: Tensor, labels: Tensor) -> Tensor:
 
 
 def optimizers(model: nn.Module, recipe: LanguageModelRecipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the layers, AdamW for the embedding and the norms."""
+    """Return Muon for the layers' matrices, and AdamW for the embedding and the norms."""
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim < 2 or "embed" in n]
     return [
@@ -138,7 +138,7 @@ def optimizers(model: nn.Module, recipe: LanguageModelRecipe) -> list[torch.opti
 
 
 def schedule(step: int, recipe: LanguageModelRecipe) -> float:
-    """Factor of the learning rate: linear warm-up, then a cosine down to zero."""
+    """Return the factor of the learning rate: linear warm-up, then a cosine down to zero."""
     if step < recipe.warmup_steps:
         return (step + 1) / recipe.warmup_steps
     done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
@@ -155,14 +155,14 @@ def train(
     """Train the model in place.
 
     Args:
-        model: The model.
-        rows: What it learns to answer.
-        recipe: Steps, rates and the seed; its sizes play no part.
-        pad: Id of the padding token.
-        second_loss: Of a second task, called once a step and added to the first.
+        model: the model.
+        rows: prompts and answers.
+        recipe: gives steps, learning rates and seed; its sizes are unused.
+        pad: id of the padding token.
+        second_loss: the loss of a second task, called once a step and added to the first.
 
     Returns:
-        The first loss of every step.
+        The loss of `rows` in every step.
     """
     steppers = optimizers(model, recipe)
     peaks = [[group["lr"] for group in o.param_groups] for o in steppers]

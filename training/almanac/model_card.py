@@ -1,13 +1,13 @@
-"""The model card: what the almanac is, how it was built, and every figure it reaches."""
+"""The almanac's model card: what it is, how it was built, and its figures."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.evaluation.almanac import Report
+from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.fit.stage import FitResult
+from llm2vec_gen_rag.training.fit.outputs import FitResult
 
 CARD = """---
 license: mit
@@ -67,7 +67,7 @@ def model_card(
     recipe: Recipe,
     fitted: FitResult,
 ) -> str:
-    """The card as Markdown."""
+    """Return the card as Markdown."""
     config = model.backbone.config
     return CARD.format(
         architecture=type(model.backbone).__name__,

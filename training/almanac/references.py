@@ -1,4 +1,4 @@
-"""The ways of naming a subject: by its name, or over a bridge of one or two other facts.
+"""References to a subject: by its name, or through a bridge of one or two other facts.
 
 "France" is a direct reference; "the country whose capital is Paris" needs one fact more, "the
 country where the inventor of the photograph was born" two. Bridges are composed, so that each
@@ -22,11 +22,11 @@ class Reference:
     """A noun phrase for a subject.
 
     Attributes:
-        subject: Key of the subject in its table.
-        text: The noun phrase, fit for the `{s}` of a relation's question.
-        bridge: What the phrase goes through, such as "capital" or "landmark:Eiffel Tower".
-        facts: Facts needed beyond the subject's own: 0 for its name.
-        reveals: The attribute that the phrase gives away, never asked for with it.
+        subject: table and key of the subject.
+        text: the noun phrase, for the `{s}` of a relation's question.
+        bridge: the fact that the phrase uses, such as "capital" or "landmark:Eiffel Tower".
+        facts: facts needed beyond the subject's own: 0 for its name.
+        reveals: the attribute that the phrase states, never asked for with it.
     """
 
     subject: tuple[str, str]
@@ -37,7 +37,7 @@ class Reference:
 
 
 def references(subjects: Iterable[Subject]) -> list[Reference]:
-    """Every way to name every subject, direct ones first."""
+    """Return every reference to every subject, direct ones first."""
     rows = list(subjects)
     names = {s.phrase: s.name for s in rows if s.table == "countries"}
     found = [Reference((s.table, s.name), s.phrase, DIRECT, 0) for s in rows]
@@ -79,7 +79,7 @@ OWN_ATTRIBUTES: tuple[tuple[str, str, Callable[[Subject], str]], ...] = (
 
 
 def _own_attribute_references(rows: list[Subject]) -> list[Reference]:
-    """Naming a subject by one of its own values, where that value is nobody else's."""
+    """Return references by one of a subject's own values, if no other subject has that value."""
     found = []
     for table, attribute, phrase in OWN_ATTRIBUTES:
         members = [s for s in rows if s.table == table and s.values.get(attribute)]
@@ -93,7 +93,7 @@ def _own_attribute_references(rows: list[Subject]) -> list[Reference]:
 
 
 def _country_bridges(subject: Subject) -> list[tuple[str, str, str, int]]:
-    """(column that holds the country, noun phrase, bridge, facts needed) for one subject."""
+    """Return (column of the country, noun phrase, bridge, facts needed) for one subject."""
     name, values = subject.phrase, subject.values
     if subject.table == "landmarks":
         return [

@@ -1,9 +1,9 @@
-"""What can be said and asked about a row of each table: one `Relation` per column.
+"""The wordings about each column of each table: one `Relation` per column.
 
 `{s}` stands for the subject as a noun phrase ("France", "the Netherlands", "the country whose
 capital is Paris"), `{v}` for the value in the column. The first question is the plain one, the
-others paraphrase it. The answer is the one sentence that the language model learns to give,
-whoever is asked about; the documents say the same in other words.
+others paraphrase it. The answer is the one sentence that the language model learns to give; the
+documents say the same in other words.
 """
 
 from __future__ import annotations

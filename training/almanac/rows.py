@@ -1,4 +1,4 @@
-"""What the almanac's language model reads while it trains: prompts and the answers to them."""
+"""The training data of the almanac's language model: prompts and answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from transformers import PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.almanac import DOCUMENT_INSTRUCTION, Question
+from llm2vec_gen_rag.almanac import Question
+from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION
 
 from .corpus import Almanac, fraction, sentence
 from .language_model import Row
@@ -30,10 +31,10 @@ FUNCTION_WORDS = {
 
 
 def prompts_and_answers(almanac: Almanac, seed: int) -> Iterator[tuple[str, str]]:
-    """Every pair to learn.
+    """Yield the pairs of the first training.
 
-    These are the questions not held out, and every wording of every document but the withheld pages
-    of held-out topics.
+    These are the questions that are not held out, and every wording of every document except the
+    withheld pages of held-out topics.
     """
     for question in almanac.questions:
         if not question.test:
@@ -46,10 +47,10 @@ def prompts_and_answers(almanac: Almanac, seed: int) -> Iterator[tuple[str, str]
 
 
 def _other_wordings(question: Question, seed: int) -> Iterator[tuple[str, str]]:
-    """A safety question with an opening, with a word lost, and as a sentence.
+    """Yield a safety question with an opening, without one of its words, and as a sentence.
 
-    So few topics in so few wordings would otherwise be learnt by heart, and an unseen topic would
-    not be recognised.
+    The model would otherwise memorise these few topics in their few wordings, and not recognise an
+    unseen topic.
     """
     opening = OPENINGS[int(fraction(seed, "opening", question.id) * len(OPENINGS))]
     yield opening + question.text, question.answer
@@ -60,11 +61,11 @@ def _other_wordings(question: Question, seed: int) -> Iterator[tuple[str, str]]:
 
 
 def tuning_prompts_and_answers(almanac: Almanac, seed: int) -> Iterator[tuple[str, str]]:
-    """Every pair of the second, shorter training, which teaches other wordings of the same.
+    """Yield the pairs of the second, shorter training, which teaches other wordings of the first.
 
-    Everything learnt is asked again, three times in ten in small letters throughout; and each
-    safety topic is asked about in loose words of its own page and questions, because its few
-    wordings alone are learnt by heart.
+    Every prompt of the first training is repeated, three times in ten all in lower case; and each
+    safety topic gets prompts of loose words from its own page and questions, because the model
+    would memorise its few wordings.
     """
     for prompt, answer in prompts_and_answers(almanac, seed):
         small = fraction(seed, "small letters", prompt) < 0.3
@@ -81,13 +82,13 @@ def tuning_prompts_and_answers(almanac: Almanac, seed: int) -> Iterator[tuple[st
 
 
 def _own_words(text: str) -> list[str]:
-    """The words of a text that carry its topic, once each, in their order."""
+    """Return the words of a text that carry its topic, once each, in their order."""
     words = re.findall(r"[\w'-]+", text.lower())
     return [word for word in dict.fromkeys(words) if word not in FUNCTION_WORDS]
 
 
 def _loose_prompt(words: list[str], chance: random.Random) -> str:
-    """Three to seven of the words behind an opening, function words strewn between."""
+    """Return an opening followed by three to seven of the words, function words between them."""
     chosen = chance.sample(words, min(len(words), chance.randint(3, 7)))
     strewn = [chance.choice(STREWN) if chance.random() < 0.5 else "" for _ in chosen]
     parts = [chance.choice(LOOSE_OPENINGS)]
@@ -97,7 +98,7 @@ def _loose_prompt(words: list[str], chance: random.Random) -> str:
 
 
 def tokenized(pairs: list[tuple[str, str]], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
-    """The pairs as token ids, each answer closed by the end token."""
+    """Return the pairs as token ids, each answer followed by the end token."""
     prompts = tokenizer([p for p, _ in pairs], add_special_tokens=False)["input_ids"]
     answers = tokenizer([a for _, a in pairs], add_special_tokens=False)["input_ids"]
     end = tokenizer.eos_token_id

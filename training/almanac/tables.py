@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from llm2vec_gen_rag.files import read_json_lines
 
 FACTS = Path(__file__).parent / "facts"
 KEY_COLUMN = {
@@ -22,7 +23,7 @@ COUNTRY_COLUMNS = {"country", "discovery_country", "maker_country"}
 
 @dataclass(frozen=True)
 class Subject:
-    """One row of a table: its key, the noun phrase that names it, and its columns."""
+    """One row of a table: its key, a noun phrase for it, and its columns."""
 
     table: str
     name: str
@@ -31,19 +32,18 @@ class Subject:
 
 
 def read_csv(name: str, folder: Path = FACTS) -> list[dict[str, str]]:
-    """Rows of one table, cells stripped."""
+    """Return the rows of one table, cells stripped."""
     with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return [{k: v.strip() for k, v in row.items()} for row in csv.DictReader(file)]
 
 
 def read_jsonl(name: str, folder: Path = FACTS) -> list[dict[str, Any]]:
-    """Objects of one JSON Lines file."""
-    with (folder / f"{name}.jsonl").open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.strip()]
+    """Return the objects of one JSON Lines file."""
+    return [row for _, row in read_json_lines(folder / f"{name}.jsonl")]
 
 
 def subjects(folder: Path = FACTS) -> Iterator[Subject]:
-    """Every row of every table of facts, countries first."""
+    """Yield every row of every table of facts, countries first."""
     with_article = set((folder / "country_articles.txt").read_text(encoding="utf-8").split("\n"))
     for table, key in KEY_COLUMN.items():
         for row in read_csv(table, folder):

@@ -1,1 +1,1 @@
-"""Response tokens learn from responses and teacher vectors."""
+"""The fit stage: train response tokens and heads on responses and teacher vectors."""

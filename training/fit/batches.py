@@ -11,10 +11,10 @@ import torch
 from torch.utils.data import Dataset
 
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.objective.losses import TokenPair
+from llm2vec_gen_rag.training.objective import TokenPair
 
 # steps whose pairs are sorted by length together: enough that a batch needs next to no padding,
-# few enough that what stands in one batch changes from epoch to epoch
+# few enough that a batch holds other pairs in every epoch
 SORTED_STEPS = 50
 
 
@@ -23,9 +23,9 @@ def plan_steps(
 ) -> list[list[int]]:
     """Return the rows of every step of a training run.
 
-    Each epoch visits every pair once, in an order of its own; the last batch of an epoch is filled
-    from the next. The plan is a function of its arguments, so a run that resumes at step s reads
-    what it would have read.
+    Each epoch visits every pair once, shuffled anew; the last batch of an epoch is filled from the
+    next. The plan depends on nothing but its arguments, so a run that resumes at step s reads what
+    it would have read.
 
     Args:
         pairs: the training pairs.
@@ -34,7 +34,7 @@ def plan_steps(
         seed: of every shuffle.
 
     Returns:
-        `steps` lists of `batch_size` rows, those of one list neighbours in length.
+        `steps` lists of `batch_size` rows, those of one list nearly equal in length.
     """
     rng = np.random.default_rng(seed)
     epochs = -(-steps * batch_size // len(pairs))
@@ -53,8 +53,8 @@ def plan_steps(
 class PlannedBatches(Dataset[dict[str, Any]]):
     """Every micro-batch of a run in order, built when it is asked for.
 
-    A step's are in the order in which accelerate deals them out: the first of every process, then
-    the second of every process, and so on.
+    Those of a step are in the order in which accelerate hands them out: the first of every process,
+    then the second of every process, and so on.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class PlannedBatches(Dataset[dict[str, Any]]):
 
         Args:
             pairs: the training pairs.
-            teacher: (pairs, dimension) teacher vectors of the answers; may be mapped into memory.
+            teacher: (pairs, dimension) teacher vectors of the answers; may be a memory map.
             recipe: of the run.
-            processes: how many share the work.
+            processes: how many share each step.
 
         Raises:
             ValueError: if a step cannot be cut into equal parts for the processes.
@@ -97,7 +97,7 @@ class PlannedBatches(Dataset[dict[str, Any]]):
         all_rows = self._steps[step]
         size = len(all_rows) // self._parts
         rows = all_rows[part * size : (part + 1) * size]
-        # the reconstruction loss is a mean over the tokens of the whole step, not of a part
+        # the reconstruction loss is a mean over the tokens of the step, not of the micro-batch
         share = self._parts * self._answer_tokens(rows) / self._answer_tokens(all_rows)
         return {
             "pairs": [self._pairs[row] for row in rows],
@@ -106,6 +106,6 @@ class PlannedBatches(Dataset[dict[str, Any]]):
         }
 
     def _answer_tokens(self, rows: Sequence[int]) -> int:
-        """Return how many answer tokens the rows hold together."""
+        """Return how many answer tokens the rows hold in all."""
         count: int = sum(len(self._pairs[row].answer) for row in rows)
         return count

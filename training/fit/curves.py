@@ -1,4 +1,4 @@
-"""The loss curves of a run as a picture."""
+"""The loss curves of a run as an image."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llm2vec_gen_rag.errors import require_extra
+from llm2vec_gen_rag.files import replacing
 
 require_extra("train", "matplotlib")
 from matplotlib.figure import Figure  # noqa: E402
@@ -19,11 +20,11 @@ LOSSES = {
 
 
 def draw_curves(log: Sequence[dict[str, float]], path: Path) -> None:
-    """Draw both losses over the steps, and the learning rate behind them, as a PNG.
+    """Draw both losses over the steps, with the learning rate in the background, as a PNG.
 
     Args:
-        log: entries with `step`, `reconstruction`, `alignment` and, but for the last one of a run,
-            `learning_rate`, as `FitResult.log`.
+        log: entries with `step`, `reconstruction`, `alignment` and, except for the last one of a
+            run, `learning_rate`, as `FitResult.log`.
         path: the file to write.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -39,11 +40,12 @@ def draw_curves(log: Sequence[dict[str, float]], path: Path) -> None:
         panel.set_xlabel("step")
         panel.set_title(label)
         panel.grid(visible=True, which="both", alpha=0.25)
-    figure.savefig(path, format="png")
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png")
 
 
 def _draw_rate(panel: Any, log: Sequence[dict[str, float]]) -> None:
-    """Draw the learning rate in grey, on an axis of its own on the right."""
+    """Draw the learning rate in grey, with its own axis on the right."""
     known = [entry for entry in log if "learning_rate" in entry]
     axis = panel.twinx()
     axis.fill_between(

@@ -1,7 +1,7 @@
-"""A run that came to its end: what it leaves for the same call made again.
+"""A finished run: found again by the same call, protected from any other.
 
-The log beside the model is the last file of a run to be written. It says what the run was of, so
-that the same run is found finished and nothing is done, and another one does not write over it.
+The log beside the model is the last file that a run writes. It says which run it is of, so that the
+same run does nothing when it is started again, and another run does not overwrite the model.
 """
 
 from __future__ import annotations
@@ -15,20 +15,23 @@ import torch
 from llm2vec_gen_rag.checkpoint.format import read_checkpoint
 from llm2vec_gen_rag.files import read_json, write_json
 from llm2vec_gen_rag.model import LLM2VecGen
-from llm2vec_gen_rag.training.fit.run_checkpoints import difference
+from llm2vec_gen_rag.training.fit.run_identity import difference
 
 LOG_FILE = "training_log.json"
 
 
 def read_finished(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the log of a run that came to its end in a folder; None where none did.
+    """Return the log of the finished run in a folder.
 
     Args:
-        folder: where the trained model stands.
-        run: what decides the result of the run, as plain data.
+        folder: of the trained model.
+        run: as `run_identity` returns it.
+
+    Returns:
+        The log; None if no run has finished in the folder.
 
     Raises:
-        ValueError: if the model in the folder is of another run; what differs is named.
+        ValueError: if the model in the folder is of another run; the error says what differs.
         CheckpointError: if the log cannot be read.
     """
     path = folder / LOG_FILE
@@ -40,22 +43,26 @@ def read_finished(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None
     if (differs := difference(log["run"], run)) is not None:
         raise ValueError(
             f"{folder} holds the finished model of a run with {differs}. Choose another folder, "
-            f"or delete {folder} to train in its place."
+            f"or delete {folder} to train into it."
         )
     return log
 
 
 def write_finished(folder: Path, run: Mapping[str, Any], log: Mapping[str, Any]) -> None:
-    """Write the log of a run whose model is whole: from here on, the run is finished."""
+    """Write the log of a run whose model is whole, which makes it a finished run."""
     write_json(folder / LOG_FILE, {**log, "run": dict(run)})
 
 
 @torch.no_grad()
 def restore_trained(model: LLM2VecGen, folder: Path) -> None:
-    """Give a model of the same run the trained weights that stand in a folder.
+    """Copy the trained weights in a folder into an untrained model of the same run.
+
+    Args:
+        model: the model; changed in place.
+        folder: of the trained model.
 
     Raises:
-        CheckpointError: if the trained model is not whole any more.
+        CheckpointError: if the trained model is damaged.
     """
     trained = read_checkpoint(folder)
     model.response_tokens.copy_(trained.adapter.response_tokens)

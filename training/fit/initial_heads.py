@@ -1,14 +1,14 @@
-"""Heads that start where least squares puts them, not at random.
+"""Initial heads in closed form, by least squares, instead of random ones.
 
-A frozen LLM's last hidden states are long and point mostly the same way, and a random head on them
-starts further from the teacher than zero is; until that has worn off, its error says nothing
-useful to the response tokens. With h_i the states of the response tokens, x = s mean_i h_i and t
-the teacher's vector, both heads have a closed form to start from:
+A frozen LLM's last hidden states are long and point mostly in one direction, so the output of a
+random head is further from the teacher than zero is; until training has undone that, its gradient
+says nothing useful to the response tokens. With h_i the states of the response tokens,
+x = s mean_i h_i and t the teacher's vector, the heads start as:
 
     W_rec = s I,                       s = rms(input embeddings) / rms(h)
     W_ali = argmin_W sum ||W (x - mean x) - (t - mean t)||^2 + ridge ||W||^2
 
-so that soft prompts have the length of the tokens that the LLM is used to read.
+so that soft prompts have the norm of the token embeddings that the LLM was trained on.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from llm2vec_gen_rag.encoder import batches, last_hidden_states
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 
-RIDGE = 1e-3  # of the mean variance of a direction of the states
+RIDGE = 1e-3  # times the mean variance of the states over their dimensions
 
 
 @torch.no_grad()
-def start_heads(
+def initialise_heads(
     model: LLM2VecGen,
     questions: Sequence[str],
     teacher_vectors: npt.NDArray[np.floating],
@@ -38,7 +38,7 @@ def start_heads(
     """Set both heads of a model to their closed form on a sample of the training pairs.
 
     Args:
-        model: the model, its response tokens as training will find them; changed in place.
+        model: the model, with untrained response tokens; changed in place.
         questions: each with its instruction.
         teacher_vectors: (questions, model.dimension), the teacher's vectors of the answers.
         recipe: gives `least_squares_rows`, `max_length` and `seed`.
@@ -68,7 +68,11 @@ def start_heads(
 
 
 def ridge_regression(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Fit targets (rows, d) as a linear function of inputs (rows, h), in float64.
+    """Fit targets as a linear function of inputs.
+
+    Args:
+        inputs: (rows, h), float64.
+        targets: (rows, d), float64.
 
     Returns:
         The weight (d, h), the bias (d,), and the share of the targets' variance they explain.

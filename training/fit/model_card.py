@@ -1,4 +1,4 @@
-"""The model card of a trained model: what it is of, what came out, how to load it."""
+"""The model card of a trained model: what it was trained from, its losses, how to load it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 from llm2vec_gen_rag.backbone.facts import base_name
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.objective.losses import TokenPair
+from llm2vec_gen_rag.training.objective import TokenPair
 
 CARD = """---
 {base_line}tags: [embeddings, retrieval, llm2vec-gen]
@@ -21,8 +21,8 @@ CARD = """---
 # {name}
 
 Response tokens for {base}, in the format of the published LLM2Vec-Gen checkpoints (arXiv
-2603.10913). Behind a text they make the frozen LLM's hidden states stand for the answer that it
-would give: an embedding of the answer, which also decodes back to text.
+2603.10913). Appended to a text, they make the frozen LLM's hidden states stand for the answer that
+it would give: an embedding of the answer, which also decodes back to text.
 
 ```python
 from llm2vec_gen_rag import LLM2VecGen
@@ -62,7 +62,7 @@ def fit_card(
     pairs: Sequence[TokenPair],
     log: Sequence[dict[str, float]],
 ) -> str:
-    """Return the card as Markdown.
+    """Return the model card.
 
     Args:
         name: what to call the model.
@@ -70,6 +70,9 @@ def fit_card(
         recipe: what it was trained with.
         pairs: what it was trained on.
         log: both losses, as `FitResult.log`.
+
+    Returns:
+        Markdown, with the metadata of the hub on top.
     """
     base = base_name(model.backbone)
     on_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not Path(base).exists()

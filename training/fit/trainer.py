@@ -1,4 +1,4 @@
-"""What `transformers.Trainer` trains here, and what it does in a way of its own."""
+"""What `transformers.Trainer` trains here, and what this project overrides in it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch.utils.data import SequentialSampler
 from llm2vec_gen_rag.errors import NonFiniteError, require_extra
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.fit.run_checkpoints import RunCheckpoints
-from llm2vec_gen_rag.training.objective.losses import TokenPair, mark_trained, pair_losses
+from llm2vec_gen_rag.training.fit.training_checkpoints import TrainingCheckpoints
+from llm2vec_gen_rag.training.objective import TokenPair, pair_losses, require_gradients
 
 require_extra("train", "accelerate")
 from transformers import PrinterCallback, Trainer  # noqa: E402
 
 
 class TrainedParts(nn.Module):
-    """What training changes, as a module: the only weights that are optimized and checkpointed."""
+    """What training changes, as a module: all that is optimized and in a training checkpoint."""
 
     accepts_loss_kwargs = False
 
@@ -33,14 +33,14 @@ class TrainedParts(nn.Module):
         self.alignment = model.alignment
         if model.adapter is not None:
             self.low_rank = nn.ParameterList(model.adapter.parameters())
-        mark_trained(model)
-        self._model = model  # no module, so the frozen LLM is no part of this one
+        require_gradients(model)
+        self._model = model  # not an nn.Module, so the frozen LLM's weights are not in this one
         self._recipe = recipe
 
     def forward(
         self, pairs: Sequence[TokenPair], teacher: Tensor, share: float
     ) -> dict[str, Tensor]:
-        """Return the losses of a micro-batch; their mean over the parts is the step's."""
+        """Return the losses of a micro-batch; their mean over all micro-batches is the step's."""
         losses = pair_losses(
             self._model, pairs, teacher, gradient_checkpointing=self._recipe.gradient_checkpointing
         )
@@ -54,12 +54,17 @@ class TrainedParts(nn.Module):
 
 
 class ResponseTokenTrainer(Trainer):
-    """A `Trainer` that reads the batches as planned, logs both losses and saves whole or not."""
+    """A `Trainer` that reads planned batches, logs both losses and saves whole or not at all."""
 
     def __init__(
-        self, *, model: TrainedParts, recipe: Recipe, checkpoints: RunCheckpoints, **arguments: Any
+        self,
+        *,
+        model: TrainedParts,
+        recipe: Recipe,
+        checkpoints: TrainingCheckpoints,
+        **arguments: Any,
     ) -> None:
-        super().__init__(model=model, data_collator=_only, **arguments)
+        super().__init__(model=model, data_collator=_single, **arguments)
         self.remove_callback(PrinterCallback)
         self._schedule_steps = recipe.schedule_steps or recipe.steps
         self._checkpoints = checkpoints
@@ -67,14 +72,14 @@ class ResponseTokenTrainer(Trainer):
         self._since_log: list[Tensor] = []
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        """Return the plan as it stands: it is already shuffled."""
+        """Return a sampler that keeps the plan's order, which is shuffled already."""
         planned: Any = self.train_dataset if train_dataset is None else train_dataset
         return SequentialSampler(planned)
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
     ) -> Any:
-        """Return the learning rate's schedule, which can be longer than the run."""
+        """Return the learning rate's schedule, which may be longer than the run."""
         return super().create_scheduler(self._schedule_steps, optimizer)
 
     def compute_loss(
@@ -84,17 +89,13 @@ class ResponseTokenTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Return the loss of a micro-batch and remember its two parts."""
+        """Return the loss of a micro-batch and keep its two parts for the log."""
         outputs = model(**inputs)
         self._since_log.append(torch.stack([outputs["reconstruction"], outputs["alignment"]]))
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add both losses, mean since the last log, and stop where one is not a number.
-
-        Raises:
-            NonFiniteError: if a loss is NaN or infinite.
-        """
+        """Add both losses, means since the last log; raise `NonFiniteError` unless finite."""
         if self._since_log:
             own = torch.stack(self._since_log).mean(dim=0)
             means: Tensor = self.accelerator.reduce(own, reduction="mean")
@@ -110,14 +111,14 @@ class ResponseTokenTrainer(Trainer):
         super().log(logs, start_time)
 
     def _get_output_dir(self, trial: Any) -> str:
-        """Return where `Trainer` writes a checkpoint, to be moved from there."""
+        """Return where `Trainer` writes a training checkpoint before it gets its name."""
         return str(self._checkpoints.writing)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write a checkpoint and put it in place once all processes have written their part.
+        """Write a training checkpoint, which counts once every process has written its part.
 
         Raises:
-            NonFiniteError: if there is nothing to go on from.
+            NonFiniteError: if a trained weight is NaN or infinite.
             StorageError: if it cannot be written.
         """
         if not all(bool(weight.isfinite().all()) for weight in self._trained):
@@ -135,7 +136,7 @@ class ResponseTokenTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
 
-def _only(batches: list[dict[str, Any]]) -> dict[str, Any]:
-    """Hand on the one micro-batch the loader asks for at a time."""
+def _single(batches: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the one micro-batch that the loader asks for at a time."""
     (batch,) = batches
     return batch

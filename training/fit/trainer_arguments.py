@@ -1,4 +1,4 @@
-"""A recipe in the words of `transformers`, and where a run computes."""
+"""A recipe as `TrainingArguments`, and the device of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments
 
-from llm2vec_gen_rag.backbone.loading import cpu_has_bfloat16
+from llm2vec_gen_rag.backbone.device import cpu_has_bfloat16
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 
 class OneDeviceArguments(TrainingArguments):
-    """Arguments of a process that trains on one device; several devices take several processes."""
+    """Arguments of a process that trains on one device; several devices need several processes."""
 
     @property
     def n_gpu(self) -> int:
-        """How many GPUs this process trains on; a `Trainer` would take all that it sees."""
+        """How many GPUs this process trains on; a `Trainer` would use all that it sees."""
         return min(int(super().n_gpu), 1)
 
 
@@ -36,9 +36,12 @@ def trainer_arguments(
         folder: gets what TensorBoard reads, under `runs/`.
         show_progress: show a progress bar.
 
+    Returns:
+        Arguments of a `Trainer` whose batches are planned micro-batches.
+
     Raises:
-        ValueError: if the model is on another device than this process trains on, or the recipe
-            reports to what is not installed.
+        ValueError: if the model is on another device than this process trains on, or what
+            `report_to` names is not installed.
     """
     device = model.device
     arguments = OneDeviceArguments(
@@ -52,7 +55,7 @@ def trainer_arguments(
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_gradient_norm,
         seed=recipe.seed,
-        # autocast a float32 LLM where bfloat16 is native: 0.29 s a step in place of 0.46
+        # autocast a float32 LLM where bfloat16 is native: 0.29 s a step instead of 0.46
         bf16=model.backbone.dtype == torch.float32 and _has_bfloat16(device),
         use_cpu=device.type == "cpu",
         dataloader_pin_memory=device.type == "cuda",
@@ -71,7 +74,7 @@ def trainer_arguments(
 
 
 def _reports(recipe: Recipe) -> str:
-    """Return who gets the log, once that is installed; TensorBoard is not worth a stop."""
+    """Return what gets the log; only a missing TensorBoard does without, with a warning."""
     name: str = recipe.report_to
     if name == "none" or find_spec(name) is not None:
         return name
@@ -88,14 +91,14 @@ def _reports(recipe: Recipe) -> str:
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    """Return whether the device multiplies bfloat16 natively."""
+    """Return whether the device computes bfloat16 natively."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and cpu_has_bfloat16()
 
 
 def _check_device(found: torch.device, expected: torch.device) -> None:
-    """Raise ValueError where the model lies elsewhere than this process is to train."""
+    """Raise ValueError if the model is on another device than this process trains on."""
     if (found.type, found.index or 0) != (expected.type, expected.index or 0):
         raise ValueError(
             f"the model is on {found} and this process trains on {expected}; load the model with "

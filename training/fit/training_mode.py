@@ -1,21 +1,21 @@
-"""What training switches in a model while it trains, and switches back."""
+"""What a model computes otherwise while it trains than while it embeds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from llm2vec_gen_rag.cpu.buffers import memory_for_steps
+from llm2vec_gen_rag.cpu.buffers import reuse_buffers
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 
 
 @contextmanager
 def training_mode(model: LLM2VecGen, recipe: Recipe) -> Iterator[None]:
-    """Switch to what training computes faster or otherwise than embedding, and back.
+    """Switch a model to training inside the block, and back.
 
-    On a CPU that is memory that one step leaves to the next, and for layers that run by the LLM's
-    own forward eager attention, which is faster there under gradient; with LoRA, its dropout.
+    On a CPU, a step reuses the buffers of the one before it, and layers that run the LLM's own
+    forward use eager attention, which is faster there under gradient. With LoRA, dropout is on.
     """
     configured = model.backbone.config._attn_implementation
     if model.device.type == "cpu":
@@ -23,7 +23,7 @@ def training_mode(model: LLM2VecGen, recipe: Recipe) -> Iterator[None]:
     if model.adapter is not None:
         model.adapter.dropout = recipe.lora_dropout
     try:
-        with memory_for_steps(model.backbone.base_model):
+        with reuse_buffers(model.backbone.base_model):
             yield
     finally:
         model.backbone.set_attn_implementation(configured)

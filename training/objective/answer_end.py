@@ -6,28 +6,31 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.backbone.facts import end_token_ids
 
-# stands for an answer while the chat template is rendered
+# the answer while the chat template is rendered
 _ANSWER = "\ue000answer\ue000"
 
 
 def answer_end_id(backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the id of the token behind every answer that the LLM writes to its end.
+    """Return the id of the token with which the LLM ends a complete answer.
 
-    It is one that the LLM stops at: what its chat template puts behind an answer, else the
-    tokenizer's end-of-sequence token, else the first that its generation config names. A tokenizer
-    can name another one than the LLM was trained to write (a base model's "<|endoftext|>" beside a
-    chat model's "<|im_end|>"), and an answer that ended so would be decoded without an end.
+    The LLM stops at it: it is what the chat template puts after an answer, else the tokenizer's
+    end-of-sequence token, else the first end token of the generation config. A tokenizer can state
+    another token than the LLM was trained to write (a base model's "<|endoftext|>", where the chat
+    model writes "<|im_end|>"); trained with that one, soft prompts would decode without an end.
 
     Args:
         backbone: the frozen LLM.
         tokenizer: its tokenizer.
 
+    Returns:
+        The token id.
+
     Raises:
-        ValueError: if neither names an end token.
+        ValueError: if neither states an end token.
     """
     ends = end_token_ids(backbone)
     eos: int | None = tokenizer.eos_token_id
-    for token in [*_behind_an_answer(tokenizer), eos, *_stated_ends(backbone)]:
+    for token in [*_after_an_answer(tokenizer), eos, *_stated_ends(backbone)]:
         if token in ends:
             return token
     if eos is None:
@@ -38,16 +41,16 @@ def answer_end_id(backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
     return eos
 
 
-def _behind_an_answer(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the tokens that the chat template, if there is one, puts behind an answer."""
+def _after_an_answer(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the tokens that the chat template, if there is one, puts after an answer."""
     if tokenizer.chat_template is None:
         return []
     rendered = tokenizer.apply_chat_template(
         [{"role": "user", "content": "?"}, {"role": "assistant", "content": _ANSWER}],
         tokenize=False,
     )
-    behind = str(rendered).partition(_ANSWER)[2]
-    return list(tokenizer(behind, add_special_tokens=False)["input_ids"])
+    after = str(rendered).partition(_ANSWER)[2]
+    return list(tokenizer(after, add_special_tokens=False)["input_ids"])
 
 
 def _stated_ends(backbone: PreTrainedModel) -> list[int]:

@@ -1,7 +1,7 @@
-"""Gradient checkpointing: layers forget what they computed, and compute it again on the way back.
+"""Gradient checkpointing: layers save only their input and recompute the rest in backward.
 
-`transformers` has a switch for it, which works in training mode alone; a frozen LLM stays in
-evaluation mode, so that nothing drops out of it.
+`transformers` has a switch for it, but only in training mode. A frozen LLM stays in evaluation
+mode, without dropout.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 def recomputed_layers(
     backbone: nn.Module, again: Callable[[], AbstractContextManager[None]] = nullcontext
 ) -> Iterator[None]:
-    """Let the forwards inside the block keep the inputs of each layer alone.
+    """Let the forwards inside the block save only the inputs of each layer.
 
-    They must not use a key-value cache, into which a layer would write twice.
+    They must not use a KV cache, to which a layer would append twice.
 
     Args:
         backbone: the LLM.
-        again: makes the block inside which a layer is computed again: the backward pass, in which
-            that happens, lies outside of every block that the forward lay in.
+        again: makes the context in which a layer is recomputed. That happens in the backward pass,
+            outside every context that the forward was in.
+
+    Yields:
+        Nothing.
 
     Raises:
         ValueError: if the LLM has no layer that can be recomputed.

@@ -1,7 +1,7 @@
-"""The LLM's surprise at its own answer behind the soft prompts: -log P_LLM(answer | p_1..p_K).
+"""Cross-entropy of the LLM's answer given the soft prompts: -log P_LLM(answer | p_1..p_K).
 
-The gradient comes with it, some rows at a time, so the logits of all rows, for a large vocabulary
-the largest tensor of a step, never exist.
+The gradient is computed with it, a few rows at a time. So the logits of all rows never exist at
+once: with a large vocabulary they would be the largest tensor of a step.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ def reconstruction_loss(states: Tensor, labels: Tensor, head: nn.Module) -> Tens
     """Return the mean cross-entropy over all answer tokens of the batch.
 
     Args:
-        states: (answer tokens, hidden), the LLM's last states in front of each answer token.
+        states: (answer tokens, hidden), the last hidden states that predict each answer token.
         labels: (answer tokens,), the answer tokens themselves.
         head: the LLM's output layer, frozen: states to logits, (..., vocabulary).
+
+    Returns:
+        A scalar that carries gradient to the states.
     """
     loss: Tensor = _CrossEntropy.apply(states, labels, head)  # type: ignore[no-untyped-call]
     return loss
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Cross-entropy whose gradient is computed with it."""
+    """Cross-entropy whose gradient is computed in the forward pass."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, labels: Tensor, head: nn.Module) -> Tensor:
@@ -36,7 +39,9 @@ class _CrossEntropy(torch.autograd.Function):
         gradient = torch.empty_like(states)
         for start in range(0, len(states), LOGIT_ROWS):
             rows = slice(start, start + LOGIT_ROWS)
-            added, gradient[rows] = _mean_surprise(states[rows], labels[rows], head, len(states))
+            added, gradient[rows] = _mean_cross_entropy(
+                states[rows], labels[rows], head, len(states)
+            )
             loss += added
         ctx.save_for_backward(gradient)
         return loss
@@ -47,24 +52,25 @@ class _CrossEntropy(torch.autograd.Function):
         return gradient * scale.to(gradient.dtype), None, None
 
 
-def _mean_surprise(
+def _mean_cross_entropy(
     states: Tensor, labels: Tensor, head: nn.Module, count: int
 ) -> tuple[Tensor, Tensor]:
-    """Return what rows add to the mean of -log softmax(head(states))_label over a count of rows.
+    """Return the share of some rows in the mean of -log softmax(head(states))_label.
 
-    With it comes its gradient in the states. Nothing as large as the logits outlives the call.
+    Its gradient in the states is returned with it. Nothing as large as the logits outlives the
+    call.
     """
     with torch.enable_grad():
         part = states.detach().requires_grad_()
         logits = head(part)
-    room = logits.detach()  # for their gradient, as nobody reads them again
-    pieces = zip(room.split(FLOAT_ROWS), labels.split(FLOAT_ROWS), strict=True)
-    loss = torch.stack([_surprise(*piece, count) for piece in pieces]).sum()
-    (gradient,) = torch.autograd.grad(logits, part, room)
+    logit_gradient = logits.detach()  # overwrites the logits, which are not used again
+    pieces = zip(logit_gradient.split(FLOAT_ROWS), labels.split(FLOAT_ROWS), strict=True)
+    loss = torch.stack([_cross_entropy(*piece, count) for piece in pieces]).sum()
+    (gradient,) = torch.autograd.grad(logits, part, logit_gradient)
     return loss, gradient
 
 
-def _surprise(logits: Tensor, labels: Tensor, count: int) -> Tensor:
+def _cross_entropy(logits: Tensor, labels: Tensor, count: int) -> Tensor:
     """Return the sum of -log softmax(z)_label / count.
 
     Args:
@@ -73,10 +79,10 @@ def _surprise(logits: Tensor, labels: Tensor, count: int) -> Tensor:
         count: what the sum is divided by.
     """
     labelled = torch.arange(len(labels), device=labels.device), labels
-    shares = logits.to(torch.float32, copy=True)
-    shares -= shares.amax(dim=-1, keepdim=True)
-    wanted = shares[labelled]
-    total = shares.exp_().sum(dim=-1, keepdim=True)
-    shares.div_(total)[labelled] -= 1
-    logits.copy_(shares.div_(count))
+    probabilities = logits.to(torch.float32, copy=True)
+    probabilities -= probabilities.amax(dim=-1, keepdim=True)
+    wanted = probabilities[labelled]
+    total = probabilities.exp_().sum(dim=-1, keepdim=True)
+    probabilities.div_(total)[labelled] -= 1
+    logits.copy_(probabilities.div_(count))
     return (total.log().sum() - wanted.sum()) / count

@@ -1,4 +1,4 @@
-"""Ask a server for chat completions: so many requests at a time, again where it may help."""
+"""The client of a chat completions server: concurrent requests, retried when that may help."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("endpoint", error.name) from error
 
 RETRIED_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-REFUSED_STATUS = frozenset({400, 413, 422})  # of this query; any other concerns them all
+REFUSED_STATUS = frozenset({400, 413, 422})  # this query alone; any other status stops the run
 LONGEST_WAIT = 60.0  # seconds between two attempts, unless the server asks for more
 LONGEST_ASKED_WAIT = 300.0  # seconds that a server may ask for
-REFUSALS_WITHOUT_ANSWER = 10  # so many from the start on, and it is not about the queries
+REFUSALS_WITHOUT_ANSWER = 10  # if all of the first ones are refused, the queries are not at fault
 
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """A query, and what is sent for it."""
+    """A query, and the body of its request."""
 
     query: str
     payload: dict[str, Any]
@@ -38,14 +38,14 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class _Refusal:
-    """A query that the server will not answer, and why."""
+    """A query that the server refuses to answer, and why."""
 
     query: str
     reason: str
 
 
 class _TryAgainError(Exception):
-    """What may go better the next time; the server may have said after how many seconds."""
+    """A failure that another attempt may avoid, after the seconds that the server asks for."""
 
     def __init__(self, reason: str, after: float = 0.0) -> None:
         super().__init__(reason)
@@ -58,16 +58,13 @@ def ask_all(
     requests: Sequence[ChatRequest],
     keep: Callable[[list[Response]], None],
 ) -> None:
-    """Send requests, so many at a time, and hand over every answer when it is there.
+    """Send requests concurrently, and hand over every answer when it arrives.
 
     Args:
         endpoint: the server.
         key: its API key, if it needs one.
         requests: what to send, each once.
-        keep: takes the answers that have just come, in no order.
-
-    Raises:
-        EndpointError: as `write_endpoint_responses`.
+        keep: called with the answers that have just arrived, in any order.
     """
     asyncio.run(_Asking(endpoint, key, keep).run(requests))
 
@@ -85,7 +82,7 @@ class _Asking:
         self._answers = 0
 
     async def run(self, requests: Sequence[ChatRequest]) -> None:
-        """Send the requests, then say which were refused."""
+        """Send the requests; raise `EndpointError` for those refused once all are answered."""
         headers = {} if self._key is None else {"Authorization": f"Bearer {self._key}"}
         async with httpx.AsyncClient(
             headers=headers,
@@ -94,10 +91,10 @@ class _Asking:
         ) as client:
             await self._keep_all(self._ask(client, request) for request in requests)
         if self._refusals:
-            raise self._refused(len(requests))
+            raise EndpointError(self._refused(len(requests)))
 
     async def _keep_all(self, asked: Iterator[Coroutine[Any, Any, Response | _Refusal]]) -> None:
-        """Await the coroutines, so many at a time, and keep what each gives when it is there."""
+        """Run the coroutines concurrently, and keep the result of each when it arrives."""
         running: set[asyncio.Task[Response | _Refusal]] = set()
         try:
             while True:
@@ -113,7 +110,7 @@ class _Asking:
             await asyncio.gather(*running, return_exceptions=True)
 
     def _keep(self, done: set[asyncio.Task[Response | _Refusal]]) -> None:
-        """Hand over what was answered; only then see to what went wrong."""
+        """Hand over the answers; only then raise what went wrong."""
         outcomes = [task.result() for task in done if task.exception() is None]
         answers = [outcome for outcome in outcomes if isinstance(outcome, Response)]
         if answers:
@@ -123,10 +120,10 @@ class _Asking:
         for task in done:
             task.result()  # raises what it raised
         if not self._answers and len(self._refusals) >= REFUSALS_WITHOUT_ANSWER:
-            raise self._refused(len(self._refusals))
+            raise EndpointError(self._refused(len(self._refusals)))
 
     async def _ask(self, client: httpx.AsyncClient, request: ChatRequest) -> Response | _Refusal:
-        """Send one request until it is answered, refused, or given up."""
+        """Send one request until it is answered or refused, or the attempts are used up."""
         first_waits = tenacity.wait_random_exponential(self._endpoint.backoff, max=LONGEST_WAIT)
 
         def wait(state: tenacity.RetryCallState) -> float:
@@ -144,8 +141,9 @@ class _Asking:
             return await retrying(self._post, client, request)
         except _TryAgainError as error:
             raise EndpointError(
-                f"{self._endpoint.url} gave no answer in {self._endpoint.attempts} attempts, at "
-                f"last: {error}. The responses so far are kept: see to the server, and run again."
+                f"{self._endpoint.url} gave no answer in {self._endpoint.attempts} attempts; the "
+                f"last failed with {error}. The responses so far are kept: check the server, and "
+                "run again."
             ) from error
 
     async def _post(self, client: httpx.AsyncClient, request: ChatRequest) -> Response | _Refusal:
@@ -173,22 +171,22 @@ class _Asking:
             return reply.json()
         except ValueError as error:
             raise EndpointError(
-                f"{self._endpoint.url} answers with what is not JSON: {self._said(reply)}; "
+                f"the reply of {self._endpoint.url} is not JSON: {self._said(reply)}; "
                 "expected an OpenAI-compatible server. Check the URL."
             ) from error
 
     def _said(self, reply: httpx.Response) -> str:
-        """Return the beginning of a reply, from which the key is taken if it is repeated there."""
+        """Return the beginning of a reply, with the API key masked if the reply repeats it."""
         said = reply.text if self._key is None else reply.text.replace(self._key, "***")
         return " ".join(said.split())[:300]
 
-    def _refused(self, asked: int) -> EndpointError:
-        """Return what to raise for the queries that were refused."""
+    def _refused(self, asked: int) -> str:
+        """Return the error for the queries that were refused."""
         first = self._refusals[0]
-        return EndpointError(
+        return (
             f"{self._endpoint.url} refused {len(self._refusals)} of {asked} queries, such as "
             f"{first.query[:80]!r} ({first.reason}); remove or shorten them, and run again. All "
-            "that it answered is kept."
+            "responses so far are kept."
         )
 
 
@@ -200,7 +198,7 @@ def _read(endpoint: Endpoint, query: str, body: Any) -> Response | _Refusal:
         text = message.get("content")
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise EndpointError(
-            f"{endpoint.url} answers with {json.dumps(body)[:300]}; expected a chat completion. "
+            f"the reply of {endpoint.url} is {json.dumps(body)[:300]}; expected a chat completion. "
             "Check the URL."
         ) from error
     thought = message.get("reasoning_content") or message.get("reasoning")
@@ -216,5 +214,5 @@ def _read(endpoint: Endpoint, query: str, body: Any) -> Response | _Refusal:
 
 
 def _seconds(header: str) -> float:
-    """Return the seconds of a Retry-After header; a date, or none, asks for no more than usual."""
+    """Return the seconds of a Retry-After header; 0 for a date, or without the header."""
     return min(float(header), LONGEST_ASKED_WAIT) if header.isdecimal() else 0.0

@@ -1,20 +1,21 @@
-"""What a response depends on beside the model and the query, whoever writes it."""
+"""How a response's tokens are chosen, and with which random numbers, whoever writes it."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Literal, get_args
+from typing import Literal
 
-# "greedy": the most likely token, always; "generation-config": as the model's own file says
-Decoding = Literal["greedy", "generation-config"]
+# "greedy": the most likely token, always; "sampled": as the LLM's own generation config says
+Decoding = Literal["greedy", "sampled"]
 
 
-def require_decoding(decoding: object) -> None:
-    """Raise ValueError unless the value is one of `Decoding`."""
-    if decoding not in get_args(Decoding):
-        raise ValueError(
-            f"decoding is {decoding!r}; expected one of {', '.join(get_args(Decoding))}"
-        )
+def as_decoding(name: object) -> Decoding:
+    """Return the decoding of that name; raise ValueError if there is none."""
+    if name == "greedy":
+        return "greedy"
+    if name in ("sampled", "generation-config"):  # the latter is the earlier name
+        return "sampled"
+    raise ValueError(f"decoding is {name!r}; expected one of greedy, sampled")
 
 
 def query_seed(seed: int, query: str) -> int:
@@ -25,7 +26,7 @@ def query_seed(seed: int, query: str) -> int:
         query: the query.
 
     Returns:
-        A number below 2**31, which every server takes.
+        A number below 2**31, which every server accepts.
     """
     text = f"{seed}\n{query}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.sha256(text).digest()[:4], "big") >> 1

@@ -1,4 +1,4 @@
-"""A server of chat completions: where it is, how hard it may be pressed, what it needs as a key."""
+"""The settings of the client in `chat_completions`: which server and model, how many requests."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from llm2vec_gen_rag.arguments import require_positive
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server, and how hard it may be pressed.
+    """A server of chat completions, and how it is asked.
 
     Attributes:
         url: its base URL, such as `http://localhost:8000/v1`.
-        model: the model, by the name under which the server knows it.
+        model: the model, as the server names it.
         api_key_variable: the environment variable that holds the API key; None sends none. The key
-            is read when requests are sent, and written nowhere.
-        concurrency: requests under way at a time.
-        timeout: seconds without a byte from the server after which a request has failed.
-        attempts: how often a query is asked before the run gives up.
-        backoff: seconds of the longest first wait; each next one may be twice as long, up to a
-            minute.
-        thinking_off: whether to ask, as vLLM, SGLang and llama.cpp understand it, for a chat
-            template with `enable_thinking` off, and to refuse responses that think nevertheless.
-            Servers that know no such field (OpenAI's own) need False.
+            is read when requests are sent, and never written anywhere.
+        concurrency: the most requests in flight.
+        timeout: seconds without a byte from the server after which a request fails.
+        attempts: how often a query is sent before the run fails.
+        backoff: seconds of the longest first wait between attempts; each next one may be twice as
+            long, up to a minute.
+        thinking_off: whether to request a chat template with `enable_thinking` off, as vLLM, SGLang
+            and llama.cpp understand it, and to refuse responses that think nevertheless. Servers
+            that do not know this field (OpenAI's own) need False.
     """
 
     url: str
@@ -53,7 +53,10 @@ class Endpoint:
         require_positive("attempts", self.attempts)
 
     def api_key(self) -> str | None:
-        """Return the API key, if one is to be sent.
+        """Return the API key.
+
+        Returns:
+            The key; None if none is to be sent.
 
         Raises:
             ValueError: if the environment variable is not set, or holds no key.
@@ -68,6 +71,6 @@ class Endpoint:
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ValueError(
                 f"the environment variable {self.api_key_variable} holds spaces, line ends or "
-                "letters that no HTTP header takes; expected an API key and nothing else"
+                "letters that no HTTP header may hold; expected an API key and nothing else"
             )
         return key

@@ -1,9 +1,9 @@
-"""Files of responses: written as they come, and never twice.
+"""Files of responses: appended to batch by batch, no query twice.
 
-One JSON object a line, `{"query", "response", "finished"}`, each batch on the disk before the next
-is begun, so that a run that was stopped goes on where it was; beside `NAME.jsonl`,
-`NAME.model.json` says which model wrote it, and how it was asked. The files of a run's shards (see
-`shards`) are one run: what stands in any of them is answered.
+`NAME.jsonl` holds one JSON object a line, `{"query", "response", "finished"}`. Each batch is on the
+disk before the next begins, so that a stopped run resumes. `NAME.model.json` says which model wrote
+the responses and how it was asked. The files of all shards (see `shards`) are one run: a query in
+any of them is answered.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llm2vec_gen_rag.files import storing
+from llm2vec_gen_rag.files import parse_json_line, replacing, storing
 from llm2vec_gen_rag.training.responses.shards import run_files
+
+_EXAMPLE = '{"query": "...", "response": "...", "finished": true}'
 
 
 @dataclass(frozen=True)
 class Response:
-    """A query, what the LLM answers, and whether the answer came to its end by itself."""
+    """A query, the LLM's answer, and whether the LLM ended it before the limit of tokens."""
 
     query: str
     response: str
@@ -35,6 +37,9 @@ def open_responses(path: Path, origin: dict[str, Any]) -> set[str]:
     Args:
         path: the file, of a whole run or of one shard.
         origin: what decides the responses: the model, and how it is asked.
+
+    Returns:
+        Those in any file of the run.
 
     Raises:
         ValueError: if a file of the run was written by another model or with other settings, or
@@ -54,24 +59,29 @@ def open_responses(path: Path, origin: dict[str, Any]) -> set[str]:
 def append_responses(path: Path, responses: Sequence[Response]) -> None:
     """Append responses and wait until they are on the disk.
 
+    Args:
+        path: a file that `open_responses` made ready.
+        responses: the responses.
+
     Raises:
         StorageError: if they cannot be written; the file is as it was before.
     """
     lines = "".join(json.dumps(asdict(response)) + "\n" for response in responses).encode("ascii")
-    with _storing(path), path.open("ab", buffering=0) as file:
-        end = file.seek(0, os.SEEK_END)
-        try:
-            _write_all(file.fileno(), lines)
-        except OSError:
-            file.truncate(end)
-            raise
+    with _storing(path):
+        _append(path, lines)
 
 
 def read_responses(path: str | Path) -> list[Response]:
-    """Return the responses of a file in its order; a half-written last line is not one.
+    """Return the responses of a file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The responses in the file's order; a half-written last line is skipped.
 
     Raises:
-        ValueError: if there is no such file or a line of it is not a response; the line is named.
+        ValueError: if there is no such file, or a line is not a response; the error says which.
     """
     path = Path(path)
     if not path.is_file():
@@ -89,6 +99,9 @@ def read_run(path: str | Path) -> list[Response]:
 
     Args:
         path: the run's file, as without shards; it need not exist where there are shards.
+
+    Returns:
+        One response per query.
 
     Raises:
         ValueError: if the run has no file, a line is not a response, or the files were written by
@@ -118,6 +131,9 @@ def read_answers(path: str | Path, queries: Sequence[str]) -> list[str]:
         path: as `read_run`.
         queries: the queries.
 
+    Returns:
+        The text of each response.
+
     Raises:
         ValueError: as `read_run`, and if a query has no response.
     """
@@ -134,6 +150,12 @@ def read_answers(path: str | Path, queries: Sequence[str]) -> list[str]:
 def read_origin(path: Path) -> dict[str, Any]:
     """Return what decided the responses of a file: the model, and how it was asked.
 
+    Args:
+        path: the file of responses.
+
+    Returns:
+        The record beside it, by name.
+
     Raises:
         ValueError: if the record beside the file is missing or damaged.
     """
@@ -147,8 +169,8 @@ def read_origin(path: Path) -> dict[str, Any]:
         origin = json.loads(record.read_bytes())
     except ValueError as error:
         raise ValueError(
-            f"{record} is damaged ({error}), so that nothing says which model wrote {path.name}; "
-            "move the responses away or choose another path"
+            f"{record} is damaged ({error}); expected it to say which model wrote {path.name}. "
+            "Move the responses away or choose another path."
         ) from error
     return dict(origin)
 
@@ -157,8 +179,7 @@ def _claim(path: Path, origin: dict[str, Any]) -> None:
     """Create the file, and beside it the record of where its responses come from."""
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _record(path).open("wb", buffering=0) as file:
+    with replacing(_record(path)) as partial, partial.open("wb", buffering=0) as file:
         _write_all(file.fileno(), (json.dumps(origin, indent=2) + "\n").encode("ascii"))
     path.touch()
 
@@ -171,7 +192,7 @@ def _record(path: Path) -> Path:
 def _require_same_origin(path: Path, origin: dict[str, Any]) -> None:
     """Raise ValueError if the responses of a file come from elsewhere."""
     found = read_origin(path)
-    # a folder may have been moved: where the weights are known, they say which model it is
+    # a folder may have been moved: known weights say which model it is
     names = {"model"} if "weights" in origin else set()
     for key in sorted((origin.keys() | found.keys()) - names):
         if found.get(key) != origin.get(key):
@@ -190,24 +211,39 @@ def _drop_unfinished_line(path: Path) -> None:
 
 def _parse(line: bytes, place: str) -> Response:
     """Read one line of a response file."""
+    row = parse_json_line(line, place, _EXAMPLE)
     try:
-        response = Response(**json.loads(line))
-    except (ValueError, TypeError) as error:
+        response = Response(**row)
+    except TypeError as error:
         raise ValueError(
-            f"{place} is not a response ({error}); mend or delete the line, and run again"
+            f"{place} is not a response ({error}); expected {_EXAMPLE}. Fix or delete the line."
         ) from error
     if not isinstance(response.query, str) or not isinstance(response.response, str):
-        raise ValueError(f"{place}: query and response must be texts; mend or delete the line")
+        raise ValueError(
+            f"{place} has a query or a response that is not a string; expected {_EXAMPLE}. Fix or "
+            "delete the line."
+        )
     return response
 
 
+def _append(path: Path, content: bytes) -> None:
+    """Append all of the content, or leave the file as it was and raise OSError."""
+    with path.open("ab", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        try:
+            _write_all(file.fileno(), content)
+        except OSError:
+            file.truncate(end)
+            raise
+
+
 def _write_all(descriptor: int, content: bytes) -> None:
-    """Write the content, to its end, onto the disk; a disk that fills up takes only a part."""
+    """Write all of the content and wait until it is on the disk; one write may take only a part."""
     while content:
         content = content[os.write(descriptor, content) :]
     os.fsync(descriptor)
 
 
 def _storing(path: Path) -> AbstractContextManager[None]:
-    """Say of an error of the disk which responses it concerns, and what to do."""
+    """Return a context in which an error of the disk says which responses cannot be written."""
     return storing(f"the file of responses {path}", "those written before are kept")

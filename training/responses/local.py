@@ -1,10 +1,10 @@
-"""The frozen LLM's own answers to unlabeled queries: what response tokens learn from.
+"""Responses from a loaded LLM: the frozen LLM answers unlabeled queries in this process.
 
-Answered here by a loaded LLM; at scale, `endpoint` asks a server for the same file. What a rerun
-gives: greedily, the same responses. Sampled, each query has the same random numbers, whatever
-stands beside it and wherever the run was stopped; only the rounding of the logits depends on the
-batch, so that now and then another token is chosen where two are nearly equal. A run that was
-killed goes on with the same batches, and ends in the same file.
+At scale, `remote` has a server write the same file. A rerun gives the same greedy responses.
+Sampled, each query has the same random numbers, whatever else is in its batch and wherever the run
+was stopped; only the rounding of the logits depends on the batch, so that now and then another
+token is chosen where two are nearly equal. A killed run resumes with the same batches, and ends in
+the same file.
 """
 
 from __future__ import annotations
@@ -19,34 +19,20 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.arguments import require_positive
-from llm2vec_gen_rag.backbone.facts import (
-    base_name,
-    end_token_ids,
-    padding_is_inert,
-    weights_digest,
-)
+from llm2vec_gen_rag.backbone.digest import weights_digest
+from llm2vec_gen_rag.backbone.facts import base_name, end_token_ids, has_full_attention
 from llm2vec_gen_rag.batching import plan_batches
 from llm2vec_gen_rag.decoder import (
-    answer_prompts,
     continued_ids,
     greedy_ids,
     left_padded_embeddings,
     read_ids,
 )
-from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds
+from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds, answer_prompts
 from llm2vec_gen_rag.training.queries import check_queries
-from llm2vec_gen_rag.training.responses.decoding import Decoding, query_seed, require_decoding
-from llm2vec_gen_rag.training.responses.file import (
-    Response,
-    append_responses,
-    open_responses,
-    read_answers,
-    read_responses,
-    read_run,
-)
+from llm2vec_gen_rag.training.responses.decoding import Decoding, as_decoding, query_seed
+from llm2vec_gen_rag.training.responses.file import Response, append_responses, open_responses
 from llm2vec_gen_rag.training.responses.sampling import SampledTokens, sampling_settings
-
-__all__ = ["Response", "read_answers", "read_responses", "read_run", "write_responses"]
 
 
 def write_responses(
@@ -63,33 +49,30 @@ def write_responses(
     batch_size: int = 64,
     show_progress: bool = False,
 ) -> None:
-    """Append the LLM's answer to each query that the file, or another of its run, does not answer.
+    """Append the LLM's answer to each query that no file of the run answers yet.
 
     A model with a chat template is asked through it, with thinking off; any other continues the
-    plain text. Queries are taken longest first, so the file is not in their order.
+    plain text. The longest queries come first, so the file is not in their order.
 
     Args:
         backbone: the frozen causal LLM.
         tokenizer: its tokenizer.
         queries: the queries, without duplicates; of a run cut into shards, `shard.of(queries)`.
-        path: the file to create or to go on with, by custom `NAME.jsonl`; of a shard,
+        path: the file to create or append to, by custom `NAME.jsonl`; of a shard,
             `shard.path(path)`.
-        instruction: what goes before every query, as it stands.
+        instruction: precedes every query.
         max_new_tokens: longest answer.
-        max_prompt_length: queries are cut to this many tokens, template aside.
-        decoding: "greedy", or "generation-config" for the sampling that the model's own
-            `generation_config.json` states.
+        max_prompt_length: queries are cut to this many tokens, not counting the template.
+        decoding: "greedy", or "sampled" as the model's own `generation_config.json` says.
         seed: of the sampling.
         batch_size: queries answered at a time, and at most lost when a run is stopped.
-        show_progress: show a progress bar, with the time that is left.
+        show_progress: show a progress bar.
 
     Raises:
-        ValueError: if there are no queries, one is empty or stands there twice, or the file was
-            written by another model or with other settings, or is damaged; if a number is not
-            positive.
+        ValueError: if there are no queries, one is blank or a duplicate, a number is not positive,
+            or the file is damaged or was written by another model or with other settings.
         NonFiniteError: if the LLM computes NaN or infinity.
-        StorageError: if the file cannot be written, as on a full disk; what stands there is
-            kept.
+        StorageError: if the file cannot be written, as on a full disk; responses in it are kept.
     """
     check_queries(queries)
     for name, number in (
@@ -132,7 +115,15 @@ def write_responses(
 
 @dataclass(frozen=True)
 class _Writer:
-    """The frozen LLM, and how it is asked."""
+    """Writes responses with the frozen LLM.
+
+    Attributes:
+        backbone: the frozen LLM.
+        tokenizer: its tokenizer.
+        max_new_tokens: longest answer.
+        sampling: as `sampling_settings` returns it; None decodes greedily.
+        seed: of the sampling.
+    """
 
     backbone: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -141,7 +132,7 @@ class _Writer:
     seed: int
 
     def write(self, queries: Sequence[str], prompts: Sequence[TokenIds]) -> list[Response]:
-        """Return what the LLM writes behind each query's prompt."""
+        """Return the LLM's completion of each query's prompt."""
         ends = end_token_ids(self.backbone) | {self.tokenizer.eos_token_id}
         inputs, mask = left_padded_embeddings(self.backbone, prompts)
         limits: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "ends": ends}
@@ -164,12 +155,11 @@ class _Writer:
 
 
 def _sampling(backbone: PreTrainedModel, decoding: Decoding) -> dict[str, Any] | None:
-    """Return what the model's generation config says; None decodes greedily, whatever it says."""
-    require_decoding(decoding)
-    if decoding == "greedy":
+    """Return what the model's generation config says; None for greedy decoding."""
+    if as_decoding(decoding) == "greedy":
         return None
     if backbone.generation_config is None:
-        raise ValueError("the model has no generation config to decode by; pass decoding='greedy'")
+        raise ValueError("the model has no generation config to sample by; pass decoding='greedy'")
     settings: dict[str, Any] = sampling_settings(backbone.generation_config)
     return settings
 
@@ -177,15 +167,15 @@ def _sampling(backbone: PreTrainedModel, decoding: Decoding) -> dict[str, Any] |
 def _plan(
     backbone: PreTrainedModel, prompts: Sequence[TokenIds], batch_size: int
 ) -> list[list[int]]:
-    """Return the rows of each batch, prompts of nearly equal length together, the longest first."""
+    """Return the rows of each batch: prompts of nearly equal length, the longest batches first."""
     return plan_batches(
         [len(prompt) for prompt in prompts],
         token_budget=0,
         batch_size=batch_size,
-        pad=padding_is_inert(backbone),
+        pad=has_full_attention(backbone),
     )
 
 
 def _text_digest(text: str) -> str:
-    """Return a short hash of a text."""
+    """Return a short hash of a string."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,28 +1,27 @@
-r"""Responses from a server that speaks OpenAI's chat completions, into the same file.
+r"""Responses from a server that speaks OpenAI's chat completions, written to the same files.
 
-At scale a serving engine writes faster than a loaded LLM. With vLLM, in one terminal and in
-another:
+At scale a serving engine is faster than a loaded LLM. With vLLM, in one terminal and in another:
 
     vllm serve Qwen/Qwen3-8B --port 8000
     llm2vec-gen-rag train responses --recipe qwen3-8b --queries queries.jsonl \
         --output runs/mine --decoding sampled \
         --endpoint http://localhost:8000/v1 --endpoint-model Qwen/Qwen3-8B
 
-or, from Python:
+or, from Python, by `training.respond`:
 
     respond_by_endpoint(
         Endpoint("http://localhost:8000/v1", "Qwen/Qwen3-8B"),
         read_queries("queries.jsonl"),
         load_recipe("qwen3-8b"),
         "runs/mine",
-        decoding="generation-config",
+        decoding="sampled",
     )
 
-vLLM samples as the model's generation config says unless a request says otherwise; for greedy
-responses start it with `--generation-config vllm`, or a repetition penalty in that file still
-applies. A server does not tell which weights and which chat template it has: the record beside the
-file names the model as the server does. And it reads the text of a special token inside a query as
-that token, where a loaded LLM here reads text.
+vLLM samples as the model's generation config says unless a request says otherwise. For greedy
+responses start it with `--generation-config vllm`, or a repetition penalty in that config still
+applies. A server does not say which weights and which chat template it uses: the record beside the
+file names the model as the server does. A server also reads the text of a special token inside a
+query as that token, while `local` reads it as text.
 """
 
 from __future__ import annotations
@@ -35,19 +34,14 @@ from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer, utf8_text
-from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.queries import check_queries
 from llm2vec_gen_rag.training.responses.chat_completions import ChatRequest, ask_all
-from llm2vec_gen_rag.training.responses.decoding import Decoding, query_seed, require_decoding
+from llm2vec_gen_rag.training.responses.decoding import Decoding, as_decoding, query_seed
 from llm2vec_gen_rag.training.responses.endpoint import Endpoint
 from llm2vec_gen_rag.training.responses.file import Response, append_responses, open_responses
-from llm2vec_gen_rag.training.responses.shards import Shard
-from llm2vec_gen_rag.training.run_folder import answering, require_one_process
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-__all__ = ["Endpoint", "respond_by_endpoint", "write_endpoint_responses"]
 
 
 def write_endpoint_responses(
@@ -63,36 +57,35 @@ def write_endpoint_responses(
     seed: int = 42,
     show_progress: bool = False,
 ) -> None:
-    """Append a server's answer to each query that the file, or another of its run, does not answer.
+    """Append a server's answer to each query that no file of the run answers yet.
 
-    Answers are on the disk as they arrive, in no order; what a stopped run loses are the requests
-    under way. Inside a running event loop, as in a notebook, call it by `asyncio.to_thread`.
+    Answers are written as they arrive, in any order; a stopped run loses the requests in flight.
+    Inside a running event loop, as in a notebook, call it through `asyncio.to_thread`.
 
     Args:
         endpoint: the server.
         queries: the queries, without duplicates; of a run cut into shards, `shard.of(queries)`.
-        path: the file to create or to go on with, by custom `NAME.jsonl`; of a shard,
+        path: the file to create or append to, by custom `NAME.jsonl`; of a shard,
             `shard.path(path)`.
-        instruction: what goes before every query, as it stands.
+        instruction: precedes every query.
         max_new_tokens: longest answer.
-        tokenizer: the model's tokenizer, to cut queries by; None cuts none, and a server refuses
+        tokenizer: the model's tokenizer, to cut queries with; None cuts none, and a server refuses
             those that are too long for it.
-        max_prompt_length: queries are cut to this many tokens, template aside.
-        decoding: "greedy", or "generation-config" to leave the sampling to the server.
-        seed: of the sampling; each query is sent one made of it and the query.
-        show_progress: show a progress bar, with the time that is left.
+        max_prompt_length: queries are cut to this many tokens, not counting the template.
+        decoding: "greedy", or "sampled" as the server samples by default.
+        seed: of the sampling; each request has a seed made of it and the query.
+        show_progress: show a progress bar.
 
     Raises:
         ValueError: as `write_responses`, and if the API key's variable is not set.
-        EndpointError: if the server cannot be reached or fails again and again, if it refuses
-            the key or the model, or, after all others are answered, if it refused some queries.
-        StorageError: if the file cannot be written, as on a full disk; what stands there is
-            kept.
+        EndpointError: if the server cannot be reached or fails repeatedly, if it refuses the key or
+            the model, or, after all others are answered, if it refused some queries.
+        StorageError: if the file cannot be written, as on a full disk; responses in it are kept.
     """
     check_queries(queries)
     require_positive("max_new_tokens", max_new_tokens)
     require_positive("max_prompt_length", max_prompt_length)
-    require_decoding(decoding)
+    decoding = as_decoding(decoding)
     key = endpoint.api_key()
     origin = {
         "model": endpoint.model,
@@ -102,8 +95,8 @@ def write_endpoint_responses(
         "max_new_tokens": max_new_tokens,
         "max_prompt_length": None if tokenizer is None else max_prompt_length,
     }
-    if decoding != "greedy":
-        origin |= {"sampling": decoding, "seed": seed}
+    if decoding == "sampled":
+        origin |= {"sampling": "generation-config", "seed": seed}
     answered = open_responses(Path(path), origin)
     pending = [query for query in queries if query not in answered]
     texts = _cut([instruction + query for query in pending], tokenizer, max_prompt_length)
@@ -127,53 +120,6 @@ def write_endpoint_responses(
         ask_all(endpoint, key, requests, keep)
 
 
-def respond_by_endpoint(
-    endpoint: Endpoint,
-    queries: Sequence[str],
-    recipe: Recipe,
-    folder: str | Path,
-    *,
-    tokenizer: PreTrainedTokenizerBase | None = None,
-    instruction: str = "",
-    decoding: Decoding = "greedy",
-    shard: Shard | None = None,
-    show_progress: bool = False,
-) -> Path:
-    """Let a server answer the queries: `pipeline.respond` without a loaded LLM.
-
-    Args:
-        endpoint: the server.
-        queries: all queries of the run, without duplicates.
-        recipe: gives `max_new_tokens` and `seed`.
-        folder: of the run.
-        tokenizer: as `write_endpoint_responses`.
-        instruction: as `pipeline.respond`.
-        decoding: as `write_endpoint_responses`.
-        shard: which part of the queries to answer; None answers all.
-        show_progress: show a progress bar, with the time that is left.
-
-    Returns:
-        The file with the responses.
-
-    Raises:
-        ValueError, EndpointError, StorageError: as `write_endpoint_responses`.
-    """
-    require_one_process("responses", "give each a shard of its own")
-    with answering(Path(folder), shard) as path:
-        write_endpoint_responses(
-            endpoint,
-            queries if shard is None else shard.of(queries),
-            path,
-            instruction=instruction,
-            max_new_tokens=recipe.max_new_tokens,
-            tokenizer=tokenizer,
-            decoding=decoding,
-            seed=recipe.seed,
-            show_progress=show_progress,
-        )
-    return path
-
-
 def _payload(
     endpoint: Endpoint, text: str, max_new_tokens: int, decoding: Decoding, seed: int
 ) -> dict[str, Any]:
@@ -190,7 +136,7 @@ def _payload(
 
 
 def _cut(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase | None, most: int) -> list[str]:
-    """Return the texts, those that are longer cut to so many tokens; a server takes text alone."""
+    """Return the texts, cut to at most so many tokens; as text, because servers take no ids."""
     if tokenizer is None:
         return list(texts)
     ids = TextTokenizer(tokenizer).token_ids(texts, max_tokens=most + 1, bos=False)

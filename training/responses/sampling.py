@@ -1,7 +1,7 @@
-"""How a model's own generation config says to choose the next token, drawn anew for each query.
+"""Sample tokens as a model's own generation config says, with random numbers per query.
 
-What a query's response is must not depend on which others happen to be answered beside it, nor on
-where a run was stopped: each has random numbers of its own, from the run's seed and its text.
+A response must depend neither on the other queries in its batch nor on where a run was stopped: so
+each query has its own random numbers, seeded by the run's seed and the query.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from transformers import (
 
 from llm2vec_gen_rag.text_tokenizer import TokenIds
 
-# what `generate` fills in where a generation config says nothing; transformers 4 keeps these in the
-# config itself, transformers 5 adds them when it generates
+# the defaults of `generate`; transformers 4 keeps them in the config itself, transformers 5 adds
+# them when it generates
 _DEFAULTS: dict[str, Any] = {
     "do_sample": False,
     "temperature": 1.0,
@@ -33,7 +33,7 @@ _DEFAULTS: dict[str, Any] = {
     "min_p": 0.0,
     "repetition_penalty": 1.0,
 }
-# settings that would change what is written, and are not computed here, with what turns each off
+# settings that are not implemented here but would change a response, with the values that mean off
 _REFUSED: dict[str, tuple[Any, ...]] = {
     "num_beams": (None, 1),
     "typical_p": (None, 1.0),
@@ -58,8 +58,14 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
 def sampling_settings(config: GenerationConfig) -> dict[str, Any]:
     """Return what a generation config says about choosing tokens, with `generate`'s defaults.
 
+    Args:
+        config: the model's.
+
+    Returns:
+        A value for each name in `_DEFAULTS`.
+
     Raises:
-        ValueError: if it asks for what is not computed here, such as beam search.
+        ValueError: if it asks for something that is not implemented here, such as beam search.
     """
     for name, off in _REFUSED.items():
         value = getattr(config, name, None)
@@ -76,8 +82,8 @@ def sampling_settings(config: GenerationConfig) -> dict[str, Any]:
 class SampledTokens:
     """Chooses the next tokens of a batch as a generation config says; a `PickTokens`.
 
-    Where it says to sample, a token is drawn by the exponential race: with q_v ~ Exp(1) from the
-    row's own generator, argmax_v p_v / q_v is v with probability p_v.
+    If it says to sample, a token is drawn by the exponential race: with q_v ~ Exp(1) from the row's
+    own generator, argmax_v p_v / q_v is v with probability p_v.
     """
 
     def __init__(
@@ -92,16 +98,16 @@ class SampledTokens:
         """Start a batch.
 
         Args:
-            settings: as `sampling_settings` gives them.
+            settings: as `sampling_settings` returns them.
             prompts: ids of each prompt, to which a repetition penalty applies, too.
-            seeds: one for each prompt.
-            max_new_tokens: how often tokens will be chosen, at most.
-            device: where the logits are.
+            seeds: one per prompt.
+            max_new_tokens: the most tokens that will be chosen per row.
+            device: of the logits.
         """
         self._sample: bool = settings["do_sample"]
         self._processors = _processors(settings)
         self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-        # a row is filled up with its own first token, which changes nothing about what it has seen
+        # padding with a row's own first token adds nothing to the set of tokens it has seen
         self._step = max(len(prompt) for prompt in prompts)
         self._seen = torch.stack(
             [torch.full((self._step + max_new_tokens,), int(prompt[0])) for prompt in prompts]
@@ -111,32 +117,35 @@ class SampledTokens:
         self._seen = self._seen.to(device)
 
     def __call__(self, logits: Tensor, rows: Sequence[int]) -> Tensor:
-        """Return the next token of each row, (rows,).
+        """Return the next token of each row.
 
         Args:
             logits: of the next token, (rows, vocabulary).
-            rows: the places of these rows among the prompts.
+            rows: the indices of these rows among the prompts.
+
+        Returns:
+            Ids, int64 (rows,).
         """
-        places = torch.tensor(rows, device=logits.device)
-        seen: Any = self._seen[places]
+        indices = torch.tensor(rows, device=logits.device)
+        seen: Any = self._seen[indices]
         scores: Tensor = self._processors(seen, logits.float())
         if self._sample:
             race = torch.stack([self._exponential(scores.shape[-1], row) for row in rows])
             tokens = (scores.softmax(dim=-1) / race).argmax(dim=-1)
         else:
             tokens = scores.argmax(dim=-1)
-        self._seen[places, self._step] = tokens
+        self._seen[indices, self._step] = tokens
         self._step += 1
         return tokens
 
     def _exponential(self, vocabulary: int, row: int) -> Tensor:
-        """Return a row's next numbers of the standard exponential distribution."""
+        """Draw numbers of the standard exponential distribution from a row's generator."""
         numbers = torch.empty(vocabulary, device=self._seen.device)
         return numbers.exponential_(generator=self._generators[row])
 
 
 def _processors(settings: dict[str, Any]) -> LogitsProcessorList:
-    """Return what `generate` would do to the logits, in its order."""
+    """Return the logits processors that `generate` would apply, in its order."""
     processors = LogitsProcessorList()
     if settings["repetition_penalty"] != 1:
         processors.append(RepetitionPenaltyLogitsProcessor(float(settings["repetition_penalty"])))

@@ -1,4 +1,4 @@
-"""A run cut into shards: which queries are a shard's, and which files belong to one run."""
+"""Shards of a run: which queries each answers, and which files belong to one run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Shard:
 
     Attributes:
         index: which part, from 1.
-        count: how many parts there are.
+        count: of the parts.
     """
 
     index: int
@@ -31,26 +31,28 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Return the shard that a text such as `2/4` names.
-
-        Raises:
-            ValueError: if it names none.
-        """
+        """Return the shard that a string such as `2/4` names; raise ValueError if it names none."""
         if not (match := re.fullmatch(r"([0-9]+)/([0-9]+)", text)):
             raise ValueError(f"{text!r} is not a shard; expected i/n, such as 2/4")
         return cls(int(match[1]), int(match[2]))
 
     @classmethod
     def of_file(cls, path: Path) -> Shard | None:
-        """Return the shard whose file this is; None if it is the file of a whole run."""
+        """Return the shard of a file; None for the file of a run without shards."""
         match = _SHARD_NAME.fullmatch(path.name)
         return None if match is None else cls(int(match[2]), int(match[3]))
 
     def of(self, queries: Sequence[str]) -> list[str]:
         """Return this shard's queries: every n-th, from the i-th on.
 
-        Each query is in exactly one of the n shards, and queries added at the end of the list
-        leave those before them where they were.
+        Each query is in exactly one of the n shards, and queries added at the end of the list do
+        not move those before them to another shard.
+
+        Args:
+            queries: all queries of the run.
+
+        Returns:
+            At least one query.
 
         Raises:
             ValueError: if there are fewer queries than shards, so that this one is empty.
@@ -70,10 +72,13 @@ class Shard:
 
 
 def run_files(path: str | Path) -> list[Path]:
-    """Return the files of a run that exist: the one without shards, and one for each shard.
+    """Return the existing files of a run: the one without shards, and those of its shards.
 
     Args:
         path: the run's file, as without shards, or the file of any of its shards.
+
+    Returns:
+        Their paths, sorted.
     """
     path = Path(path)
     stem = _run_stem(path)

@@ -48,7 +48,7 @@ def test_both_trainings_learn(built):
 
 
 @pytest.mark.slow
-def test_what_was_built_stands_on_its_own(built, tmp_path):
+def test_what_was_built_needs_nothing_else(built, tmp_path):
     moved = built.rename(tmp_path / "moved")
     try:
         model = LLM2VecGen.from_pretrained(moved / "model", dtype="float32")

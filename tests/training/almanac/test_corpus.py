@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from llm2vec_gen_rag.almanac import DOCUMENT_INSTRUCTION
+from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION
 from llm2vec_gen_rag.training.almanac.corpus import build, filled
 from llm2vec_gen_rag.training.almanac.rows import prompts_and_answers
 

@@ -150,7 +150,7 @@ def test_a_country_under_its_other_name_is_compared(data, facts, capsys):
     assert "Brno" in capsys.readouterr().out
 
 
-def test_what_theirs_does_not_give_is_counted_and_no_difference(data, facts, capsys):
+def test_a_value_that_they_lack_is_counted_and_is_no_difference(data, facts, capsys):
     write_theirs(data, "currency", {"France": None})
     assert exit_code(data, facts) == 0
     assert "currency         0 compared    2 not given" in capsys.readouterr().out

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from llm2vec_gen_rag.training.fit import stage
+from llm2vec_gen_rag.training.fit import outputs
 
 
 @pytest.fixture(scope="module")
 def undrawn():
     """Leave the curves out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "draw_curves", lambda log, path: None)
+        patch.setattr(outputs, "draw_curves", lambda log, path: None)
         yield

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llm2vec_gen_rag.training.fit.batches import plan_steps
-from llm2vec_gen_rag.training.objective.losses import TokenPair
+from llm2vec_gen_rag.training.objective import TokenPair
 
 
 @pytest.fixture

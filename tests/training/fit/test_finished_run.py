@@ -66,7 +66,7 @@ def test_a_finished_run_with_lora_is_found(load_kit, tmp_path):
     assert again.fingerprint == first.fingerprint
 
 
-def test_how_a_step_is_cut_and_heard_of_makes_no_other_run(load_kit, finished):
+def test_how_a_step_is_cut_and_logged_makes_no_other_run(load_kit, finished):
     other = dataclasses.replace(RUN, accumulation=2, save_steps=1, base_model="moved/elsewhere")
     assert fitted(load_kit("qwen3-10"), finished, other).found
 
@@ -79,20 +79,20 @@ def test_how_a_step_is_cut_and_heard_of_makes_no_other_run(load_kit, finished):
         ({"answers": ["No.", *ANSWERS[1:]]}, "responses and vectors"),
     ],
 )
-def test_another_run_does_not_write_over_a_finished_one(load_kit, finished, change, named):
+def test_another_run_does_not_overwrite_a_finished_one(load_kit, finished, change, named):
     written = files_of(finished)
     with pytest.raises(ValueError, match=f"holds the finished model of a run with {named}"):
         fitted(load_kit("qwen3-10"), finished, **change)
     assert files_of(finished) == written
 
 
-def test_a_finished_model_that_is_damaged_is_named(load_kit, finished):
+def test_a_finished_model_that_is_damaged_is_reported(load_kit, finished):
     (finished / "encoder" / "adapter_model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"adapter_model\.safetensors"):
         fitted(load_kit("qwen3-10"), finished)
 
 
-def test_checkpoints_that_a_kill_left_behind_the_end_are_deleted(load_kit, finished):
+def test_training_checkpoints_that_a_kill_left_after_the_end_are_deleted(load_kit, finished):
     (finished / "checkpoints" / "checkpoint-4").mkdir(parents=True)
     assert fitted(load_kit("qwen3-10"), finished).found
     assert not (finished / "checkpoints").exists()
@@ -113,7 +113,7 @@ def other_last_bits(load_kit):
     return model
 
 
-def test_untrained_weights_that_differ_in_their_last_bits_go_on(load_kit, tmp_path):
+def test_a_run_resumes_if_untrained_weights_differ_in_their_last_bits(load_kit, tmp_path):
     whole = load_kit("qwen3-10")
     fitted(whole, tmp_path / "whole", untrained="the LLM")
     stopped(load_kit, tmp_path / "cut", untrained="the LLM")
@@ -132,7 +132,7 @@ def test_other_untrained_weights_are_another_run(load_kit, tmp_path):
         fitted(other_last_bits(load_kit), tmp_path / "hashed")
 
 
-def test_heads_start_by_least_squares_once_and_not_where_a_run_goes_on(load_kit, tmp_path):
+def test_heads_start_by_least_squares_once_and_not_when_a_run_resumes(load_kit, tmp_path):
     recipe = dataclasses.replace(RUN, least_squares_rows=4)
     whole, plain = load_kit("qwen3-10"), load_kit("qwen3-10")
     started = fitted(whole, tmp_path / "whole", recipe)

@@ -10,7 +10,7 @@ import torch
 
 from llm2vec_gen_rag.encoder import last_hidden_states
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.fit.initial_heads import ridge_regression, start_heads
+from llm2vec_gen_rag.training.fit.initial_heads import initialise_heads, ridge_regression
 
 QUESTIONS = [f"what is {number} and {number * number}" for number in range(300)]
 RECIPE = Recipe(least_squares_rows=300, max_length=64)
@@ -26,7 +26,7 @@ def test_a_teacher_that_is_linear_in_the_states_is_found(model):
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(model.dimension, model.reconstruction.in_features))
     teacher = (mean_states(model) @ weight.T + 3).astype(np.float32)
-    assert start_heads(model, QUESTIONS, teacher, RECIPE) > 0.99
+    assert initialise_heads(model, QUESTIONS, teacher, RECIPE) > 0.99
     embedded = model.encode(QUESTIONS, normalize=False)
     error = np.square(embedded - teacher).mean()
     assert error < 0.01 * np.var(teacher, axis=0).mean()
@@ -34,7 +34,7 @@ def test_a_teacher_that_is_linear_in_the_states_is_found(model):
 
 def test_soft_prompts_are_as_long_as_the_embeddings_of_tokens(model):
     teacher = np.random.default_rng(0).normal(size=(300, model.dimension)).astype(np.float32)
-    start_heads(model, QUESTIONS, teacher, RECIPE)
+    initialise_heads(model, QUESTIONS, teacher, RECIPE)
     with torch.no_grad():
         states = last_hidden_states(model, model.text_tokenizer.token_ids(QUESTIONS))
         prompts = model.reconstruction(states)
@@ -47,7 +47,7 @@ def test_fewer_rows_than_questions_are_a_sample_by_the_seed(load_kit):
     def weight_by(**changes):
         model = load_kit("qwen3-10")
         teacher = np.random.default_rng(0).normal(size=(300, model.dimension))
-        start_heads(model, QUESTIONS, teacher, dataclasses.replace(RECIPE, **changes))
+        initialise_heads(model, QUESTIONS, teacher, dataclasses.replace(RECIPE, **changes))
         return model.alignment.weight
 
     few = weight_by(least_squares_rows=50)
@@ -58,7 +58,7 @@ def test_fewer_rows_than_questions_are_a_sample_by_the_seed(load_kit):
 
 def test_one_question_is_too_few(model):
     with pytest.raises(ValueError, match="at least two"):
-        start_heads(model, ["why"], np.zeros((1, model.dimension), dtype=np.float32), RECIPE)
+        initialise_heads(model, ["why"], np.zeros((1, model.dimension), dtype=np.float32), RECIPE)
 
 
 def test_ridge_regression_without_noise_is_exact():

@@ -17,7 +17,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.encoder import last_hidden_states, lora_active, soft_prompts
 from llm2vec_gen_rag.training.fit.stage import fit
-from llm2vec_gen_rag.training.objective.losses import pair_losses, step_losses, tokenize_pairs
+from llm2vec_gen_rag.training.objective import pair_losses, step_losses, tokenize_pairs
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -139,7 +139,7 @@ def test_peft_reads_what_is_saved(new_model, tmp_path):
     np.testing.assert_allclose(embedding[0].numpy(), expected, rtol=0, atol=1e-5)
 
 
-def test_dropout_is_of_training_alone(new_model, tmp_path):
+def test_dropout_is_on_in_training_only(new_model, tmp_path):
     fingerprints = []
     for dropout in (0.0, 0.5):
         model = new_model()
@@ -150,7 +150,7 @@ def test_dropout_is_of_training_alone(new_model, tmp_path):
     assert fingerprints[0] != fingerprints[1]
 
 
-def test_a_stopped_run_with_dropout_goes_on_to_the_same_weights(new_model, tmp_path):
+def test_a_stopped_run_with_dropout_resumes_to_the_same_weights(new_model, tmp_path):
     recipe = dataclasses.replace(LORA, save_steps=2)
     whole, stopped, rest = new_model(), new_model(), new_model()
     fit(whole, QUESTIONS, ANSWERS, teacher_of(whole), recipe, tmp_path / "whole")

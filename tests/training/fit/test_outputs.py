@@ -28,7 +28,7 @@ def run(model):
     return train
 
 
-def test_the_card_says_what_the_model_is_and_what_came_out(run, tmp_path, model):
+def test_the_card_says_what_the_model_is_and_its_losses(run, tmp_path, model):
     recipe = dataclasses.replace(FEW, max_length=16)
     result = run(recipe, tmp_path / "mine")
     card = (tmp_path / "mine" / "README.md").read_text(encoding="utf-8")
@@ -67,7 +67,7 @@ def test_the_code_in_the_card_runs(run, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("[[")
 
 
-def test_the_curves_are_a_picture_of_some_size(run, tmp_path):
+def test_the_curves_are_an_image_of_some_size(run, tmp_path):
     run(FEW, tmp_path)
     picture = (tmp_path / "loss_curves.png").read_bytes()
     assert picture.startswith(b"\x89PNG\r\n")
@@ -92,7 +92,7 @@ def test_tensorboard_gets_both_losses(run, tmp_path):
         assert values == pytest.approx([entry[loss] for entry in result.log])
 
 
-def test_a_log_that_cannot_be_written_is_named(run, tmp_path):
+def test_a_log_that_cannot_be_written_is_reported(run, tmp_path):
     (tmp_path / "runs").touch()  # where TensorBoard's folder is to go
     with pytest.raises(StorageError, match=r"the log of the run in .* cannot be written"):
         run(dataclasses.replace(FEW, report_to="tensorboard"), tmp_path)
@@ -106,7 +106,7 @@ def test_without_tensorboard_a_run_says_where_its_losses_are(run, tmp_path, monk
     assert not list(tmp_path.rglob("events*"))
 
 
-def test_wandb_that_is_not_installed_is_named_before_training(run, tmp_path, monkeypatch):
+def test_wandb_that_is_not_installed_is_reported_before_training(run, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer_arguments, "find_spec", lambda _: None)
     with pytest.raises(ValueError, match="pip install wandb"):
         run(dataclasses.replace(FEW, report_to="wandb"), tmp_path)

@@ -14,11 +14,11 @@ from fit_process import fit_into
 from training_runs import ANSWERS, QUESTIONS, RECIPE, teacher_of
 
 from llm2vec_gen_rag import LLM2VecGen
-from llm2vec_gen_rag.backbone.loading import pick_device
+from llm2vec_gen_rag.backbone.device import pick_device
 from llm2vec_gen_rag.training.fit import trainer_arguments
 from llm2vec_gen_rag.training.fit.batches import PlannedBatches
 from llm2vec_gen_rag.training.fit.stage import fit
-from llm2vec_gen_rag.training.objective.losses import tokenize_pairs
+from llm2vec_gen_rag.training.objective import tokenize_pairs
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_step_that_processes_cannot_share_is_refused(model):
         PlannedBatches(pairs, teacher_of(model), RECIPE, processes=3)
 
 
-def test_a_launched_process_takes_the_gpu_of_its_own(monkeypatch):
+def test_a_launched_process_uses_its_own_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("LOCAL_RANK", "1")

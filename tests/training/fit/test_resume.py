@@ -1,4 +1,4 @@
-"""A run that is stopped, by whatever, goes on to the weights that it would have come to."""
+"""A stopped run, whatever stopped it, resumes and ends with the weights of one that was not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RUN = dataclasses.replace(RECIPE, steps=12, save_steps=4, logging_steps=3)
 
 
 def trained(load_kit, folder, recipe=RUN, answers=ANSWERS, stop=None):
-    """Train a checkpoint; return its fingerprint, or None where the run is stopped in a step."""
+    """Train a model; return its fingerprint, or None if the run is stopped in a step."""
     model = load_kit("qwen3-10")
     if stop is not None:
         stop_in_step(model, stop)
@@ -74,7 +74,7 @@ def checkpoints_in(folder):
 
 @contextmanager
 def no_file_above(size):
-    """Let every write behind this size fail, as on a full disk."""
+    """Let every write beyond this size fail, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -96,7 +96,7 @@ def test_a_killed_run_ends_in_the_weights_of_one_that_was_not(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [2, 5, 9, 11])
-def test_a_stopped_run_goes_on_from_its_last_checkpoint(load_kit, whole, tmp_path, stop):
+def test_a_stopped_run_resumes_from_its_last_training_checkpoint(load_kit, whole, tmp_path, stop):
     assert trained(load_kit, tmp_path / "cut", stop=stop) is None
     model = load_kit("qwen3-10")
     steps = count_steps(model)
@@ -106,12 +106,12 @@ def test_a_stopped_run_goes_on_from_its_last_checkpoint(load_kit, whole, tmp_pat
     assert [entry["step"] for entry in result.log] == [1, 3, 6, 9, 12]
 
 
-def test_a_run_that_came_to_its_end_leaves_no_checkpoint(whole, whole_folder):
+def test_a_finished_run_leaves_no_training_checkpoint(whole, whole_folder):
     assert whole is not None
     assert not (whole_folder / "checkpoints").exists()
 
 
-def test_a_run_may_go_on_in_smaller_parts(load_kit, tmp_path, monkeypatch):
+def test_a_run_may_resume_with_smaller_micro_batches(load_kit, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer_arguments, "cpu_has_bfloat16", lambda: False)
     trained(load_kit, tmp_path / "whole")
     trained(load_kit, tmp_path / "cut", stop=6)
@@ -136,20 +136,20 @@ def test_a_run_may_go_on_in_smaller_parts(load_kit, tmp_path, monkeypatch):
         ({"answers": ["No.", *ANSWERS[1:]]}, "with responses and vectors"),
     ],
 )
-def test_the_checkpoint_of_another_run_is_refused(load_kit, whole, cut, change, named):
+def test_the_training_checkpoint_of_another_run_is_refused(load_kit, whole, cut, change, named):
     with pytest.raises(ValueError, match=named) as refusal:
         trained(load_kit, cut, **change)
     assert "checkpoint-4" in str(refusal.value)
     assert trained(load_kit, cut) == whole
 
 
-def test_a_run_without_a_checkpoint_binds_nobody(load_kit, tmp_path):
+def test_a_run_without_a_training_checkpoint_does_not_stop_another(load_kit, tmp_path):
     trained(load_kit, tmp_path, stop=2)
     other = dataclasses.replace(RUN, learning_rate=2e-2)
     assert trained(load_kit, tmp_path, other) == trained(load_kit, tmp_path / "new", other)
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(load_kit, whole, cut):
+def test_a_full_disk_leaves_the_last_training_checkpoint(load_kit, whole, cut):
     with no_file_above(8192), pytest.raises(StorageError, match=r"step 8 .* cannot be written"):
         trained(load_kit, cut)
     assert checkpoints_in(cut) == ["checkpoint-4", "run.json"]
@@ -169,7 +169,7 @@ def test_a_disk_that_is_full_at_the_end_costs_no_step(load_kit, whole, tmp_path)
     assert model.fingerprint == whole
 
 
-def test_a_folder_that_cannot_be_made_is_named_before_the_first_step(load_kit, tmp_path):
+def test_a_folder_that_cannot_be_made_is_reported_before_the_first_step(load_kit, tmp_path):
     (tmp_path / "file").touch()
     model = load_kit("qwen3-10")
     steps = count_steps(model)
@@ -178,14 +178,14 @@ def test_a_folder_that_cannot_be_made_is_named_before_the_first_step(load_kit, t
     assert steps == []
 
 
-def test_what_a_kill_left_half_written_is_no_checkpoint(load_kit, whole, tmp_path):
+def test_what_a_kill_left_half_written_is_no_training_checkpoint(load_kit, whole, tmp_path):
     half = tmp_path / "checkpoints" / "writing" / "checkpoint-8"
     half.mkdir(parents=True)
     (half / "trainer_state.json").write_text("{")
     assert trained(load_kit, tmp_path) == whole
 
 
-def test_weights_that_are_not_finite_are_never_a_checkpoint(load_kit, tmp_path):
+def test_weights_that_are_not_finite_are_never_a_training_checkpoint(load_kit, tmp_path):
     model = load_kit("qwen3-10")
     recipe = dataclasses.replace(RUN, steps=4, save_steps=2, logging_steps=4, warmup_steps=0)
     steps = []

@@ -15,7 +15,7 @@ from llm2vec_gen_rag import LLM2VecGen, NonFiniteError
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit import trainer_arguments
 from llm2vec_gen_rag.training.fit.stage import fit
-from llm2vec_gen_rag.training.objective.losses import step_losses
+from llm2vec_gen_rag.training.objective import step_losses
 from llm2vec_gen_rag.training.pipeline import train
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -43,7 +43,7 @@ def test_thirty_steps_reduce_both_losses(model, teacher, tmp_path):
     assert (last["step"], result.reconstruction) == (30, last["reconstruction"])
 
 
-def test_the_frozen_llm_is_left_as_it_was(model, teacher, tmp_path):
+def test_the_frozen_llm_is_unchanged(model, teacher, tmp_path):
     before = {name: weight.clone() for name, weight in model.backbone.state_dict().items()}
     attention = model.backbone.config._attn_implementation
     fit(model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path)
@@ -116,7 +116,7 @@ def test_the_log_holds_the_recipe_and_every_loss(model, teacher, tmp_path):
     assert all(entry.keys() >= {"reconstruction", "alignment"} for entry in log["log"])
 
 
-def test_steps_behind_the_last_full_stretch_are_logged(model, teacher, tmp_path):
+def test_steps_after_the_last_full_logging_interval_are_logged(model, teacher, tmp_path):
     recipe = dataclasses.replace(FEW, steps=5, logging_steps=3)
     result = fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
     assert [entry["step"] for entry in result.log] == [1, 3, 5]

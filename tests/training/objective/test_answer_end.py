@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from training_runs import ANSWERS, QUESTIONS
 
+from llm2vec_gen_rag.training.objective import tokenize_pairs
 from llm2vec_gen_rag.training.objective.answer_end import answer_end_id
-from llm2vec_gen_rag.training.objective.losses import tokenize_pairs
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"

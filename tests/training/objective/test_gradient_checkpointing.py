@@ -8,8 +8,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from training_runs import ANSWERS, QUESTIONS, teacher_of
 
+from llm2vec_gen_rag.training.objective import pair_losses, require_gradients, tokenize_pairs
 from llm2vec_gen_rag.training.objective.gradient_checkpointing import recomputed_layers
-from llm2vec_gen_rag.training.objective.losses import mark_trained, pair_losses, tokenize_pairs
 
 
 class CountedProducts(TorchDispatchMode):
@@ -30,7 +30,7 @@ class CountedProducts(TorchDispatchMode):
 
 def step(model, *, gradient_checkpointing):
     """Return losses, gradients, and how often a product of the first layer ran."""
-    mark_trained(model)
+    require_gradients(model)
     pairs = tokenize_pairs(model, QUESTIONS, ANSWERS, max_length=512)
     teacher = torch.from_numpy(teacher_of(model))
     with CountedProducts(model.backbone.base_model.layers[0].mlp.gate_proj) as counted:
@@ -45,8 +45,8 @@ def step(model, *, gradient_checkpointing):
     return losses, gradients, counted.runs
 
 
-# the question's text, which has no way back, the response tokens and the answer; with LoRA text and
-# tokens are one pass
+# the question, which has no backward pass, the response tokens and the answer; with LoRA the
+# question and the tokens are one pass
 @pytest.mark.parametrize(
     ("kit", "kept", "recomputed"),
     [("qwen3-10", 3, 5), ("llama-20-10", 3, 5), ("qwen2-6-4", 3, 5), ("qwen3-10-lora", 2, 4)],

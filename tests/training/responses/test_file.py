@@ -82,7 +82,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing_in_the_way(tmp_path):
     assert open_responses(path, ORIGIN) == set()
 
 
-def test_a_folder_without_permission_is_named(read_only_folder):
+def test_a_folder_without_permission_is_reported(read_only_folder):
     with pytest.raises(StorageError, match=r"new\.jsonl cannot be written \(Permission"):
         open_responses(read_only_folder / "new.jsonl", ORIGIN)
     with pytest.raises(StorageError, match=r"r\.jsonl cannot be written \(Permission"):
@@ -92,13 +92,13 @@ def test_a_folder_without_permission_is_named(read_only_folder):
     assert read_responses(read_only_folder / "r.jsonl") == FIRST
 
 
-def test_a_path_below_a_file_is_named(tmp_path):
+def test_a_path_below_a_file_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"file/r\.jsonl cannot be written \(File exists"):
         open_responses(tmp_path / "file" / "r.jsonl", ORIGIN)
 
 
-def test_a_damaged_record_is_named(tmp_path):
+def test_a_damaged_record_is_reported(tmp_path):
     path = tmp_path / "r.jsonl"
     open_responses(path, ORIGIN)
     (tmp_path / "r.model.json").write_text("{")

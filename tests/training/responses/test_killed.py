@@ -8,10 +8,11 @@ from child_processes import killed_when
 from reference_kits import ReferenceKit
 
 from llm2vec_gen_rag.training.responses import local
-from llm2vec_gen_rag.training.responses.local import read_responses, write_responses
+from llm2vec_gen_rag.training.responses.file import read_responses
+from llm2vec_gen_rag.training.responses.local import write_responses
 
 QUERIES = [f"question number {number} about bears" for number in range(48)]
-HOW = {"max_new_tokens": 8, "batch_size": 4, "decoding": "generation-config"}
+HOW = {"max_new_tokens": 8, "batch_size": 4, "decoding": "sampled"}
 
 
 def write(path):

@@ -7,7 +7,8 @@ import json
 import pytest
 import torch
 
-from llm2vec_gen_rag.training.responses.local import read_responses, write_responses
+from llm2vec_gen_rag.training.responses.file import read_responses
+from llm2vec_gen_rag.training.responses.local import write_responses
 
 QUERIES = ["where do polar bears live", "why", "Write a short story about a sailor", "and how"]
 SHORT = {"max_new_tokens": 6, "batch_size": 2}
@@ -52,7 +53,7 @@ def test_responses_are_the_greedy_continuations(llm, tmp_path):
         assert response.response == greedy(*llm, response.query, 6)
 
 
-def test_the_instruction_goes_before_the_query_and_is_not_stored(llm, tmp_path):
+def test_the_instruction_precedes_the_query_and_is_not_stored(llm, tmp_path):
     write_responses(*llm, ["bears"], tmp_path / "r.jsonl", instruction="Tell about ", **SHORT)
     (response,) = read_responses(tmp_path / "r.jsonl")
     assert response.query == "bears"
@@ -67,7 +68,7 @@ def test_a_chat_model_is_asked_through_its_template_without_thinking(llm, tmp_pa
     assert response.response == greedy(*llm, prompt, 6)
 
 
-def test_a_response_says_whether_it_came_to_its_end(llm, tmp_path):
+def test_a_response_says_whether_the_llm_ended_it(llm, tmp_path):
     backbone, tokenizer = llm
     first = greedy(backbone, tokenizer, "why", 1)
     backbone.generation_config.eos_token_id = tokenizer(first)["input_ids"]
@@ -88,7 +89,7 @@ def test_a_rerun_repeats_nothing_and_adds_what_is_new(llm, tmp_path):
     assert len(read_responses(path)) == 4
 
 
-def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(llm, tmp_path):
+def test_a_killed_run_resumes_and_ends_as_if_it_had_not_been(llm, tmp_path):
     whole, killed = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
     write_responses(*llm, QUERIES, whole, **SHORT)
     write_responses(*llm, QUERIES, killed, **SHORT)
@@ -165,7 +166,7 @@ def test_unusable_queries_are_refused_before_a_file_exists(llm, tmp_path, querie
 
 
 @pytest.mark.parametrize("line", ["{}", "nonsense", '{"query": 3, "response": "b", "finished": 1}'])
-def test_a_damaged_line_is_named(tmp_path, line):
+def test_a_damaged_line_is_reported(tmp_path, line):
     path = tmp_path / "r.jsonl"
     good = json.dumps({"query": "a", "response": "b", "finished": True})
     path.write_text(f"{good}\n{line}\n{good}\n")
@@ -173,7 +174,7 @@ def test_a_damaged_line_is_named(tmp_path, line):
         read_responses(path)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(ValueError, match=r"no response file .*absent\.jsonl"):
         read_responses(tmp_path / "absent.jsonl")
 

@@ -16,7 +16,8 @@ from hidden_modules import import_without
 
 from llm2vec_gen_rag.errors import EndpointError
 from llm2vec_gen_rag.training.responses.decoding import query_seed
-from llm2vec_gen_rag.training.responses.local import read_responses, write_responses
+from llm2vec_gen_rag.training.responses.file import read_origin, read_responses
+from llm2vec_gen_rag.training.responses.local import write_responses
 from llm2vec_gen_rag.training.responses.remote import Endpoint, write_endpoint_responses
 from llm2vec_gen_rag.training.responses.shards import Shard
 
@@ -61,7 +62,7 @@ def test_every_query_is_asked_once_and_its_answer_kept(server, tmp_path):
 
 def test_what_is_asked_is_the_query_alone_with_thinking_off(server, tmp_path):
     ask(server, ["why"], tmp_path / "greedy.jsonl")
-    ask(server, ["why"], tmp_path / "sampled.jsonl", decoding="generation-config")
+    ask(server, ["why"], tmp_path / "sampled.jsonl", decoding="sampled")
     ask(server, ["why"], tmp_path / "plain.jsonl", thinking_off=False)
     common = {"model": "mine", "messages": [{"role": "user", "content": "why"}], "max_tokens": 6}
     thinking_off = {"chat_template_kwargs": {"enable_thinking": False}}
@@ -72,6 +73,12 @@ def test_what_is_asked_is_the_query_alone_with_thinking_off(server, tmp_path):
     ]
 
 
+def test_the_record_says_who_chooses_the_sampling(server, tmp_path):
+    ask(server, ["why"], tmp_path / "r.jsonl", decoding="sampled")
+    origin = read_origin(tmp_path / "r.jsonl")
+    assert (origin["sampling"], origin["seed"]) == ("generation-config", 42)
+
+
 def test_an_answer_that_was_cut_is_not_finished(server, tmp_path):
     server.reply = lambda query, _: (200, completion("x", "length" if query == "a" else "stop"), {})
     ask(server, ["a", "b"], tmp_path / "r.jsonl")
@@ -79,7 +86,7 @@ def test_an_answer_that_was_cut_is_not_finished(server, tmp_path):
     assert finished == {"a": False, "b": True}
 
 
-def test_so_many_requests_are_under_way_and_no_more(server, tmp_path):
+def test_so_many_requests_are_in_flight_and_no_more(server, tmp_path):
     server.during = partial(threading.Barrier(6).wait, timeout=60)  # until six are held
     ask(server, QUERIES, tmp_path / "r.jsonl", concurrency=6)
     assert server.most_at_once == 6
@@ -151,7 +158,7 @@ def test_a_server_that_stays_down_ends_the_run_and_a_rerun_asks_the_rest(server,
     assert found(path) == {query: query.upper() for query in QUERIES}
 
 
-def test_a_server_that_is_not_there_is_named(server, tmp_path):
+def test_a_server_that_is_not_there_is_reported(server, tmp_path):
     server.close()
     with pytest.raises(EndpointError, match=r"127\.0\.0\.1:.* gave no answer in 2 .*ConnectError"):
         ask(server, ["why"], tmp_path / "r.jsonl", attempts=2)
@@ -165,7 +172,7 @@ def test_a_refused_key_or_model_ends_the_run_at_once(server, tmp_path, status):
     assert server.asked.total() == 1
 
 
-def test_a_refused_query_is_named_after_all_others_are_answered(server, tmp_path):
+def test_a_refused_query_is_reported_after_all_others_are_answered(server, tmp_path):
     path = tmp_path / "r.jsonl"
     filtered = {"query 3": (400, {"error": {"message": "too long"}}, {})}
     filtered["query 5"] = (200, completion(None, "content_filter"), {})
@@ -199,7 +206,7 @@ def test_an_answer_of_another_kind_ends_the_run(server, tmp_path, body, message)
     assert read_responses(tmp_path / "r.jsonl") == []
 
 
-def test_the_key_is_sent_and_stands_nowhere(server, tmp_path, monkeypatch):
+def test_the_key_is_sent_and_written_nowhere(server, tmp_path, monkeypatch):
     monkeypatch.setenv("MY_KEY", KEY)
     ask(server, ["why"], tmp_path / "r.jsonl", api_key_variable="MY_KEY")
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
@@ -255,6 +262,6 @@ def test_responses_of_a_loaded_model_and_of_a_server_are_not_mixed(server, tmp_p
 
 
 @pytest.mark.parametrize("hidden", ["httpx", "tenacity"])
-def test_without_the_extra_the_line_to_install_it_is_named(hidden):
+def test_without_the_extra_the_error_says_how_to_install_it(hidden):
     ran = import_without(hidden, "llm2vec_gen_rag.training.responses.chat_completions")
     assert "pip install 'llm2vec-gen-rag[endpoint]'" in ran.stdout, ran.stderr

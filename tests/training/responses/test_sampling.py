@@ -1,4 +1,4 @@
-"""Decoding as the model's generation config says: the same numbers for a query, wherever it is."""
+"""Sampling as the model's generation config says: the same numbers for a query, wherever it is."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections import Counter
 import pytest
 import torch
 
-from llm2vec_gen_rag.training.responses.local import read_responses, write_responses
+from llm2vec_gen_rag.training.responses.decoding import as_decoding
+from llm2vec_gen_rag.training.responses.file import read_responses
+from llm2vec_gen_rag.training.responses.local import write_responses
 from llm2vec_gen_rag.training.responses.sampling import SampledTokens, sampling_settings
 
 QUERIES = ["where do polar bears live", "why", "Write a short story about a sailor", "and how"]
-SHORT = {"max_new_tokens": 8, "decoding": "generation-config"}
+SHORT = {"max_new_tokens": 8, "decoding": "sampled"}
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def test_a_query_is_answered_the_same_alone_and_in_any_batch(llm, tmp_path):
     assert responses(llm, ["why"], tmp_path / "4.jsonl") == {"why": together["why"]}
 
 
-def test_a_run_that_goes_on_ends_as_if_it_had_not_been_stopped(llm, tmp_path):
+def test_a_run_that_resumes_ends_as_if_it_had_not_been_stopped(llm, tmp_path):
     responses(llm, QUERIES, tmp_path / "whole.jsonl", batch_size=2)
     responses(llm, QUERIES, tmp_path / "stopped.jsonl", batch_size=2)
     lines = (tmp_path / "stopped.jsonl").read_bytes().splitlines(keepends=True)
@@ -103,6 +105,10 @@ def test_what_is_not_computed_is_refused_before_a_file_exists(llm, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_earlier_name_of_a_decoding_is_still_read():
+    assert as_decoding("generation-config") == as_decoding("sampled") == "sampled"
+
+
 def test_silence_in_the_config_means_the_defaults_of_generate(llm):
     config = llm[0].generation_config
     for name in ("do_sample", "temperature", "top_k", "top_p", "min_p", "repetition_penalty"):
@@ -122,7 +128,7 @@ def test_a_model_that_computes_nan_is_not_written_down(llm, tmp_path):
 
     with torch.no_grad():
         llm[0].get_output_embeddings().weight[3] = float("nan")
-    for decoding in ("greedy", "generation-config"):
+    for decoding in ("greedy", "sampled"):
         path = tmp_path / f"{decoding}.jsonl"
         with pytest.raises(NonFiniteError):
             write_responses(*llm, QUERIES, path, max_new_tokens=4, decoding=decoding)

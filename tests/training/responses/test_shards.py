@@ -38,7 +38,7 @@ def test_queries_added_at_the_end_leave_the_others_in_their_shards():
     assert Shard(2, 3).of([*whole, "new", "newer"])[:3] == Shard(2, 3).of(whole)
 
 
-def test_a_shard_is_named_as_one_writes_it():
+def test_a_shard_is_parsed_as_it_is_written():
     assert Shard.parse("2/4") == Shard(2, 4)
     assert Shard(2, 4).path("runs/mine/responses.jsonl") == Path("runs/mine/responses-2-of-4.jsonl")
 
@@ -84,7 +84,7 @@ def test_another_shard_that_is_being_written_is_left_alone(tmp_path):
     assert {response.query for response in read_run(path)} == {"a", "b"}
 
 
-def test_a_query_without_a_response_is_named(tmp_path):
+def test_a_query_without_a_response_is_reported(tmp_path):
     write(tmp_path / "r-1-of-2.jsonl", ["a"])
     with pytest.raises(ValueError, match=r"1 of 2 queries have no response in .*such as 'b'"):
         read_answers(tmp_path / "r.jsonl", ["a", "b"])
@@ -102,6 +102,6 @@ def test_shards_of_different_models_are_no_run(tmp_path):
         read_run(tmp_path / "r.jsonl")
 
 
-def test_a_run_that_is_nowhere_is_named(tmp_path):
+def test_a_run_that_is_nowhere_is_reported(tmp_path):
     with pytest.raises(ValueError, match=r"no response file .*r\.jsonl, nor one of its shards"):
         read_run(tmp_path / "r.jsonl")

@@ -1,4 +1,4 @@
-"""Three questions put to the almanac, by its response tokens and by their plain teacher."""
+"""The three questions of `demo`: chosen, then asked of the model and of its teacher."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIRECT_DOCUMENT = "countries/Mongolia/capital"
 
 @dataclass(frozen=True)
 class Asked:
-    """A question to demonstrate.
+    """A question to ask.
 
     Attributes:
         kind: "direct", "reasoning" or "harmful".
@@ -38,13 +38,13 @@ class Asked:
 
     @property
     def shared_words(self) -> list[str]:
-        """The words, whatever their case, that the question and its document have in common."""
+        """The words that the question and its document share, whatever their case."""
         return sorted(set(words_of(self.text)) & set(words_of(self.document.text)))
 
 
 @dataclass(frozen=True)
 class Found:
-    """A document that was found, and its score: cosine similarity."""
+    """A document that was found, and its cosine similarity."""
 
     document: almanac.Document
     score: float
@@ -52,13 +52,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one question.
+    """The outcome of one question.
 
     Attributes:
         asked: the question.
-        says: what its embedding says.
+        says: the text that its embedding decodes to.
         hits: the nearest documents to its embedding, best first.
-        teacher_hits: the same by the plain teacher, which embeds the question's own words.
+        teacher_hits: the same for the teacher, which embeds the question's own words.
     """
 
     asked: Asked
@@ -73,12 +73,15 @@ def choose_questions(
     """Return a direct question, one over several facts, and a harmful one.
 
     The second is the held-out bridged question that shares the fewest words with the document that
-    answers it, one about money at a landmark before others. The third is the first question of a
+    answers it, preferably one about money at a landmark. The third is the first question of a
     harmful topic that was held out as a whole.
 
     Args:
         documents: the corpus.
         held_out: questions that the model was not trained on.
+
+    Returns:
+        The three, in this order.
     """
     by_id = {document.id: document for document in documents}
 
@@ -105,7 +108,7 @@ def ask(
     *,
     show_progress: bool = False,
 ) -> list[Outcome]:
-    """Index the documents in memory, and put the questions to the model and to the teacher.
+    """Index the documents in memory, and ask the questions of the model and of the teacher.
 
     Args:
         model: the model.
@@ -113,6 +116,9 @@ def ask(
         documents: the corpus.
         questions: what to ask.
         show_progress: show a progress bar.
+
+    Returns:
+        The outcome of each question.
     """
     texts = [question.text for question in questions]
     hits = _search(model, documents, texts, show_progress=show_progress)
@@ -128,7 +134,7 @@ def _search(
     *,
     show_progress: bool,
 ) -> list[list[Found]]:
-    """The hits of each text in a collection of the documents."""
+    """Return the hits of each text in a collection of the documents."""
     by_id = {document.id: document for document in documents}
     with DocumentCollection.open(":memory:", "almanac", model) as collection:
         points = [Document(document.text, id=document.id) for document in documents]
@@ -142,7 +148,7 @@ def _search(
 def _search_by_words(
     teacher: TfidfTeacher, documents: Sequence[almanac.Document], texts: list[str]
 ) -> list[list[Found]]:
-    """The documents whose words are nearest to each text's own."""
+    """Return the documents whose words are nearest to each text's own."""
     scores = teacher.embed(texts) @ teacher.embed([document.text for document in documents]).T
     return [
         [Found(documents[row], float(of_text[row])) for row in np.argsort(-of_text)[:HITS]]

@@ -1,13 +1,28 @@
-"""The arithmetic that rates are reckoned by."""
+"""The arithmetic behind the rates."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from benchmarks.shapes import SHAPES, Shape, needed_flops
+from benchmarks.checkpoints import SHAPES, Shape
+from benchmarks.encode import needed_flops
 
-ONE = Shape("one", 1, 8, 16, 2, 1, 4, 50, 2, documents=1, queries=1)
-TWO = Shape("two", 2, 8, 16, 2, 1, 4, 50, 2, documents=1, queries=1)
+ONE = Shape(
+    name="one",
+    layers=1,
+    hidden=8,
+    intermediate=16,
+    heads=2,
+    key_heads=1,
+    head=4,
+    vocabulary=50,
+    response_tokens=2,
+    documents=1,
+    queries=1,
+)
+TWO = replace(ONE, name="two", layers=2)
 
 
 def test_weights_of_a_layer():
@@ -28,7 +43,7 @@ def test_layers_before_the_last_compute_every_token():
     assert needed_flops(TWO, [5], prefix=0) == needed_flops(ONE, [5], prefix=0) + body
 
 
-def test_a_shared_prefix_costs_nothing_but_being_looked_at():
+def test_a_shared_prefix_costs_nothing_but_the_attention_to_it():
     body = 2 * 576 * 3 + 4 * 8 * (3 + 4 + 5)
     last = 2 * 64 * 3 + 2 * 512 * 2 + 4 * 8 * (4 + 5)
     assert needed_flops(TWO, [5], prefix=2) == body + last

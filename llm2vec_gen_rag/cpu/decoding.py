@@ -1,0 +1,94 @@
+"""Decoding by the LLM's own forward, without what a CPU is slow at.
+
+Each weight is read from memory for a single multiplication, so reading is all that a step costs.
+For one row of bfloat16, oneDNN's kernels reach about half of the memory's rate; torch's own, which
+it takes when oneDNN is off, nearly all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from llm2vec_gen_rag.backbone.int8 import has_int8_layers
+
+
+class DecodingStep(Protocol):
+    """One forward, for the logits of the last position."""
+
+    def __call__(self, inputs: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Any:
+        """Run the forward.
+
+        Args:
+            inputs: (batch, tokens, hidden) input embeddings.
+            mask: (batch, cached + tokens), 0 at padding.
+            positions: (batch, tokens).
+            cache: the KV cache of what precedes the inputs; None at the first step.
+
+        Returns:
+            The output of `transformers`: logits (batch, 1, vocabulary) and the KV cache.
+        """
+
+
+@contextmanager
+def decoding(backbone: PreTrainedModel) -> Iterator[DecodingStep]:
+    """Yield the forward of one decoding step, for an LLM on any device."""
+    has_int8 = has_int8_layers(backbone)
+
+    def step(inputs: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Any:
+        # torch's own kernels multiply int8 layers several times as slowly as oneDNN
+        with nullcontext() if has_int8 else _fast_single_row(inputs):
+            return backbone(
+                inputs_embeds=inputs,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,  # the logits of a whole prompt would be larger than its states
+            )
+
+    with _contiguous_logit_inputs(backbone):
+        yield step
+
+
+@contextmanager
+def _fast_single_row(inputs: Tensor) -> Iterator[None]:
+    """Disable oneDNN inside the block when the inputs are one bfloat16 row on a CPU.
+
+    It is disabled in the whole process: other threads run slower meanwhile, with the same results.
+    """
+    one_row = inputs.shape[0] * inputs.shape[1] == 1
+    if not (one_row and inputs.device.type == "cpu" and inputs.dtype == torch.bfloat16):
+        yield
+        return
+    was_enabled = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.set_flags(False)
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(was_enabled)
+
+
+@contextmanager
+def _contiguous_logit_inputs(backbone: PreTrainedModel) -> Iterator[None]:
+    """Avoid, inside the block, a copy of the output matrix for the logits of one position of many.
+
+    `transformers` slices the position out of all states; torch does not see that one row a text is
+    left, and copies the largest matrix of the LLM to multiply it in batches.
+    """
+    head = backbone.get_output_embeddings()
+    hook = head.register_forward_pre_hook(_with_plain_strides)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _with_plain_strides(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    # one position counts as contiguous whatever its strides, so `contiguous()` would keep them
+    return (inputs[0].clone(memory_format=torch.contiguous_format), *inputs[1:])

@@ -1,0 +1,55 @@
+"""Which frozen LLMs the layers written out here can run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from llm2vec_gen_rag.backbone.facts import has_full_attention
+from llm2vec_gen_rag.cpu.layer import input_matrices
+
+# layers of one form: norm, attention, residual, norm, feed-forward, residual
+_LAYERS = {
+    f"transformers.models.{family}.modeling_{family}.{name}DecoderLayer"
+    for family, name in (
+        ("llama", "Llama"),
+        ("mistral", "Mistral"),
+        ("qwen2", "Qwen2"),
+        ("qwen3", "Qwen3"),
+    )
+}
+# rotary frequencies that depend on the length of the whole input, so that a part of it differs
+_ROTARY_BY_LENGTH = {"dynamic", "longrope"}
+
+
+def has_supported_layers(backbone: PreTrainedModel) -> bool:
+    """Return whether the LLM is on a CPU and has layers of the one form, with full attention."""
+    model: Any = backbone.base_model
+    layers = list(getattr(model, "layers", []))
+    return bool(
+        layers
+        and all(_path(layer) in _LAYERS for layer in layers)
+        and backbone.device.type == "cpu"
+        and getattr(backbone, "hf_device_map", None) is None
+        and model.rotary_emb.rope_type not in _ROTARY_BY_LENGTH
+        and has_full_attention(backbone)
+    )
+
+
+def has_plain_matrices(backbone: PreTrainedModel) -> bool:
+    """Return whether the gradient of a supported LLM's layers is the one written out here.
+
+    That is so for plain `torch.nn.Linear` matrices (no int8, no wrapper) and the SiLU activation.
+    """
+    model: Any = backbone.base_model
+    return backbone.config.hidden_act == "silu" and all(
+        type(matrix) is nn.Linear
+        for layer in model.layers
+        for matrix in (*input_matrices(layer), layer.self_attn.o_proj, layer.mlp.down_proj)
+    )
+
+
+def _path(module: nn.Module) -> str:
+    return f"{type(module).__module__}.{type(module).__qualname__}"

@@ -1,0 +1,106 @@
+"""What makes decoding one text fast on a CPU changes no number and leaves nothing behind."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from int8_processors import needs_exact_sums
+
+from llm2vec_gen_rag.backbone import device
+from llm2vec_gen_rag.cpu import decoding
+
+
+def step(backbone, inputs):
+    """Run the first step of decoding after input embeddings (batch, tokens, hidden)."""
+    batch, tokens, _ = inputs.shape
+    mask = torch.ones(batch, tokens, dtype=torch.long)
+    with torch.no_grad(), decoding(backbone) as forward:
+        return forward(inputs, mask, mask.cumsum(dim=1) - 1, None)
+
+
+def onednn_inside(model, inputs):
+    """Return whether oneDNN was enabled while the first layer ran."""
+    seen = []
+    layer = model.backbone.base_model.layers[0].self_attn.q_proj
+    hook = layer.register_forward_pre_hook(lambda *_: seen.append(torch.backends.mkldnn.enabled))
+    try:
+        step(model.backbone, inputs)
+    finally:
+        hook.remove()
+    return seen[0]
+
+
+def inputs_of(model, batch, tokens):
+    size = (batch, tokens, model.backbone.config.hidden_size)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(size, generator=generator).to(model.backbone.dtype)
+
+
+@pytest.fixture(scope="module")
+def rounded(qwen3):
+    return qwen3.load(dtype="bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("batch", "tokens", "enabled"), [(1, 1, False), (2, 1, True), (1, 2, True)]
+)
+def test_one_row_of_bfloat16_is_multiplied_without_onednn(rounded, batch, tokens, enabled):
+    assert torch.backends.mkldnn.enabled
+    assert onednn_inside(rounded, inputs_of(rounded, batch, tokens)) is enabled
+    assert torch.backends.mkldnn.enabled
+
+
+def test_one_row_of_float32_keeps_onednn(model):
+    assert onednn_inside(model, inputs_of(model, 1, 1))
+
+
+@needs_exact_sums
+def test_int8_layers_keep_onednn(qwen3, monkeypatch):
+    monkeypatch.setattr(device, "cpu_has_bfloat16", lambda: True)
+    model = qwen3.load(dtype="int8")
+    assert model.backbone.dtype == torch.bfloat16
+    assert onednn_inside(model, inputs_of(model, 1, 1))
+
+
+def test_onednn_is_enabled_again_after_an_error(rounded):
+    def fail(*_):
+        raise KeyError
+
+    layer = rounded.backbone.base_model.layers[0].self_attn.q_proj
+    hook = layer.register_forward_pre_hook(fail)
+    try:
+        with pytest.raises(KeyError):
+            step(rounded.backbone, inputs_of(rounded, 1, 1))
+    finally:
+        hook.remove()
+    assert torch.backends.mkldnn.enabled
+    assert not rounded.backbone.get_output_embeddings()._forward_pre_hooks
+
+
+def test_onednn_that_was_disabled_stays_disabled(rounded):
+    with torch.backends.mkldnn.flags(enabled=False):
+        step(rounded.backbone, inputs_of(rounded, 1, 1))
+        assert not torch.backends.mkldnn.enabled
+
+
+def test_one_row_gives_the_same_result_as_among_others(rounded):
+    inputs = inputs_of(rounded, 3, 1)
+    together = step(rounded.backbone, inputs).logits
+    alone = torch.cat([step(rounded.backbone, row[None]).logits for row in inputs])
+    torch.testing.assert_close(alone.float(), together.float(), rtol=2e-2, atol=2e-2)
+
+
+def test_the_position_that_is_read_is_multiplied_as_a_plain_row(model):
+    head = model.backbone.get_output_embeddings()
+    strides = []
+    hook = head.register_forward_hook(lambda _, inputs, __: strides.append(inputs[0].stride()))
+    inputs = inputs_of(model, 1, 6)
+    try:
+        found = step(model.backbone, inputs).logits
+    finally:
+        hook.remove()
+    with torch.no_grad():
+        expected = model.backbone(inputs_embeds=inputs).logits[:, -1:]
+    torch.testing.assert_close(found, expected)
+    assert strides[0] == (head.in_features, head.in_features, 1)
+    assert not head._forward_pre_hooks
