@@ -16,11 +16,6 @@ from llm2vec_gen_rag.cpu.buffers import acquire, release, reuse_buffers
 KITS = ["qwen3-10", "qwen2-6-4", "llama-20-10"]
 
 
-@pytest.fixture
-def model(load_kit):
-    return load_kit("qwen3-10")
-
-
 def inputs_of(model, dtype=torch.float32):
     generator = torch.Generator().manual_seed(0)
     size = (2, 9, model.backbone.config.hidden_size)
@@ -69,18 +64,18 @@ def test_under_autocast_both_round_alike(load_kit, kit):
     assert errors[1] < 0.05 * exact.norm()
 
 
-def test_little_more_than_half_is_saved_for_the_backward_pass(model):
-    model.backbone.to(torch.bfloat16)
-    weights = {weight.untyped_storage().data_ptr() for weight in model.backbone.parameters()}
+def test_little_more_than_half_is_saved_for_the_backward_pass(fresh_model):
+    fresh_model.backbone.to(torch.bfloat16)
+    weights = {weight.untyped_storage().data_ptr() for weight in fresh_model.backbone.parameters()}
 
     def kept(forward):
         with kept_storages() as sizes:
-            states = forward(inputs_of(model, torch.bfloat16))
+            states = forward(inputs_of(fresh_model, torch.bfloat16))
         assert states.requires_grad
         return sum(size for place, size in sizes.items() if place not in weights)
 
-    ours = kept(lambda inputs: last_states(model, inputs))
-    theirs = kept(lambda inputs: own_forward(model, inputs))
+    ours = kept(lambda inputs: last_states(fresh_model, inputs))
+    theirs = kept(lambda inputs: own_forward(fresh_model, inputs))
     assert 0 < ours < 0.55 * theirs, ours / theirs
 
 
@@ -146,10 +141,10 @@ def test_no_gradient_is_computed_from_a_buffer_that_another_step_has_overwritten
             gradient_of(states, inputs)
 
 
-def test_unsupported_layers_are_left_to_the_llms_own_forward(model):
-    assert gradient_forward_for(model.backbone) is not None
-    model.backbone.config.hidden_act = "gelu"
-    assert gradient_forward_for(model.backbone) is None
+def test_unsupported_layers_are_left_to_the_llms_own_forward(fresh_model):
+    assert gradient_forward_for(fresh_model.backbone) is not None
+    fresh_model.backbone.config.hidden_act = "gelu"
+    assert gradient_forward_for(fresh_model.backbone) is None
     other = MistralForCausalLM(
         MistralConfig(
             vocab_size=8,

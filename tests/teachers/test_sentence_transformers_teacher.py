@@ -16,10 +16,10 @@ TEXTS = ["polar bears", "where do polar bears live in the winter, and why?", "a"
 
 
 @pytest.fixture
-def folder(model, tmp_path):
+def folder(fresh_model, tmp_path):
     """A tiny encoder as sentence-transformers lays it out: an LLM, and the mean of its states."""
-    model.backbone.base_model.save_pretrained(tmp_path)
-    model.tokenizer.save_pretrained(tmp_path)
+    fresh_model.backbone.base_model.save_pretrained(tmp_path)
+    fresh_model.tokenizer.save_pretrained(tmp_path)
     modules = [("0", "", "Transformer"), ("1", "1_Pooling", "Pooling")]
     described = [
         {
@@ -42,15 +42,15 @@ def load(folder):
     return SentenceTransformersTeacher(str(folder), device="cpu")
 
 
-def test_vectors_are_those_of_the_model(folder, model):
+def test_vectors_are_those_of_the_model(folder, fresh_model):
     teacher = load(folder)
     vectors = teacher.embed(TEXTS)
     assert vectors.shape == (len(TEXTS), teacher.dimension) == (4, 64)
     assert vectors.dtype == np.float32
     for text, vector in zip(TEXTS, vectors, strict=True):
-        ids = model.tokenizer(text, return_tensors="pt")["input_ids"]
+        ids = fresh_model.tokenizer(text, return_tensors="pt")["input_ids"]
         with torch.no_grad():
-            states = model.backbone(ids, output_hidden_states=True).hidden_states[-1]
+            states = fresh_model.backbone(ids, output_hidden_states=True).hidden_states[-1]
         np.testing.assert_allclose(vector, states[0].mean(dim=0), atol=1e-5)
 
 
@@ -72,12 +72,12 @@ def test_texts_that_no_tokenizer_reads_have_a_vector(folder):
     assert teacher.embed([]).shape == (0, 64)
 
 
-def test_the_fingerprint_is_that_of_the_weights(folder, model):
+def test_the_fingerprint_is_that_of_the_weights(folder, fresh_model):
     before = load(folder).fingerprint
     assert load(folder).fingerprint == before
     with torch.no_grad():
-        model.backbone.get_input_embeddings().weight.mul_(1.01)
-    model.backbone.base_model.save_pretrained(folder)
+        fresh_model.backbone.get_input_embeddings().weight.mul_(1.01)
+    fresh_model.backbone.base_model.save_pretrained(folder)
     assert load(folder).fingerprint != before
 
 

@@ -8,16 +8,16 @@ import torch
 from llm2vec_gen_rag.teachers.backbone_mean import BackboneMeanTeacher
 
 
-def test_the_backbone_mean_of_a_batch_is_that_of_each_text(model):
-    teacher = BackboneMeanTeacher(model.backbone, model.tokenizer, name="mean")
+def test_the_backbone_mean_of_a_batch_is_that_of_each_text(fresh_model):
+    teacher = BackboneMeanTeacher(fresh_model.backbone, fresh_model.tokenizer, name="mean")
     texts = ["polar bears", "where do polar bears live in the winter", "", "why"]
     together = teacher.embed(texts)
     alone = np.concatenate([teacher.embed([text]) for text in texts])
     assert together.shape == (4, teacher.dimension) == (4, 64)
     np.testing.assert_allclose(together, alone, atol=1e-5)
     assert not together[2].any()
-    ids = model.tokenizer("why", return_tensors="pt")["input_ids"]
-    states = model.backbone(ids, output_hidden_states=True).hidden_states[-1]
+    ids = fresh_model.tokenizer("why", return_tensors="pt")["input_ids"]
+    states = fresh_model.backbone(ids, output_hidden_states=True).hidden_states[-1]
     np.testing.assert_allclose(together[3], states[0].mean(dim=0).detach(), atol=1e-5)
 
 
@@ -32,10 +32,10 @@ def test_a_bos_is_read_and_not_averaged(load_kit):
     assert not vectors[1].any()
 
 
-def test_the_fingerprint_is_that_of_the_weights(model):
-    teacher = BackboneMeanTeacher(model.backbone, model.tokenizer, name="mean")
+def test_the_fingerprint_is_that_of_the_weights(fresh_model):
+    teacher = BackboneMeanTeacher(fresh_model.backbone, fresh_model.tokenizer, name="mean")
     before = teacher.fingerprint
     assert teacher.fingerprint == before
     with torch.no_grad():
-        model.backbone.get_input_embeddings().weight.mul_(1.01)
+        fresh_model.backbone.get_input_embeddings().weight.mul_(1.01)
     assert teacher.fingerprint != before

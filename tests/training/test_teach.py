@@ -37,7 +37,7 @@ def write_answers(folder, answers):
 
 
 @pytest.fixture
-def run(model, tmp_path):
+def run(fresh_model, tmp_path):
     """Teach with a recipe; the vectors that come of it."""
 
     def teach_with(answers=ANSWERS, **choices):
@@ -45,8 +45,8 @@ def run(model, tmp_path):
         teach(
             Recipe(**choices),
             tmp_path,
-            backbone=model.backbone,
-            tokenizer=model.tokenizer,
+            backbone=fresh_model.backbone,
+            tokenizer=fresh_model.tokenizer,
             device="cpu",
         )
         return read_teacher_vectors(tmp_path / VECTORS_FILE, answers)
@@ -63,8 +63,10 @@ def test_a_tfidf_teacher_is_fitted_and_kept(run, tmp_path, teacher):
     assert saved.embed(["what"]).any()  # a word of the queries alone
 
 
-def test_the_frozen_llm_teaches_itself(run, model):
-    expected = BackboneMeanTeacher(model.backbone, model.tokenizer, name="").embed(ANSWERS)
+def test_the_frozen_llm_teaches_itself(run, fresh_model):
+    expected = BackboneMeanTeacher(fresh_model.backbone, fresh_model.tokenizer, name="").embed(
+        ANSWERS
+    )
     vectors = run(teacher="backbone-mean", teacher_dtype="float32")
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
 
@@ -138,7 +140,7 @@ def test_what_is_taught_is_kept_until_the_recipe_or_the_answers_change(run, tmp_
     assert len(set(times)) == len(times)
 
 
-def test_the_heads_of_the_model_have_the_dimension_of_the_teacher(model, tmp_path):
+def test_the_heads_of_the_model_have_the_dimension_of_the_teacher(fresh_model, tmp_path):
     recipe = Recipe(
         teacher="tfidf-projection", teacher_dimension=5, response_tokens=2, compression_tokens=2,
         steps=2, warmup_steps=0, batch_size=2, max_length=32, max_new_tokens=4,
@@ -146,7 +148,7 @@ def test_the_heads_of_the_model_have_the_dimension_of_the_teacher(model, tmp_pat
     queries = [f"{query} {number}" for query in QUERIES for number in range(3)]
     base = str(ReferenceKit("qwen3-10").base)
     tokenizer = AutoTokenizer.from_pretrained(base)
-    result = train(model.backbone, tokenizer, queries, recipe, tmp_path)
+    result = train(fresh_model.backbone, tokenizer, queries, recipe, tmp_path)
     taught = LLM2VecGen.from_pretrained(str(result.folder), base_model=base, device="cpu")
     assert taught.dimension == 5
     assert np.isfinite([result.reconstruction, result.alignment]).all()

@@ -22,23 +22,23 @@ def mean_states(model):
         return last_hidden_states(model, ids).mean(dim=1).numpy()
 
 
-def test_a_teacher_that_is_linear_in_the_states_is_found(model):
+def test_a_teacher_that_is_linear_in_the_states_is_found(fresh_model):
     rng = np.random.default_rng(0)
-    weight = rng.normal(size=(model.dimension, model.reconstruction.in_features))
-    teacher = (mean_states(model) @ weight.T + 3).astype(np.float32)
-    assert initialise_heads(model, QUESTIONS, teacher, RECIPE) > 0.99
-    embedded = model.encode(QUESTIONS, normalize=False)
+    weight = rng.normal(size=(fresh_model.dimension, fresh_model.reconstruction.in_features))
+    teacher = (mean_states(fresh_model) @ weight.T + 3).astype(np.float32)
+    assert initialise_heads(fresh_model, QUESTIONS, teacher, RECIPE) > 0.99
+    embedded = fresh_model.encode(QUESTIONS, normalize=False)
     error = np.square(embedded - teacher).mean()
     assert error < 0.01 * np.var(teacher, axis=0).mean()
 
 
-def test_soft_prompts_are_as_long_as_the_embeddings_of_tokens(model):
-    teacher = np.random.default_rng(0).normal(size=(300, model.dimension)).astype(np.float32)
-    initialise_heads(model, QUESTIONS, teacher, RECIPE)
+def test_soft_prompts_are_as_long_as_the_embeddings_of_tokens(fresh_model):
+    teacher = np.random.default_rng(0).normal(size=(300, fresh_model.dimension)).astype(np.float32)
+    initialise_heads(fresh_model, QUESTIONS, teacher, RECIPE)
     with torch.no_grad():
-        states = last_hidden_states(model, model.text_tokenizer.token_ids(QUESTIONS))
-        prompts = model.reconstruction(states)
-    tokens = model.backbone.get_input_embeddings().weight
+        states = last_hidden_states(fresh_model, fresh_model.text_tokenizer.token_ids(QUESTIONS))
+        prompts = fresh_model.reconstruction(states)
+    tokens = fresh_model.backbone.get_input_embeddings().weight
     lengths = [part.square().mean().sqrt().item() for part in (prompts, tokens)]
     assert lengths[0] == pytest.approx(lengths[1], rel=1e-3)
 
@@ -56,9 +56,11 @@ def test_fewer_rows_than_questions_are_a_sample_by_the_seed(load_kit):
     assert not torch.equal(few, weight_by())
 
 
-def test_one_question_is_too_few(model):
+def test_one_question_is_too_few(fresh_model):
     with pytest.raises(ValueError, match="at least two"):
-        initialise_heads(model, ["why"], np.zeros((1, model.dimension), dtype=np.float32), RECIPE)
+        initialise_heads(
+            fresh_model, ["why"], np.zeros((1, fresh_model.dimension), dtype=np.float32), RECIPE
+        )
 
 
 def test_ridge_regression_without_noise_is_exact():

@@ -182,9 +182,9 @@ def test_the_decoding_side_is_the_plain_llm(load_kit):
     assert abs(updated - plain) > 1e-3
 
 
-def test_a_recipe_of_another_rank_is_refused(model, new_model, tmp_path):
+def test_a_recipe_of_another_rank_is_refused(fresh_model, new_model, tmp_path):
     with pytest.raises(ValueError, match="updates of rank 0, the recipe lora_rank 4"):
-        fit(model, QUESTIONS, ANSWERS, teacher_of(model), LORA, tmp_path)
+        fit(fresh_model, QUESTIONS, ANSWERS, teacher_of(fresh_model), LORA, tmp_path)
     lora = new_model(rank=2)
     with pytest.raises(ValueError, match="updates of rank 2, the recipe lora_rank 4"):
         fit(lora, QUESTIONS, ANSWERS, teacher_of(lora), LORA, tmp_path)

@@ -21,39 +21,39 @@ FEW = dataclasses.replace(RECIPE, steps=4, logging_steps=1)
 
 
 @pytest.fixture
-def run(model):
+def run(fresh_model):
     def train(recipe, folder):
-        return fit(model, QUESTIONS, ANSWERS, teacher_of(model), recipe, folder)
+        return fit(fresh_model, QUESTIONS, ANSWERS, teacher_of(fresh_model), recipe, folder)
 
     return train
 
 
-def test_the_card_says_what_the_model_is_and_its_losses(run, tmp_path, model):
+def test_the_card_says_what_the_model_is_and_its_losses(run, tmp_path, fresh_model):
     recipe = dataclasses.replace(FEW, max_length=16)
     result = run(recipe, tmp_path / "mine")
     card = (tmp_path / "mine" / "README.md").read_text(encoding="utf-8")
     assert "# mine\n" in card
     assert str(tmp_path) not in card
     assert "| base model | base, frozen |" in card
-    assert f"| teacher | tfidf-svd, vectors of {model.dimension} |" in card
+    assert f"| teacher | tfidf-svd, vectors of {fresh_model.dimension} |" in card
     assert "| data | 4 questions with the LLM's own answers" in card
     assert "| steps | 4 of 4 pairs |" in card
     assert f"{result.reconstruction:.4g} at last" in card
     assert f"{result.log[0]['alignment']:.4g} at first" in card
     parameters = sum(
         weight.numel()
-        for part in (model.reconstruction, model.alignment)
+        for part in (fresh_model.reconstruction, fresh_model.alignment)
         for weight in part.parameters()
     )
-    assert f"{parameters + model.response_tokens.numel():,} parameters" in card
+    assert f"{parameters + fresh_model.response_tokens.numel():,} parameters" in card
     recipe_in_card = card.partition("```yaml\n")[2].partition("```")[0]
     assert Recipe(**yaml.safe_load(recipe_in_card)) == recipe
     front_matter = yaml.safe_load(card.split("---\n")[1])
     assert "llm2vec-gen" in front_matter["tags"]
 
 
-def test_the_card_counts_what_reaches_the_limit(run, tmp_path, model):
-    lengths = [len(ids) + 1 for ids in model.text_tokenizer.token_ids(ANSWERS)]
+def test_the_card_counts_what_reaches_the_limit(run, tmp_path, fresh_model):
+    lengths = [len(ids) + 1 for ids in fresh_model.text_tokenizer.token_ids(ANSWERS)]
     run(dataclasses.replace(FEW, max_length=max(lengths)), tmp_path)
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert f"{lengths.count(max(lengths)) / 4:.1%} of the answers" in card

@@ -24,8 +24,8 @@ FEW = dataclasses.replace(RECIPE, steps=4, logging_steps=1)
 
 
 @pytest.fixture
-def teacher(model):
-    return np.random.default_rng(0).normal(size=(4, model.dimension)).astype(np.float32)
+def teacher(fresh_model):
+    return np.random.default_rng(0).normal(size=(4, fresh_model.dimension)).astype(np.float32)
 
 
 def weights_of(model):
@@ -35,32 +35,32 @@ def weights_of(model):
     }
 
 
-def test_thirty_steps_reduce_both_losses(model, teacher, tmp_path):
-    result = fit(model, QUESTIONS, ANSWERS, teacher, RECIPE, tmp_path)
+def test_thirty_steps_reduce_both_losses(fresh_model, teacher, tmp_path):
+    result = fit(fresh_model, QUESTIONS, ANSWERS, teacher, RECIPE, tmp_path)
     first, last = result.log[0], result.log[-1]
     assert last["reconstruction"] < 0.75 * first["reconstruction"]
     assert last["alignment"] < 0.6 * first["alignment"]
     assert (last["step"], result.reconstruction) == (30, last["reconstruction"])
 
 
-def test_the_frozen_llm_is_unchanged(model, teacher, tmp_path):
-    before = {name: weight.clone() for name, weight in model.backbone.state_dict().items()}
-    attention = model.backbone.config._attn_implementation
-    fit(model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path)
-    for name, weight in model.backbone.state_dict().items():
+def test_the_frozen_llm_is_unchanged(fresh_model, teacher, tmp_path):
+    before = {name: weight.clone() for name, weight in fresh_model.backbone.state_dict().items()}
+    attention = fresh_model.backbone.config._attn_implementation
+    fit(fresh_model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path)
+    for name, weight in fresh_model.backbone.state_dict().items():
         assert torch.equal(weight, before[name]), name
-    assert model.backbone.config._attn_implementation == attention
-    assert not model.backbone.training
+    assert fresh_model.backbone.config._attn_implementation == attention
+    assert not fresh_model.backbone.training
 
 
-def test_what_is_trained_changes_and_what_is_saved_is_it(model, teacher, tmp_path):
-    before = weights_of(model)
-    fit(model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path)
-    after = weights_of(model)
+def test_what_is_trained_changes_and_what_is_saved_is_it(fresh_model, teacher, tmp_path):
+    before = weights_of(fresh_model)
+    fit(fresh_model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path)
+    after = weights_of(fresh_model)
     assert all(not torch.equal(after[name], before[name]) for name in before)
-    base = model.backbone.config.name_or_path
+    base = fresh_model.backbone.config.name_or_path
     saved = LLM2VecGen.from_pretrained(tmp_path, base_model=base, dtype="float32", device="cpu")
-    np.testing.assert_array_equal(saved.encode(QUESTIONS), model.encode(QUESTIONS))
+    np.testing.assert_array_equal(saved.encode(QUESTIONS), fresh_model.encode(QUESTIONS))
 
 
 @pytest.mark.parametrize("parts", [2, 8])
@@ -89,25 +89,25 @@ def test_the_same_seed_gives_the_same_model(load_kit, teacher, tmp_path):
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_the_weights_choose_what_is_learned(model, teacher, tmp_path):
-    before = weights_of(model)
+def test_the_weights_choose_what_is_learned(fresh_model, teacher, tmp_path):
+    before = weights_of(fresh_model)
     recipe = dataclasses.replace(FEW, alignment_weight=0.0)
-    fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
-    after = weights_of(model)
+    fit(fresh_model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
+    after = weights_of(fresh_model)
     assert torch.equal(after["weight"], before["weight"])
     assert not torch.equal(after["r.weight"], before["r.weight"])
 
 
-def test_the_schedule_may_be_longer_than_the_run(model, teacher, tmp_path):
+def test_the_schedule_may_be_longer_than_the_run(fresh_model, teacher, tmp_path):
     """As the published checkpoints': warm-up, then linear to zero, and stopped on the way."""
     recipe = dataclasses.replace(FEW, schedule_steps=10)
-    result = fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
+    result = fit(fresh_model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
     rates = [entry["learning_rate"] / recipe.learning_rate for entry in result.log]
     assert rates == pytest.approx([0.0, 0.5, 1.0, 7 / 8])
 
 
-def test_the_log_holds_the_recipe_and_every_loss(model, teacher, tmp_path):
-    result = fit(model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path)
+def test_the_log_holds_the_recipe_and_every_loss(fresh_model, teacher, tmp_path):
+    result = fit(fresh_model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path)
     log = json.loads((tmp_path / "training_log.json").read_text())
     assert Recipe(**log["recipe"]) == FEW
     assert log["pairs"] == 4
@@ -116,55 +116,59 @@ def test_the_log_holds_the_recipe_and_every_loss(model, teacher, tmp_path):
     assert all(entry.keys() >= {"reconstruction", "alignment"} for entry in log["log"])
 
 
-def test_steps_after_the_last_full_logging_interval_are_logged(model, teacher, tmp_path):
+def test_steps_after_the_last_full_logging_interval_are_logged(fresh_model, teacher, tmp_path):
     recipe = dataclasses.replace(FEW, steps=5, logging_steps=3)
-    result = fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
+    result = fit(fresh_model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
     assert [entry["step"] for entry in result.log] == [1, 3, 5]
     assert result.alignment == result.log[-1]["alignment"] < result.log[-2]["alignment"]
 
 
-def test_logged_losses_are_those_of_the_objective(model, teacher, tmp_path):
+def test_logged_losses_are_those_of_the_objective(fresh_model, teacher, tmp_path):
     with torch.no_grad():
-        losses = step_losses(model, QUESTIONS, ANSWERS, teacher)
+        losses = step_losses(fresh_model, QUESTIONS, ANSWERS, teacher)
     recipe = dataclasses.replace(FEW, steps=1, warmup_steps=0, alignment_weight=7.0)
-    result = fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
+    result = fit(fresh_model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
     assert result.reconstruction == pytest.approx(losses.reconstruction.item(), rel=0.02)
     assert result.alignment == pytest.approx(losses.alignment.item(), rel=0.02)
 
 
-def test_a_backbone_in_bfloat16_trains_beside_one_in_float32(model, load_kit, teacher, tmp_path):
-    exact = fit(model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path / "exact")
+def test_a_backbone_in_bfloat16_trains_beside_one_in_float32(
+    fresh_model, load_kit, teacher, tmp_path
+):
+    exact = fit(fresh_model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path / "exact")
     half = load_kit("qwen3-10", dtype="bfloat16")
     rounded = fit(half, QUESTIONS, ANSWERS, teacher, FEW, tmp_path / "rounded")
     assert half.response_tokens.dtype == half.alignment.weight.dtype == torch.float32
     assert rounded.reconstruction == pytest.approx(exact.reconstruction, rel=0.05)
 
 
-def test_nothing_is_printed_and_no_run_folder_is_made(model, teacher, tmp_path, capfd, monkeypatch):
+def test_nothing_is_printed_and_no_run_folder_is_made(
+    fresh_model, teacher, tmp_path, capfd, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    fit(model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path / "out")
+    fit(fresh_model, QUESTIONS, ANSWERS, teacher, FEW, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert not [path for path in (tmp_path / "out").rglob("*") if "checkpoint-" in path.name]
     printed = capfd.readouterr()
     assert printed.out == printed.err == ""
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(model, teacher, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run(fresh_model, teacher, tmp_path):
     with pytest.raises(NonFiniteError, match=r"by step 1 .* alignment loss inf"):
-        fit(model, QUESTIONS, ANSWERS, teacher * 1e30, FEW, tmp_path)
+        fit(fresh_model, QUESTIONS, ANSWERS, teacher * 1e30, FEW, tmp_path)
 
 
-def test_a_recipe_for_other_tokens_is_refused(model, teacher, tmp_path):
+def test_a_recipe_for_other_tokens_is_refused(fresh_model, teacher, tmp_path):
     recipe = dataclasses.replace(FEW, compression_tokens=4)
     with pytest.raises(ValueError, match="10 response and 10 compression tokens, the recipe 10"):
-        fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
+        fit(fresh_model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
 
 
-def test_data_that_does_not_fit_is_refused_before_training(model, teacher, tmp_path):
+def test_data_that_does_not_fit_is_refused_before_training(fresh_model, teacher, tmp_path):
     with pytest.raises(ValueError, match="4 questions and 3 answers"):
-        fit(model, QUESTIONS, ANSWERS[:3], teacher, FEW, tmp_path)
+        fit(fresh_model, QUESTIONS, ANSWERS[:3], teacher, FEW, tmp_path)
     with pytest.raises(ValueError, match=r"\(3, 48\); expected \(4, 48\)"):
-        fit(model, QUESTIONS, ANSWERS, teacher[:3], FEW, tmp_path)
+        fit(fresh_model, QUESTIONS, ANSWERS, teacher[:3], FEW, tmp_path)
 
 
 @pytest.mark.parametrize("teacher_name", ["tfidf-svd", "backbone-mean"])

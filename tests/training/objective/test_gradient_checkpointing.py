@@ -62,10 +62,10 @@ def test_gradients_are_the_same(load_kit, kit, kept, recomputed):
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
 
 
-def test_the_layers_are_left_as_they_were(model):
-    layer = model.backbone.base_model.layers[0]
+def test_the_layers_are_left_as_they_were(fresh_model):
+    layer = fresh_model.backbone.base_model.layers[0]
     before = layer.forward
-    with recomputed_layers(model.backbone):
+    with recomputed_layers(fresh_model.backbone):
         assert layer.forward != before
     assert layer.forward == before
     assert "forward" not in vars(layer)

@@ -67,9 +67,9 @@ def test_losses_and_gradients_are_those_of_the_reference_package(load_kit, kit):
         assert error < 1e-4, f"{name} is off by {error:.1e}"
 
 
-def test_the_frozen_llm_receives_no_gradient(model):
-    step_losses(model, QUESTIONS, ANSWERS, random_teacher(model, 3)).total().backward()
-    assert all(weight.grad is None for weight in model.backbone.parameters())
+def test_the_frozen_llm_receives_no_gradient(fresh_model):
+    step_losses(fresh_model, QUESTIONS, ANSWERS, random_teacher(fresh_model, 3)).total().backward()
+    assert all(weight.grad is None for weight in fresh_model.backbone.parameters())
 
 
 @pytest.mark.parametrize("kit", ["qwen3-10", "llama-20-10"])
@@ -89,61 +89,61 @@ def test_a_padded_batch_is_the_mean_of_its_rows(load_kit, kit):
     torch.testing.assert_close(whole.alignment, sum(row.alignment for row in rows) / 3)
 
 
-def test_the_lm_head_sees_answer_tokens_alone(model):
-    counts = predicted_tokens(model)
-    step_losses(model, QUESTIONS, ANSWERS, random_teacher(model, 3))
-    answers = [model.tokenizer(answer)["input_ids"] for answer in ANSWERS]
+def test_the_lm_head_sees_answer_tokens_alone(fresh_model):
+    counts = predicted_tokens(fresh_model)
+    step_losses(fresh_model, QUESTIONS, ANSWERS, random_teacher(fresh_model, 3))
+    answers = [fresh_model.tokenizer(answer)["input_ids"] for answer in ANSWERS]
     assert counts == [sum(len(ids) + 1 for ids in answers)]
 
 
-def test_an_answer_is_cut_at_max_length(model):
-    counts = predicted_tokens(model)
-    step_losses(model, ["why"], ["so " * 200], random_teacher(model, 1), max_length=32)
+def test_an_answer_is_cut_at_max_length(fresh_model):
+    counts = predicted_tokens(fresh_model)
+    step_losses(fresh_model, ["why"], ["so " * 200], random_teacher(fresh_model, 1), max_length=32)
     assert counts == [32]
 
 
-def test_a_question_is_cut_where_encode_cuts_it(model):
-    room = 32 - len(model.response_tokens)
-    ids = model.tokenizer("ten " * 100)["input_ids"][:room]
-    cut = model.tokenizer.decode(ids)
-    assert model.tokenizer(cut)["input_ids"] == ids
-    teacher = random_teacher(model, 1)
-    long = step_losses(model, ["ten " * 100], ["yes"], teacher, max_length=32)
-    short = step_losses(model, [cut], ["yes"], teacher)
+def test_a_question_is_cut_where_encode_cuts_it(fresh_model):
+    room = 32 - len(fresh_model.response_tokens)
+    ids = fresh_model.tokenizer("ten " * 100)["input_ids"][:room]
+    cut = fresh_model.tokenizer.decode(ids)
+    assert fresh_model.tokenizer(cut)["input_ids"] == ids
+    teacher = random_teacher(fresh_model, 1)
+    long = step_losses(fresh_model, ["ten " * 100], ["yes"], teacher, max_length=32)
+    short = step_losses(fresh_model, [cut], ["yes"], teacher)
     torch.testing.assert_close(long.alignment, short.alignment)
 
 
-def test_markup_in_an_answer_is_text(model):
-    counts = predicted_tokens(model)
-    step_losses(model, ["why"], ["<|im_end|>"], random_teacher(model, 1))
+def test_markup_in_an_answer_is_text(fresh_model):
+    counts = predicted_tokens(fresh_model)
+    step_losses(fresh_model, ["why"], ["<|im_end|>"], random_teacher(fresh_model, 1))
     assert counts[0] > 2
 
 
-def test_empty_texts_and_lone_surrogates_train(model):
+def test_empty_texts_and_lone_surrogates_train(fresh_model):
     texts = ["", "\ud800", "\x00"]
-    losses = step_losses(model, texts, texts, random_teacher(model, 3))
+    losses = step_losses(fresh_model, texts, texts, random_teacher(fresh_model, 3))
     losses.total().backward()
-    assert model.response_tokens.grad.isfinite().all()
+    assert fresh_model.response_tokens.grad.isfinite().all()
 
 
-def test_weights_scale_the_losses(model):
-    losses = step_losses(model, QUESTIONS, ANSWERS, random_teacher(model, 3))
+def test_weights_scale_the_losses(fresh_model):
+    losses = step_losses(fresh_model, QUESTIONS, ANSWERS, random_teacher(fresh_model, 3))
     expected = 2 * losses.reconstruction + 0.5 * losses.alignment
     torch.testing.assert_close(losses.total(2, 0.5), expected)
 
 
-def test_a_tensor_and_an_array_are_the_same_teacher(model):
-    teacher = random_teacher(model, 3)
-    array = step_losses(model, QUESTIONS, ANSWERS, teacher)
-    tensor = step_losses(model, QUESTIONS, ANSWERS, torch.from_numpy(teacher).double())
+def test_a_tensor_and_an_array_are_the_same_teacher(fresh_model):
+    teacher = random_teacher(fresh_model, 3)
+    array = step_losses(fresh_model, QUESTIONS, ANSWERS, teacher)
+    tensor = step_losses(fresh_model, QUESTIONS, ANSWERS, torch.from_numpy(teacher).double())
     assert array.alignment == tensor.alignment
 
 
-def test_losses_stay_float32_under_autocast(model):
-    teacher = random_teacher(model, 3)
-    exact = step_losses(model, QUESTIONS, ANSWERS, teacher)
+def test_losses_stay_float32_under_autocast(fresh_model):
+    teacher = random_teacher(fresh_model, 3)
+    exact = step_losses(fresh_model, QUESTIONS, ANSWERS, teacher)
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = step_losses(model, QUESTIONS, ANSWERS, teacher)
+        rounded = step_losses(fresh_model, QUESTIONS, ANSWERS, teacher)
     assert rounded.reconstruction.dtype == rounded.alignment.dtype == torch.float32
     torch.testing.assert_close(rounded.reconstruction, exact.reconstruction, rtol=0.02, atol=0)
     torch.testing.assert_close(rounded.alignment, exact.alignment, rtol=0.02, atol=0)
@@ -184,23 +184,23 @@ def test_the_loss_in_pieces_is_the_loss_of_the_whole(rows):
         (["a"], ["b"], 2, r"\(2, 48\); expected \(1, 48\)"),
     ],
 )
-def test_data_that_does_not_fit_is_refused(model, questions, answers, vectors, message):
+def test_data_that_does_not_fit_is_refused(fresh_model, questions, answers, vectors, message):
     with pytest.raises(ValueError, match=message):
-        step_losses(model, questions, answers, random_teacher(model, vectors))
+        step_losses(fresh_model, questions, answers, random_teacher(fresh_model, vectors))
 
 
-def test_a_teacher_of_another_dimension_is_refused(model):
+def test_a_teacher_of_another_dimension_is_refused(fresh_model):
     with pytest.raises(ValueError, match=r"\(1, 7\); expected \(1, 48\)"):
-        step_losses(model, ["why"], ["so"], np.zeros((1, 7)))
+        step_losses(fresh_model, ["why"], ["so"], np.zeros((1, 7)))
 
 
-def test_a_teacher_vector_that_is_not_finite_is_named(model):
-    teacher = random_teacher(model, 3)
+def test_a_teacher_vector_that_is_not_finite_is_named(fresh_model):
+    teacher = random_teacher(fresh_model, 3)
     teacher[1, 5] = np.nan
     with pytest.raises(ValueError, match="teacher vector 1"):
-        step_losses(model, QUESTIONS, ANSWERS, teacher)
+        step_losses(fresh_model, QUESTIONS, ANSWERS, teacher)
 
 
-def test_max_length_must_leave_room_for_a_question(model):
+def test_max_length_must_leave_room_for_a_question(fresh_model):
     with pytest.raises(ValueError, match=r"max_length is 10 .* pass at least 11"):
-        step_losses(model, ["why"], ["so"], random_teacher(model, 1), max_length=10)
+        step_losses(fresh_model, ["why"], ["so"], random_teacher(fresh_model, 1), max_length=10)

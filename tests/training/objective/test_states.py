@@ -71,40 +71,40 @@ def test_under_autocast_the_gradient_is_as_close_as_the_llms_own(
     assert errors[1] < 0.05 * exact.norm()
 
 
-def test_a_question_attends_to_no_padding_and_no_other_question(model):
+def test_a_question_attends_to_no_padding_and_no_other_question(fresh_model):
     questions = questions_of(LENGTHS["uneven"])
-    together = states_of(model, questions)
+    together = states_of(fresh_model, questions)
     for row, question in enumerate(questions):
-        torch.testing.assert_close(together[row], states_of(model, [question])[0])
+        torch.testing.assert_close(together[row], states_of(fresh_model, [question])[0])
 
 
-def test_keys_and_values_of_a_question_are_saved_once_and_not_for_every_head(model):
+def test_keys_and_values_of_a_question_are_saved_once_and_not_for_every_head(fresh_model):
     """Eager attention saves them repeated: most of the memory of a step with a long question."""
-    model.response_tokens.requires_grad_()
+    fresh_model.response_tokens.requires_grad_()
 
     def kept(tokens):
         with kept_storages() as sizes:
-            assert states_of(model, questions_of([tokens, tokens])).requires_grad
+            assert states_of(fresh_model, questions_of([tokens, tokens])).requires_grad
         return sum(sizes.values())
 
-    layers: nn.ModuleList = model.backbone.base_model.layers
+    layers: nn.ModuleList = fresh_model.backbone.base_model.layers
     widths = [layer.self_attn.k_proj.out_features for layer in layers]
-    keys_and_values = 2 * (2 * 100) * sum(widths) * model.backbone.dtype.itemsize
+    keys_and_values = 2 * (2 * 100) * sum(widths) * fresh_model.backbone.dtype.itemsize
     assert keys_and_values <= kept(200) - kept(100) < 1.1 * keys_and_values
 
 
-def test_steps_reuse_their_buffers_in_turn(model):
+def test_steps_reuse_their_buffers_in_turn(fresh_model):
     """Two nested forwards, as question and answer of every step."""
-    model.response_tokens.requires_grad_()
+    fresh_model.response_tokens.requires_grad_()
     questions = questions_of(LENGTHS["uneven"])
-    alone = gradient_of(states_of(model, questions), model.response_tokens)
-    decoder, used = model.backbone.base_model, []
+    alone = gradient_of(states_of(fresh_model, questions), fresh_model.response_tokens)
+    decoder, used = fresh_model.backbone.base_model, []
     with reuse_buffers(decoder):
         for _ in range(3):
-            outer = states_of(model, questions)
-            inner = states_of(model, questions_of([9, 9, 9, 9]))
-            gradient_of(inner, model.response_tokens)
-            found = gradient_of(outer, model.response_tokens)
+            outer = states_of(fresh_model, questions)
+            inner = states_of(fresh_model, questions_of([9, 9, 9, 9]))
+            gradient_of(inner, fresh_model.response_tokens)
+            found = gradient_of(outer, fresh_model.response_tokens)
             assert (found - alone).norm() < 1e-6 * alone.norm()
             pieces = [acquire(decoder, 1), acquire(decoder, 1)]
             used.append([(piece.data_ptr(), len(piece)) for piece in pieces])
@@ -114,25 +114,25 @@ def test_steps_reuse_their_buffers_in_turn(model):
     assert used[0] == used[1] == used[2]
 
 
-def test_a_second_backward_pass_does_not_release_a_buffer_twice(model):
-    tokens = model.response_tokens.requires_grad_()
-    decoder = model.backbone.base_model
+def test_a_second_backward_pass_does_not_release_a_buffer_twice(fresh_model):
+    tokens = fresh_model.response_tokens.requires_grad_()
+    decoder = fresh_model.backbone.base_model
     with reuse_buffers(decoder):
-        states = states_of(model, questions_of(LENGTHS["uneven"]))
+        states = states_of(fresh_model, questions_of(LENGTHS["uneven"]))
         torch.autograd.grad(states.sum(), tokens, retain_graph=True)
         torch.autograd.grad(states.sum(), tokens)
         assert len(acquire(decoder, 1)) > 1
         assert len(acquire(decoder, 1)) == 1
 
 
-def test_where_layers_are_unsupported_the_llm_runs_its_own_forward(model, own_states):
-    model.response_tokens.requires_grad_()
+def test_where_layers_are_unsupported_the_llm_runs_its_own_forward(fresh_model, own_states):
+    fresh_model.response_tokens.requires_grad_()
     questions = questions_of(LENGTHS["uneven"])
     ran = []
-    norm = model.backbone.base_model.norm
+    norm = fresh_model.backbone.base_model.norm
     norm.register_forward_hook(lambda *_: ran.append(1))
-    expected = states_of(model, questions)
+    expected = states_of(fresh_model, questions)
     assert not ran
-    found = own_states(model, questions)
+    found = own_states(fresh_model, questions)
     assert len(ran) == 2  # the questions, then the response tokens
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

@@ -20,8 +20,8 @@ CHAT = (
 
 
 @pytest.fixture
-def llm(model):
-    return model.backbone, model.tokenizer
+def llm(fresh_model):
+    return fresh_model.backbone, fresh_model.tokenizer
 
 
 def prompts_read(backbone):

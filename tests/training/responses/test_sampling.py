@@ -17,10 +17,10 @@ SHORT = {"max_new_tokens": 8, "decoding": "sampled"}
 
 
 @pytest.fixture
-def llm(model):
-    config = model.backbone.generation_config
+def llm(fresh_model):
+    config = fresh_model.backbone.generation_config
     config.do_sample, config.temperature, config.top_k, config.top_p = True, 0.9, 40, 0.95
-    return model.backbone, model.tokenizer
+    return fresh_model.backbone, fresh_model.tokenizer
 
 
 def responses(llm, queries, path, **settings):
