@@ -15,7 +15,7 @@ from llm2vec_gen_rag.training.config import load_recipe
 
 MINIATURE = BuildRecipe(
     language_model=LanguageModelRecipe(
-        vocabulary=800, hidden=64, layers=2, intermediate=128, heads=2, steps=120, batch_size=32
+        vocabulary=800, hidden=64, layers=2, intermediate=128, heads=2, steps=70, batch_size=32
     ),
     tuning=LanguageModelRecipe(steps=40, warmup_steps=5, batch_size=32),
     response_tokens=dataclasses.replace(
