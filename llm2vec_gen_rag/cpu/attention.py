@@ -34,10 +34,14 @@ def causal_attention(queries: Tensor, keys: Tensor, values: Tensor, positions: T
     """
     if queries.dtype == torch.bfloat16:
         return blockwise_attention(queries, keys, values, positions)
-    masked = _future_mask(positions, keys.shape[2])
-    allowed = ~masked[:, None] if masked.dim() == 3 else ~masked
+    allowed = torch.arange(keys.shape[2]) <= positions[..., None]
     output = F.scaled_dot_product_attention(
-        queries.transpose(1, 2), keys, values, attn_mask=allowed, scale=1.0, enable_gqa=True
+        queries.transpose(1, 2),
+        keys,
+        values,
+        attn_mask=allowed[:, None] if allowed.dim() == 3 else allowed,
+        scale=1.0,
+        enable_gqa=True,
     )
     return output.transpose(1, 2).flatten(2)
 
@@ -61,15 +65,18 @@ def blockwise_attention(
     Returns:
         (batch, rows, heads * head).
     """
-    if positions.dim() == 1 and len(positions) > BLOCK:
-        keys, values = keys.contiguous(), values.contiguous()  # once, not in every block
-    output = _empty_by_group(queries, keys.shape[1])
-    for rows, seen in _blocks(positions):
-        weights = _attention_weights(
-            queries[:, rows], keys[:, :, seen], positions[..., rows], _first(padding, seen)
-        )
-        attended = torch.bmm(weights, values[:, :, seen].flatten(0, 1))
-        _write_rows(output[:, rows], attended)
+    batch, rows, heads, width = queries.shape
+    key_heads, group = keys.shape[1], heads // keys.shape[1]
+    # (batch * key heads, rows * group, head) and (batch * key heads, tokens, head)
+    grouped = _by_key_head(queries, key_heads)
+    keys, values = keys.flatten(0, 1).contiguous(), values.flatten(0, 1).contiguous()
+    output = torch.empty(batch, rows, key_heads, group, width, dtype=queries.dtype)
+    for block, seen in _blocks(positions):
+        asked = slice(block.start * group, block.stop * group)
+        masked = _masked(positions[..., block], seen, padding)
+        weights = _attention_weights(grouped[:, asked], keys[:, :seen], masked)
+        attended = torch.bmm(weights, values[:, :seen])
+        output[:, block] = attended.view(batch, key_heads, -1, group, width).transpose(1, 2)
     return output.flatten(2)
 
 
@@ -97,72 +104,53 @@ def blockwise_attention_backward(
     Returns:
         dQ, dK and dV, each in the shape of what it is the gradient of.
     """
-    key_rows, value_rows = keys.flatten(0, 1), values.flatten(0, 1)
-    to_queries = _empty_by_group(queries, keys.shape[1])
-    to_keys, to_values = torch.zeros_like(key_rows), torch.zeros_like(value_rows)
-    for rows, seen in _blocks(positions):
-        weights = _attention_weights(
-            queries[:, rows], keys[:, :, seen], positions[rows], _first(padding, seen)
-        )
-        query_rows = _grouped(queries[:, rows], keys.shape[1])
-        output_gradient = _grouped(gradient[:, rows], keys.shape[1])
-        to_values[:, seen].baddbmm_(weights.mT, output_gradient)
-        to_weights = torch.bmm(output_gradient, value_rows[:, seen].mT)
+    batch, rows, heads, width = queries.shape
+    key_heads, group = keys.shape[1], heads // keys.shape[1]
+    grouped, upstream = _by_key_head(queries, key_heads), _by_key_head(gradient, key_heads)
+    flat_keys = keys.flatten(0, 1).contiguous()
+    flat_values = values.flatten(0, 1).contiguous()
+    to_queries = torch.empty(batch, rows, key_heads, group, width, dtype=queries.dtype)
+    to_keys, to_values = torch.zeros_like(flat_keys), torch.zeros_like(flat_values)
+    for block, seen in _blocks(positions):
+        asked = slice(block.start * group, block.stop * group)
+        masked = _masked(positions[block], seen, padding)
+        weights = _attention_weights(grouped[:, asked], flat_keys[:, :seen], masked)
+        to_values[:, :seen].baddbmm_(weights.mT, upstream[:, asked])
+        to_weights = torch.bmm(upstream[:, asked], flat_values[:, :seen].mT)
         to_scores = torch.ops.aten._softmax_backward_data(to_weights, weights, -1, weights.dtype)
-        to_keys[:, seen].baddbmm_(to_scores.mT, query_rows)
-        _write_rows(to_queries[:, rows], torch.bmm(to_scores, key_rows[:, seen]))
+        to_keys[:, :seen].baddbmm_(to_scores.mT, grouped[:, asked])
+        to_asked = torch.bmm(to_scores, flat_keys[:, :seen])
+        to_queries[:, block] = to_asked.view(batch, key_heads, -1, group, width).transpose(1, 2)
     return to_queries.flatten(2, 3), to_keys.view(keys.shape), to_values.view(values.shape)
 
 
-def _blocks(positions: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Yield the queries of each block, and the keys up to the last of them."""
-    if positions.dim() == 2:
-        yield slice(None), slice(None)
-        return
-    for start in range(0, len(positions), BLOCK):
-        rows = slice(start, start + BLOCK)
-        yield rows, slice(int(positions[rows][-1]) + 1)
+def _blocks(positions: Tensor) -> Iterator[tuple[slice, int]]:
+    """Yield the queries of each block, and how many keys the last of them reads."""
+    rows = positions.shape[-1]
+    size = BLOCK if positions.dim() == 1 else rows  # where texts differ, the queries are few
+    for start in range(0, rows, size):
+        block = slice(start, min(start + size, rows))
+        yield block, int(positions[..., block.stop - 1].max()) + 1
 
 
-def _attention_weights(
-    queries: Tensor, keys: Tensor, positions: Tensor, padding: Tensor | None
-) -> Tensor:
-    """Return softmax(Q K^T), (batch * key heads, rows * heads per key head, tokens)."""
-    batch, rows = queries.shape[:2]
-    key_heads, tokens = keys.shape[1:3]
-    scores = torch.bmm(_grouped(queries, key_heads), keys.flatten(0, 1).mT)
-    masked = _future_mask(positions, tokens)  # (rows, tokens) or (batch, rows, tokens)
-    if padding is not None:
-        masked = masked | padding[:, None]
-    masked = masked[:, None, :, None] if masked.dim() == 3 else masked[:, None]
-    scores.view(batch, key_heads, rows, -1, tokens).masked_fill_(masked, -torch.inf)
-    return scores.softmax(dim=-1)
-
-
-def _grouped(heads: Tensor, key_heads: int) -> Tensor:
+def _by_key_head(heads: Tensor, key_heads: int) -> Tensor:
     """Return (batch * key heads, rows * heads per key head, head) of (batch, rows, heads, head)."""
     batch, rows, _, width = heads.shape
-    by_key_head = heads.reshape(batch, rows, key_heads, -1, width).transpose(1, 2)
-    return by_key_head.reshape(batch * key_heads, -1, width)
+    grouped = heads.reshape(batch, rows, key_heads, -1, width).transpose(1, 2)
+    return grouped.reshape(batch * key_heads, -1, width)
 
 
-def _empty_by_group(heads: Tensor, key_heads: int) -> Tensor:
-    """Return an empty (batch, rows, key heads, heads per key head, head) for heads like these."""
-    batch, rows, count, width = heads.shape
-    return torch.empty(batch, rows, key_heads, count // key_heads, width, dtype=heads.dtype)
+def _masked(positions: Tensor, seen: int, padding: Tensor | None) -> Tensor:
+    """Return which of the first keys a query must not attend to, (batch or 1, rows, keys)."""
+    masked = torch.arange(seen) > positions[..., None]
+    masked = masked if masked.dim() == 3 else masked[None]
+    return masked if padding is None else masked | padding[:, None, :seen]
 
 
-def _write_rows(out: Tensor, grouped: Tensor) -> None:
-    """Copy rows in the layout of `_grouped` to the layout of `_empty_by_group`."""
-    batch, rows, key_heads, group, width = out.shape
-    out.copy_(grouped.view(batch, key_heads, rows, group, width).transpose(1, 2))
-
-
-def _future_mask(positions: Tensor, tokens: int) -> Tensor:
-    """Return whether each key follows each query, (..., rows, tokens)."""
-    return torch.arange(tokens, device=positions.device) > positions[..., None]
-
-
-def _first(padding: Tensor | None, seen: slice) -> Tensor | None:
-    """Return the padding among the keys that a block reads."""
-    return None if padding is None else padding[:, seen]
+def _attention_weights(queries: Tensor, keys: Tensor, masked: Tensor) -> Tensor:
+    """Return softmax(Q K^T) of the keys that are not masked, (groups, queries, keys)."""
+    scores = torch.bmm(queries, keys.mT)
+    batch, rows, seen = masked.shape
+    by_row = scores.view(batch, -1, rows, queries.shape[1] // rows, seen)
+    by_row.masked_fill_(masked[:, None, :, None], -torch.inf)
+    return scores.softmax(dim=-1)
