@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import torch
 
-from llm2vec_gen_rag.cpu.packing import rounded_up
+from llm2vec_gen_rag.cpu import rounded_up
 from llm2vec_gen_rag.text_tokenizer import TokenIds
 
 logger = logging.getLogger(__name__)

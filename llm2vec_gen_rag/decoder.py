@@ -18,7 +18,7 @@ from llm2vec_gen_rag import cpu
 from llm2vec_gen_rag.backbone.facts import embedding_weight, end_token_ids, has_full_attention
 from llm2vec_gen_rag.batching import plan_batches, run_batches, token_budget
 from llm2vec_gen_rag.encoder import (
-    ResponseModel,
+    EmbeddingModel,
     batches,
     last_hidden_states,
     require_finite_states,
@@ -31,7 +31,7 @@ PickTokens = Callable[[Tensor, Sequence[int]], Tensor]
 
 
 def decode_ids(
-    model: ResponseModel, token_ids: Sequence[TokenIds], *, max_new_tokens: int
+    model: EmbeddingModel, token_ids: Sequence[TokenIds], *, max_new_tokens: int
 ) -> list[list[int]]:
     """Return what the LLM writes after the soft prompts of each text, in the order of the texts.
 
@@ -55,7 +55,7 @@ def decode_ids(
 
 
 def answer_ids(
-    model: ResponseModel, prompts: Sequence[TokenIds], *, max_new_tokens: int
+    model: EmbeddingModel, prompts: Sequence[TokenIds], *, max_new_tokens: int
 ) -> list[list[int]]:
     """Return what the LLM writes after each prompt; after an empty one, nothing.
 
@@ -79,7 +79,7 @@ def answer_ids(
 
 
 def _write_in_batches(
-    model: ResponseModel,
+    model: EmbeddingModel,
     token_ids: Sequence[TokenIds],
     plan: Sequence[list[int]],
     inputs_of: Callable[[Sequence[TokenIds]], tuple[Tensor, Tensor | None]],

@@ -29,8 +29,6 @@ from llm2vec_gen_rag.backbone.facts import embedding_weight, has_full_attention
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter
 from llm2vec_gen_rag.backbone.own_forward import own_states, own_states_after_text
 from llm2vec_gen_rag.batching import plan_batches, run_batches, token_budget
-from llm2vec_gen_rag.cpu.packing import WIDTH_STEP, Packing, packing_of_few_sizes
-from llm2vec_gen_rag.cpu.prefix_cache import PrefixCache, shared_prefix
 from llm2vec_gen_rag.errors import NonFiniteError
 from llm2vec_gen_rag.text_tokenizer import TokenIds, TokenizedTexts
 
@@ -38,7 +36,7 @@ Vectors = npt.NDArray[np.float32]
 Rows = Sequence[Sequence[int] | TokenIds]
 
 
-class ResponseModel(Protocol):
+class EmbeddingModel(Protocol):
     """What the encoder reads of a model; see `LLM2VecGen` for each."""
 
     backbone: PreTrainedModel
@@ -47,12 +45,12 @@ class ResponseModel(Protocol):
     reconstruction: nn.Linear
     alignment: nn.Linear
     adapter: LowRankAdapter | None
-    prefix_cache: PrefixCache
+    prefix_cache: cpu.PrefixCache
     lock: threading.RLock
 
 
 def embed(
-    model: ResponseModel,
+    model: EmbeddingModel,
     texts: TokenizedTexts,
     *,
     normalize: bool,
@@ -94,7 +92,7 @@ def embed(
 
 
 def batches(
-    model: ResponseModel,
+    model: EmbeddingModel,
     token_ids: Sequence[TokenIds],
     *,
     batch_size: int | None = None,
@@ -106,11 +104,11 @@ def batches(
         [len(ids) + extra for ids in token_ids],
         token_budget=token_budget(device, writes=new_tokens > 0),
         batch_size=batch_size,
-        width_step=WIDTH_STEP if device.type == "cpu" else 1,
+        width_step=cpu.WIDTH_STEP if device.type == "cpu" else 1,
     )
 
 
-def read_prefix(model: ResponseModel, texts: TokenizedTexts) -> cpu.Prefix | None:
+def read_prefix(model: EmbeddingModel, texts: TokenizedTexts) -> cpu.Prefix | None:
     """Return the KV cache of the tokens that all texts begin with, where a forward can take it.
 
     It is kept from one call to the next for a frozen LLM only: low-rank updates can be trained.
@@ -120,11 +118,11 @@ def read_prefix(model: ResponseModel, texts: TokenizedTexts) -> cpu.Prefix | Non
         return None
     with lora_active(model):
         cache = model.prefix_cache if model.adapter is None else None
-        return shared_prefix(forward, texts.rows, texts.instruction, cache)
+        return cpu.shared_prefix(forward, texts.rows, texts.instruction_tokens, cache)
 
 
 def last_hidden_states(
-    model: ResponseModel,
+    model: EmbeddingModel,
     token_ids: Rows,
     prefix: cpu.Prefix | None = None,
     *,
@@ -156,34 +154,34 @@ def last_hidden_states(
 
 
 def _states_without_gradient(
-    model: ResponseModel, token_ids: Rows, prefix: cpu.Prefix | None
+    model: EmbeddingModel, token_ids: Rows, prefix: cpu.Prefix | None
 ) -> Tensor:
     """Run text and response tokens together."""
     forward = cpu.forward_for(model.backbone)
     if forward is None:
         return _states_of_own_forward(model, token_ids)
     texts = token_ids if prefix is None else [row[prefix.tokens :] for row in token_ids]
-    packing = packing_of_few_sizes([len(row) + len(model.response_tokens) for row in texts])
+    packing = cpu.packing_of_few_sizes([len(row) + len(model.response_tokens) for row in texts])
     inputs, read_rows = _with_response_tokens(model, texts, packing)
     return forward.states(inputs, packing, read_rows, prefix)
 
 
-def _states_of_own_forward(model: ResponseModel, token_ids: Rows) -> Tensor:
+def _states_of_own_forward(model: EmbeddingModel, token_ids: Rows) -> Tensor:
     """Run text and response tokens together, by the LLM's own forward."""
-    packing = Packing([len(row) + len(model.response_tokens) for row in token_ids])
+    packing = cpu.Packing([len(row) + len(model.response_tokens) for row in token_ids])
     inputs, read_rows = _with_response_tokens(model, token_ids, packing)
     states = own_states(model.backbone, packing.pad(inputs))
     return states[torch.arange(packing.batch)[:, None], packing.positions[read_rows]]
 
 
 def _states_after_frozen_text(
-    model: ResponseModel, token_ids: Rows, gradient_checkpointing: bool
+    model: EmbeddingModel, token_ids: Rows, gradient_checkpointing: bool
 ) -> Tensor:
     """Run the text without gradient, then the response tokens on its KV cache."""
-    response = response_embeddings(model)
-    ids, lengths = _padded(token_ids, response.device)
+    tokens = response_token_embeddings(model)
+    ids, lengths = _padded(token_ids, tokens.device)
     forward = cpu.gradient_forward_for(model.backbone)
-    inputs = response.expand(len(ids), -1, -1)
+    inputs = tokens.expand(len(ids), -1, -1)
     if forward is None:
         states = own_states_after_text(model.backbone, ids, lengths, inputs)
     else:
@@ -195,7 +193,7 @@ def _states_after_frozen_text(
 
 
 def _with_response_tokens(
-    model: ResponseModel, token_ids: Rows, packing: Packing
+    model: EmbeddingModel, token_ids: Rows, packing: cpu.Packing
 ) -> tuple[Tensor, Tensor]:
     """Return input embeddings, (rows, hidden), and which rows are the last K, (batch, K).
 
@@ -204,20 +202,20 @@ def _with_response_tokens(
         token_ids: ids of each text, of any lengths, zero included.
         packing: of the texts, each followed by the response tokens.
     """
-    response = response_embeddings(model)
-    room = np.zeros(len(response), dtype=np.int64)
+    embeddings = response_token_embeddings(model)
+    room = np.zeros(len(embeddings), dtype=np.int64)
     ids = np.zeros(packing.rows, dtype=np.int64)
     rows = (np.asarray(row, dtype=np.int64) for row in token_ids)  # [] alone is of floats
     tokens = np.concatenate([part for row in rows for part in (row, room)])
     ids[: len(tokens)] = tokens
-    inputs = model.backbone.get_input_embeddings()(torch.from_numpy(ids).to(response.device))
-    ends = torch.tensor([len(row) + len(response) for row in token_ids]).cumsum(0)[:, None]
-    response_rows = ends + torch.arange(-len(response), 0)
-    inputs[response_rows] = response
-    return inputs, response_rows[:, -model.compression_tokens :]
+    inputs = model.backbone.get_input_embeddings()(torch.from_numpy(ids).to(embeddings.device))
+    ends = torch.tensor([len(row) + len(embeddings) for row in token_ids]).cumsum(0)[:, None]
+    token_rows = ends + torch.arange(-len(embeddings), 0)
+    inputs[token_rows] = embeddings
+    return inputs, token_rows[:, -model.compression_tokens :]
 
 
-def response_embeddings(model: ResponseModel) -> Tensor:
+def response_token_embeddings(model: EmbeddingModel) -> Tensor:
     """Return the response tokens as input embeddings of the LLM, (N, hidden)."""
     embedding = embedding_weight(model.backbone)
     return model.response_tokens.to(embedding.device, embedding.dtype)
@@ -232,12 +230,12 @@ def _padded(token_ids: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(ids).to(device), torch.tensor(lengths, device=device)
 
 
-def lora_active(model: ResponseModel) -> AbstractContextManager[None]:
+def lora_active(model: EmbeddingModel) -> AbstractContextManager[None]:
     """Return a block inside which the low-rank updates of a checkpoint, if any, are on."""
     return nullcontext() if model.adapter is None else model.adapter.active()
 
 
-def project(model: ResponseModel, states: Tensor) -> Tensor:
+def project(model: EmbeddingModel, states: Tensor) -> Tensor:
     """Return embeddings (batch, dimension) of states (batch, K, hidden), in float32.
 
     Both projections are linear, so the mean comes first: one row per text is projected, not K.
@@ -247,7 +245,7 @@ def project(model: ResponseModel, states: Tensor) -> Tensor:
     return embeddings
 
 
-def soft_prompts(model: ResponseModel, states: Tensor) -> Tensor:
+def soft_prompts(model: EmbeddingModel, states: Tensor) -> Tensor:
     """Return soft prompts (batch, K, hidden) of states (batch, K, hidden), in float32."""
     prompts: Tensor = model.reconstruction(
         states.to(model.reconstruction.weight.device, torch.float32)

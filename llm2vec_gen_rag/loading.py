@@ -18,7 +18,7 @@ from llm2vec_gen_rag.checkpoint.format import Checkpoint, read_checkpoint, requi
 from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint
 from llm2vec_gen_rag.checkpoint.initialisation import Initialisation
 from llm2vec_gen_rag.checkpoint.location import find_base_model, find_checkpoint
-from llm2vec_gen_rag.cpu.prefix_cache import PrefixCache
+from llm2vec_gen_rag.cpu import PrefixCache
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer
 
 if TYPE_CHECKING:

@@ -260,6 +260,7 @@ class LLM2VecGen(LoadedModel):
 
         Raises:
             ValueError: see `encode`.
+            NonFiniteError: see `encode`.
         """
         require_positive("max_new_tokens", max_new_tokens)
         require_positive("max_length", max_length)

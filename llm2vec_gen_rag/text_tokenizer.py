@@ -19,6 +19,8 @@ from llm2vec_gen_rag.errors import UnsupportedCheckpointError
 
 TokenIds = npt.NDArray[np.int64]
 
+# of a text, enough to see where the instruction's last token ends
+NEXT_CHARACTERS = 64
 # texts per call of the tokenizer, whose results are large objects; ours are small arrays
 WINDOW = 1024
 
@@ -33,11 +35,11 @@ class TokenizedTexts:
 
     Attributes:
         rows: ids of instruction and text together, one array per text.
-        instruction: ids of the instruction alone; next to a text, the last of them may differ.
+        instruction_tokens: how many ids of the first row are of the instruction alone.
     """
 
     rows: list[TokenIds]
-    instruction: TokenIds
+    instruction_tokens: int
 
 
 class TextTokenizer:
@@ -97,9 +99,15 @@ class TextTokenizer:
         Returns:
             The ids, in the order of the texts.
         """
-        instructed = [f"{instruction}{text}" for text in texts]
-        (alone,) = self.token_ids([instruction])
-        return TokenizedTexts(self.token_ids(instructed, max_tokens=max_tokens), alone)
+        rows = self.token_ids([f"{instruction}{text}" for text in texts], max_tokens=max_tokens)
+        tokens = self._instruction_tokens(instruction, texts[0]) if instruction and texts else 0
+        return TokenizedTexts(rows, tokens)
+
+    def _instruction_tokens(self, instruction: str, text: str) -> int:
+        """Return how many tokens end within the instruction: the next may reach into the text."""
+        beginning = utf8_text(f"{instruction}{text[:NEXT_CHARACTERS]}")
+        offsets = self._tokenizer.encode(beginning).offsets
+        return sum(end <= len(utf8_text(instruction)) for _, end in offsets)
 
 
 def answer_prompts(

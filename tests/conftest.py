@@ -16,6 +16,7 @@ from child_processes import FORKED
 from reference_kits import KITS, ReferenceKit
 
 from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.backbone.digest import weights_digest
 
 
 def pytest_collection_finish():
@@ -30,10 +31,34 @@ def each_kit(request) -> ReferenceKit:
     return ReferenceKit(request.param)
 
 
+def shared_model(kit):
+    """Yield a loaded checkpoint, which tests must leave as it was."""
+    model = kit.load()
+    before = state_of(model)
+    yield model
+    assert state_of(model) == before, f"a test changed the shared model of {kit.folder.name}"
+
+
+def state_of(model):
+    """Return what a test could leave behind in a model that others share."""
+    backbone = model.backbone
+    parameters = [model.response_tokens, *model.reconstruction.parameters()]
+    parameters += [*model.alignment.parameters(), *backbone.parameters()]
+    hooks = [(len(m._forward_pre_hooks), len(m._forward_hooks)) for m in backbone.modules()]
+    return (
+        model.fingerprint,
+        weights_digest(backbone),
+        [(parameter.requires_grad, parameter.grad is None) for parameter in parameters],
+        hooks,
+        backbone.config._attn_implementation,
+        model.prompts,
+    )
+
+
 @pytest.fixture(scope="session")
 def each_model(each_kit):
     """Each reference checkpoint in turn, loaded; shared, so tests leave it as it was."""
-    return each_kit.load()
+    yield from shared_model(each_kit)
 
 
 @pytest.fixture(scope="session")
@@ -45,13 +70,13 @@ def qwen3() -> ReferenceKit:
 @pytest.fixture(scope="session")
 def model(qwen3):
     """The first reference checkpoint, loaded; shared, so tests leave it as it was."""
-    return qwen3.load()
+    yield from shared_model(qwen3)
 
 
 @pytest.fixture(scope="session")
 def other_model():
     """Another reference checkpoint, loaded; shared, so tests leave it as it was."""
-    return ReferenceKit("qwen2-6-4").load()
+    yield from shared_model(ReferenceKit("qwen2-6-4"))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from llm2vec_gen_rag import cpu
 from llm2vec_gen_rag.decoder import decode_ids
 from llm2vec_gen_rag.encoder import last_hidden_states, soft_prompts
 
@@ -63,7 +64,12 @@ def test_whatever_side_the_tokenizer_pads_or_cuts_on(each_kit, max_length, side)
 
 @at_each_length
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_soft_prompts_with_and_without_gradient(each_kit, max_length, attention):
+@pytest.mark.parametrize("forward", ["on a CPU", "the LLM's own"])
+def test_soft_prompts_with_and_without_gradient(
+    each_kit, max_length, attention, forward, monkeypatch
+):
+    if forward == "the LLM's own":
+        monkeypatch.setattr(cpu, "gradient_forward_for", lambda backbone: None)
     model = each_kit.load(attn_implementation=attention)
     ids = model.text_tokenizer.token_ids(
         each_kit.texts, max_tokens=max_length - len(model.response_tokens)

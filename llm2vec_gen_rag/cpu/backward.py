@@ -26,7 +26,20 @@ from llm2vec_gen_rag.cpu.layer_backward import (
     rms_norm_backward,
 )
 from llm2vec_gen_rag.cpu.packing import Packing
-from llm2vec_gen_rag.cpu.supported import has_plain_matrices, has_supported_layers
+from llm2vec_gen_rag.cpu.supported import has_frozen_matrices, has_supported_layers
+
+
+@dataclass(frozen=True)
+class PaddedPrefix:
+    """The KV cache of texts of different lengths.
+
+    Attributes:
+        prefix: of each text, padded on the right; keys and values of padding are arbitrary.
+        lengths: (batch,), the tokens of each text.
+    """
+
+    prefix: Prefix
+    lengths: Tensor
 
 
 class GradientForward:
@@ -38,15 +51,15 @@ class GradientForward:
         self._frozen = Forward(backbone)
 
     @torch.no_grad()
-    def read_prefix(self, ids: Tensor, lengths: Tensor) -> Prefix:
+    def read_prefix(self, ids: Tensor, lengths: Tensor) -> PaddedPrefix:
         """Return the KV cache of texts (batch, tokens), padded on the right, without gradient."""
-        return self._frozen.read_prefix(ids, lengths)
+        return PaddedPrefix(self._frozen.read_prefix(ids), lengths)
 
     def states(
         self,
         inputs: Tensor,
         *,
-        prefix: Prefix | None = None,
+        prefix: PaddedPrefix | None = None,
         gradient_checkpointing: bool = False,
     ) -> Tensor:
         """Return the last hidden states.
@@ -76,8 +89,13 @@ class GradientForward:
 
 
 def gradient_forward_for(backbone: PreTrainedModel) -> GradientForward | None:
-    """Return the forward under gradient for this LLM; None where its own has to run."""
-    supported = has_supported_layers(backbone) and has_plain_matrices(backbone)
+    """Return the forward under gradient for this LLM; None where its own has to run.
+
+    Its own runs on another device, with layers of another form, and where a weight of the LLM
+    requires gradient. Which attention was asked for makes no difference, because training asks for
+    eager attention, the faster one under gradient where the LLM's own forward runs.
+    """
+    supported = has_supported_layers(backbone) and has_frozen_matrices(backbone)
     return GradientForward(backbone) if supported else None
 
 
@@ -132,26 +150,22 @@ class _Layers(torch.autograd.Function):
 
 
 def _context_of(
-    model: Any, inputs: Tensor, prefix: Prefix | None
+    model: Any, inputs: Tensor, padded: PaddedPrefix | None
 ) -> tuple[LayerContext, list[KeysValues | None]]:
     """Return what attention depends on beside the states, and the prefix of each layer."""
     batch, tokens, _ = inputs.shape
     dtype, packing = _product_dtype(model), Packing([tokens] * batch)
     positions, before, padding = packing.positions, 0, None
     prefixes: list[KeysValues | None] = [None] * len(model.layers)
-    if prefix is not None:
-        before, lengths = prefix.tokens, prefix.lengths
-        if lengths is not None:
-            padding = torch.arange(before + tokens) < before
-            padding = padding & (torch.arange(before + tokens) >= lengths[:, None])
-            positions = positions + lengths.repeat_interleave(tokens)
-        else:
-            positions = positions + before
-        prefixes = [(keys.to(dtype), values.to(dtype)) for keys, values in prefix.layers]
+    if padded is not None:
+        before = padded.prefix.tokens
+        keys = torch.arange(before + tokens)
+        padding = (keys < before) & (keys >= padded.lengths[:, None])
+        positions = positions + padded.lengths.repeat_interleave(tokens)
+        prefixes = [(keys.to(dtype), values.to(dtype)) for keys, values in padded.prefix.layers]
     cos, sin = (part.to(dtype) for part in rotary_of(model, inputs, positions))
-    return LayerContext(
-        packing, (cos, sin), torch.arange(before, before + tokens), padding
-    ), prefixes
+    asked = torch.arange(before, before + tokens)
+    return LayerContext(packing, (cos, sin), asked, padding), prefixes
 
 
 @dataclass(frozen=True)

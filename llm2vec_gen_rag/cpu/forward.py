@@ -34,20 +34,13 @@ class Prefix:
     """The KV cache of the tokens that precede a batch of texts.
 
     Attributes:
-        tokens: the number of tokens, padding included.
+        tokens: the number of tokens.
         layers: keys and values of each layer, (batch, key heads, tokens, head); a batch of one
             precedes every text.
-        lengths: (batch,), the tokens of each row, which is padded on the right; None if none is.
     """
 
     tokens: int
     layers: Sequence[KeysValues]
-    lengths: Tensor | None = None
-
-    def first(self, tokens: int) -> Prefix:
-        """Return the KV cache of the first tokens alone."""
-        layers = [(keys[:, :, :tokens], values[:, :, :tokens]) for keys, values in self.layers]
-        return Prefix(tokens, layers)
 
 
 class Forward:
@@ -62,16 +55,8 @@ class Forward:
         self.dtype = backbone.dtype
         self._model: Any = backbone.base_model
 
-    def read_prefix(self, ids: Tensor, lengths: Tensor | None = None) -> Prefix:
-        """Return the KV cache of some tokens.
-
-        Args:
-            ids: (batch, tokens), padded on the right.
-            lengths: (batch,), the tokens of each row; None if none is padded.
-
-        Returns:
-            The keys and values; those of padding are arbitrary.
-        """
+    def read_prefix(self, ids: Tensor) -> Prefix:
+        """Return the KV cache of some tokens, ids (batch, tokens)."""
         model, (batch, tokens) = self._model, ids.shape
         packing = Packing([tokens] * batch)
         states = model.embed_tokens(ids).flatten(0, 1)
@@ -83,7 +68,7 @@ class Forward:
             layers.append(_keys_values(layer.self_attn, normed, context, None))
             if layer is not model.layers[-1]:  # the output of the last layer is unused
                 states = _layer_output(layer, states, normed, layers[-1], context)
-        return Prefix(tokens, layers, lengths)
+        return Prefix(tokens, layers)
 
     def states(
         self, inputs: Tensor, packing: Packing, read_rows: Tensor, prefix: Prefix | None
@@ -94,7 +79,7 @@ class Forward:
             inputs: (rows, hidden) input embeddings, packed.
             packing: which of them belong to which text.
             read_rows: (batch, K), the rows to read, ascending in each text.
-            prefix: the KV cache of what precedes every text, unpadded; None if nothing does.
+            prefix: the KV cache of what precedes every text; None if nothing does.
 
         Returns:
             (batch, K, hidden).

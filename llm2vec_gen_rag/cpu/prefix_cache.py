@@ -49,7 +49,7 @@ class PrefixCache:
 def shared_prefix(
     forward: Forward,
     rows: Sequence[TokenIds],
-    instruction: TokenIds,
+    instruction_tokens: int,
     cache: PrefixCache | None,
 ) -> Prefix | None:
     """Return the KV cache of the tokens that all texts begin with.
@@ -57,21 +57,20 @@ def shared_prefix(
     Args:
         forward: the LLM's layers.
         rows: ids of each text, after its instruction; at least one.
-        instruction: ids of the instruction alone.
+        instruction_tokens: how many ids of the first row are of the instruction.
         cache: keeps the KV cache of the instruction; None where the LLM's states can change.
 
     Returns:
         The KV cache; None if too few tokens are shared.
     """
     shared = common_length(rows)
-    # next to a text, the last token of the instruction may be another
-    instructed = common_length([instruction, rows[0][:shared]])
+    instructed = min(instruction_tokens, shared)
     not_cached = shared - (instructed if cache is not None else 0)
     if not_cached * (len(rows) - 1) >= MIN_TOKENS_SAVED:
         return forward.read_prefix(torch.from_numpy(rows[0][None, :shared]))
     if cache is None or instructed < MIN_INSTRUCTION_TOKENS:
         return None
-    return cache.read(forward, instruction).first(instructed)
+    return cache.read(forward, rows[0][:instructed])
 
 
 def common_length(rows: Sequence[TokenIds]) -> int:

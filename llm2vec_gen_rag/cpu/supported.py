@@ -30,7 +30,7 @@ def has_supported_layers(backbone: PreTrainedModel) -> bool:
     layers = list(getattr(model, "layers", []))
     return bool(
         layers
-        and all(_path(layer) in _LAYERS for layer in layers)
+        and {_path(kind) for kind in set(map(type, layers))} <= _LAYERS
         and backbone.device.type == "cpu"
         and getattr(backbone, "hf_device_map", None) is None
         and model.rotary_emb.rope_type not in _ROTARY_BY_LENGTH
@@ -38,12 +38,15 @@ def has_supported_layers(backbone: PreTrainedModel) -> bool:
     )
 
 
-def has_plain_matrices(backbone: PreTrainedModel) -> bool:
+def has_frozen_matrices(backbone: PreTrainedModel) -> bool:
     """Return whether the gradient of a supported LLM's layers is the one written out here.
 
-    That is so for plain `torch.nn.Linear` matrices (no int8, no wrapper) and the SiLU activation.
+    That is so for plain `torch.nn.Linear` matrices (no int8, no wrapper) and the SiLU activation,
+    as long as no weight requires gradient.
     """
     model: Any = backbone.base_model
+    if any(weight.requires_grad for weight in model.parameters()):
+        return False
     return backbone.config.hidden_act == "silu" and all(
         type(matrix) is nn.Linear
         for layer in model.layers
@@ -51,5 +54,5 @@ def has_plain_matrices(backbone: PreTrainedModel) -> bool:
     )
 
 
-def _path(module: nn.Module) -> str:
-    return f"{type(module).__module__}.{type(module).__qualname__}"
+def _path(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"

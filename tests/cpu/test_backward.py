@@ -155,7 +155,7 @@ def test_unsupported_layers_are_left_to_the_llms_own_forward(fresh_model):
             num_key_value_heads=1,
             sliding_window=None,
         )
-    )
+    ).requires_grad_(requires_grad=False)
     assert gradient_forward_for(other) is not None
     other.model.layers[0].mlp.up_proj = nn.Sequential(other.model.layers[0].mlp.up_proj)
     assert gradient_forward_for(other) is None

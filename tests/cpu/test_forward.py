@@ -114,16 +114,15 @@ def test_an_instruction_is_computed_once(qwen3):
     first.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].shape[0]))
     model.encode(TEXTS, instruction=INSTRUCTION)
     added = len(model.response_tokens) - tokens
-    assert read[0] == len(ids_of(model, [INSTRUCTION])[0])
+    assert read[0] == common_length([*ids_of(model, [INSTRUCTION]), *ids])
     tokens = sum(len(row) + added for row in ids)
     assert tokens <= sum(read[1:]) < tokens * (1 + 1 / 32)  # a few spare rows
 
 
 def test_a_prefix_that_saves_little_is_not_computed_separately(model):
-    nothing = ids_of(model, [""])[0]
     with torch.no_grad():
         for count in (1, 8):
-            texts = TokenizedTexts(ids_of(model, TEXTS[:count]), nothing)
+            texts = TokenizedTexts(ids_of(model, TEXTS[:count]), 0)
             assert read_prefix(model, texts) is None
 
 
@@ -135,18 +134,28 @@ def test_an_instruction_is_cached_for_the_next_query(qwen3):
     texts = ["where do seals live", "how deep is an ocean"]
     for text in texts:
         model.encode(text, instruction=INSTRUCTION)
-    (alone,) = ids_of(model, [INSTRUCTION])
-    lengths = [
-        len(ids) - common_length([alone, ids]) + len(model.response_tokens)
-        for ids in ids_of(model, [INSTRUCTION + text for text in texts])
-    ]
-    assert rows == [len(alone), *lengths]
+    ids = ids_of(model, [INSTRUCTION + text for text in texts])
+    instruction = common_length([*ids_of(model, [INSTRUCTION]), *ids])
+    assert instruction > 5
+    added = len(model.response_tokens) - instruction
+    assert rows == [instruction, *(len(row) + added for row in ids)]
 
 
 def test_a_query_alone_after_a_cached_instruction_has_the_same_vector(each_kit, monkeypatch):
     model = each_kit.load()
     options = {"instruction": INSTRUCTION, "normalize": False}
     for text in TEXTS[:4]:
+        expected = whole(model, text, monkeypatch, **options)
+        for _ in range(2):
+            np.testing.assert_allclose(model.encode(text, **options), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["seals", " seals", "\nseals", "?", "", "\ud800", "s" * 300])
+def test_a_text_that_joins_the_instruction_has_the_same_vector(each_kit, monkeypatch, text):
+    """The last token of the instruction may end inside the text."""
+    model = each_kit.load()
+    for instruction in ("Which seal swims in the sea", "Which seal swims in the sea: "):
+        options = {"instruction": instruction, "normalize": False}
         expected = whole(model, text, monkeypatch, **options)
         for _ in range(2):
             np.testing.assert_allclose(model.encode(text, **options), expected, atol=1e-5)
@@ -189,7 +198,7 @@ def test_the_last_layer_computes_only_the_states_that_are_read(model):
 # --- where it does not apply
 
 
-def test_under_gradient_the_llm_runs_its_own_forward(qwen3):
+def test_under_gradient_another_forward_carries_it_to_the_response_tokens(qwen3):
     model = qwen3.load()
     model.response_tokens.requires_grad_(True)
     states = last_hidden_states(model, ids_of(model, TEXTS))

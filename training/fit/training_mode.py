@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from llm2vec_gen_rag.cpu.buffers import reuse_buffers
+from llm2vec_gen_rag.cpu import reuse_buffers
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 

@@ -102,7 +102,7 @@ def step_losses(
 
     Both carry gradient to `model.response_tokens`, `model.reconstruction` and `model.alignment`,
     which are marked as requiring it. In a loop of your own on a CPU, put all steps inside
-    `cpu.buffers.reuse_buffers(model.backbone.base_model)`: each step then reuses the last one's
+    `cpu.reuse_buffers(model.backbone.base_model)`: each step then reuses the last one's
     memory.
 
     Args:

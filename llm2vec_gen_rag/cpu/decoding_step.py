@@ -1,4 +1,4 @@
-"""Decoding by the LLM's own forward, without what a CPU is slow at.
+"""Decoding by the LLM's own forward, with the faster kernels for single rows on a CPU.
 
 Each weight is read from memory for a single multiplication, so reading is all that a step costs.
 For one row of bfloat16, oneDNN's kernels reach about half of the memory's rate; torch's own, which
@@ -7,8 +7,9 @@ it takes when oneDNN is off, nearly all of it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -56,22 +57,41 @@ def decoding(backbone: PreTrainedModel) -> Iterator[DecodingStep]:
         yield step
 
 
-@contextmanager
-def _fast_single_row(inputs: Tensor) -> Iterator[None]:
-    """Disable oneDNN inside the block when the inputs are one bfloat16 row on a CPU.
-
-    It is disabled in the whole process: other threads run slower meanwhile, with the same results.
-    """
+def _fast_single_row(inputs: Tensor) -> AbstractContextManager[None]:
+    """Return a block with oneDNN disabled when the inputs are one bfloat16 row on a CPU."""
     one_row = inputs.shape[0] * inputs.shape[1] == 1
-    if not (one_row and inputs.device.type == "cpu" and inputs.dtype == torch.bfloat16):
-        yield
-        return
-    was_enabled = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.set_flags(False)
-    try:
-        yield
-    finally:
-        torch.backends.mkldnn.set_flags(was_enabled)
+    if one_row and inputs.device.type == "cpu" and inputs.dtype == torch.bfloat16:
+        return _without_onednn
+    return nullcontext()
+
+
+class _WithoutOneDNN(AbstractContextManager[None]):
+    """Disables oneDNN until the last of the threads inside has left.
+
+    The switch is the process's: other threads run slower meanwhile, with the same results. Were it
+    put back by each thread to what that thread found, two that overlap could leave it off.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._was_enabled = True
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._was_enabled = torch.backends.mkldnn.enabled
+                torch.backends.mkldnn.set_flags(False)
+            self._inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                torch.backends.mkldnn.set_flags(self._was_enabled)
+
+
+_without_onednn = _WithoutOneDNN()
 
 
 @contextmanager

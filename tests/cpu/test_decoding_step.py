@@ -7,7 +7,7 @@ import torch
 from int8_processors import needs_exact_sums
 
 from llm2vec_gen_rag.backbone import device
-from llm2vec_gen_rag.cpu import decoding
+from llm2vec_gen_rag.cpu import decoding, decoding_step
 
 
 def step(backbone, inputs):
@@ -75,6 +75,15 @@ def test_onednn_is_enabled_again_after_an_error(rounded):
         hook.remove()
     assert torch.backends.mkldnn.enabled
     assert not rounded.backbone.get_output_embeddings()._forward_pre_hooks
+
+
+def test_onednn_is_enabled_after_two_threads_that_overlap(rounded):
+    first, second = decoding_step._without_onednn, decoding_step._without_onednn
+    with first:
+        second.__enter__()
+    assert not torch.backends.mkldnn.enabled
+    second.__exit__(None, None, None)
+    assert torch.backends.mkldnn.enabled
 
 
 def test_onednn_that_was_disabled_stays_disabled(rounded):
