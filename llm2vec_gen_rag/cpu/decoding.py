@@ -66,12 +66,26 @@ def _fast_single_row(inputs: Tensor) -> Iterator[None]:
     if not (one_row and inputs.device.type == "cpu" and inputs.dtype == torch.bfloat16):
         yield
         return
+    global _disabled
     was_enabled = torch.backends.mkldnn.enabled
     torch.backends.mkldnn.set_flags(False)
+    _disabled = was_enabled
     try:
         yield
     finally:
+        _disabled = False
         torch.backends.mkldnn.set_flags(was_enabled)
+
+
+_disabled = False  # by a step that is under way
+
+
+def restore_onednn() -> None:
+    """Enable oneDNN again in a child that was forked amid another thread's step."""
+    global _disabled
+    if _disabled:
+        _disabled = False
+        torch.backends.mkldnn.set_flags(True)
 
 
 @contextmanager
