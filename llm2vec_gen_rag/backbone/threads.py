@@ -1,8 +1,8 @@
 """How many of torch's threads a forward of the LLM on a CPU uses.
 
 Threads meet after every operation. Where other programs use the cores too, one of them waits for
-its turn there, some milliseconds, while the others spin. Products that take longer than that gain by
-more threads; tiny ones lose all, so they run on the calling thread alone.
+its turn there, some milliseconds, while the others spin. Products that take longer than that gain
+by more threads; tiny ones lose all, so they run on the calling thread alone.
 
 In a forked child torch's threads are gone, but torch waits for them in every parallel operation of
 the thread that forked. One thread alone works there.
@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 # Both limits have to be kept for one thread. A matrix of half a MiB in bfloat16 stays in a core's
 # own cache, so reading it gains nothing from a second core, not even for a single row.
 SMALL_MATRIX = 2**18
-# Multiply-adds of the largest product: a core does some 10^11 a second in bfloat16, so this takes it
-# a millisecond, which is less than what a wait for a busy core costs (a time slice, 3 ms on Linux).
+# Multiply-adds of the largest product: a core does some 10^11 a second in bfloat16, so it takes a
+# millisecond, which is less than what a wait for a busy core costs (a time slice, 3 ms on Linux).
 SMALL_PRODUCT = 2**27
 
 

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import textwrap
 import threading
-from pathlib import Path
 
 import pytest
 
+from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.forks import ForkSafeLock
+from llm2vec_gen_rag.qdrant import Document, DocumentCollection
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -47,6 +48,8 @@ def encode():
     assert abs(model.encode(texts) - expected).max() < 1e-5
     assert torch.get_num_threads() == 1
 """
+
+OPEN_FOLDER = "import sys; from qdrant_client import QdrantClient; QdrantClient(path=sys.argv[1])"
 
 
 def run(script: str, kit) -> str:
@@ -144,3 +147,31 @@ def test_a_thread_that_forks_under_its_own_lock_goes_on_in_both_processes():
         thread.join()
         os._exit(0 if taken == [True] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_collection_stays_its_parents(model, tmp_path):
+    """A child is told to open its own, and its end neither closes nor unlocks the parent's."""
+    with DocumentCollection.open(tmp_path, "notes", model) as collection:
+        collection.index([Document("The yen is the money of Japan.")])
+        child = os.fork()
+        if child == 0:
+            try:
+                with pytest.raises(CollectionError, match="Open it after the fork"):
+                    collection.count()
+                collection.close()
+                collection.client._wrapped.close()  # as qdrant-client does when a program ends
+            finally:
+                os._exit(1 if sys.exc_info()[0] else 0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert collection.search("money")[0].text.startswith("The yen")
+        other = [sys.executable, "-c", OPEN_FOLDER, str(tmp_path)]
+        assert b"already accessed" in subprocess.run(other, capture_output=True).stderr
+
+
+def test_a_collection_in_memory_is_copied(model):
+    with DocumentCollection.open(":memory:", "notes", model) as collection:
+        collection.index([Document("The yen is the money of Japan.")])
+        child = os.fork()
+        if child == 0:
+            os._exit(collection.count())
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
