@@ -67,7 +67,7 @@ def _fast_single_row(inputs: Tensor) -> Iterator[None]:
         yield
         return
     global _disabled
-    was_enabled = torch.backends.mkldnn.enabled
+    was_enabled = bool(torch.backends.mkldnn.enabled)
     torch.backends.mkldnn.set_flags(False)
     _disabled = was_enabled
     try:
