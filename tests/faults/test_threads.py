@@ -75,6 +75,7 @@ def test_many_rows_make_a_product_large(model):
     assert not threads.has_small_products(model.backbone, most + 1)
 
 
-def test_an_llm_whose_matrices_are_unknown_keeps_the_threads(model, monkeypatch):
-    monkeypatch.setattr(model.backbone.base_model, "layers", torch.nn.ModuleList())
+def test_an_llm_whose_matrices_are_unknown_keeps_the_threads(load_kit):
+    model = load_kit("qwen3-10")
+    model.backbone.base_model.layers = torch.nn.ModuleList()
     assert not threads.has_small_products(model.backbone, rows=1)
