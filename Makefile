@@ -76,5 +76,6 @@ bench: .venv/.bench-installed .venv-reference/.installed  ## measure against the
 	for shape in 0.6b 12x512; do $(BIN)/python -m benchmarks.training --shape $$shape || exit 1; done
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.processes
+	$(BIN)/python -m benchmarks.busy
 	$(BIN)/python -m benchmarks.plots
 	$(BIN)/python -m benchmarks.report

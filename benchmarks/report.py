@@ -28,6 +28,7 @@ SECTIONS = {
     "memory": "Memory and load time",
     "scale": "Scale",
     "processes": "One process per core",
+    "busy": "Beside a busy core",
     "int8": "8 bits",
     "training": "Training",
 }

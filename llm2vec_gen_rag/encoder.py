@@ -11,7 +11,6 @@ every row, and each row is computed as if alone.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
@@ -26,8 +25,10 @@ from transformers import PreTrainedModel
 
 from llm2vec_gen_rag import cpu
 from llm2vec_gen_rag.backbone.facts import embedding_weight, has_full_attention
+from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter
 from llm2vec_gen_rag.backbone.own_forward import own_states, own_states_after_text
+from llm2vec_gen_rag.backbone.threads import fitting_threads
 from llm2vec_gen_rag.batching import plan_batches, run_batches, token_budget
 from llm2vec_gen_rag.errors import NonFiniteError
 from llm2vec_gen_rag.text_tokenizer import TokenIds, TokenizedTexts
@@ -46,7 +47,7 @@ class EmbeddingModel(Protocol):
     alignment: nn.Linear
     adapter: LowRankAdapter | None
     prefix_cache: cpu.PrefixCache
-    lock: threading.RLock
+    lock: ForkSafeLock
 
 
 def embed(
@@ -74,13 +75,18 @@ def embed(
     """
     rows = texts.rows
     vectors = np.empty((len(rows), model.alignment.out_features), dtype=np.float32)
-    with model.lock, torch.no_grad():
+    with model.lock, torch.no_grad(), fitting_threads(model.backbone, texts.instruction_tokens):
         prefix = read_prefix(model, texts)
     with tqdm(total=len(rows), desc="Embedding", disable=not show_progress) as progress:
 
         def forward(batch: list[int]) -> None:
-            with model.lock, torch.no_grad():
-                states = last_hidden_states(model, [rows[row] for row in batch], prefix)
+            ids = [rows[row] for row in batch]
+            with (
+                model.lock,
+                torch.no_grad(),
+                fitting_threads(model.backbone, tokens_of(model, ids)),
+            ):
+                states = last_hidden_states(model, ids, prefix)
                 embeddings = project(model, require_finite_states(states))
                 if normalize:
                     embeddings = F.normalize(embeddings, dim=-1)
@@ -106,6 +112,11 @@ def batches(
         batch_size=batch_size,
         width_step=cpu.WIDTH_STEP if device.type == "cpu" else 1,
     )
+
+
+def tokens_of(model: EmbeddingModel, token_ids: Rows) -> int:
+    """Return the tokens of texts, response tokens included, as one forward reads them."""
+    return sum(map(len, token_ids)) + len(token_ids) * len(model.response_tokens)
 
 
 def read_prefix(model: EmbeddingModel, texts: TokenizedTexts) -> cpu.Prefix | None:

@@ -11,7 +11,13 @@ import numpy as np
 import torch
 
 from llm2vec_gen_rag.arguments import require_positive, require_room, require_string
-from llm2vec_gen_rag.encoder import last_hidden_states, require_finite_states, soft_prompts
+from llm2vec_gen_rag.backbone.threads import fitting_threads
+from llm2vec_gen_rag.encoder import (
+    last_hidden_states,
+    require_finite_states,
+    soft_prompts,
+    tokens_of,
+)
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
@@ -160,7 +166,7 @@ def logit_lens(
     room = max_length - len(model.response_tokens)
     ids = model.text_tokenizer.token_ids([instruction + text], max_tokens=room)
     head: Any = model.backbone.get_output_embeddings()
-    with model.lock:
+    with model.lock, fitting_threads(model.backbone, tokens_of(model, ids)):
         prompts = soft_prompts(model, require_finite_states(last_hidden_states(model, ids)))[0]
         logits = head(prompts.to(head.weight.device, head.weight.dtype)).float()
     top = logits.softmax(dim=-1).topk(min(k, logits.shape[-1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.backbone.device import pick_device, pick_dtype
 from llm2vec_gen_rag.backbone.facts import base_name, embedding_weight, freeze
+from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter
+from llm2vec_gen_rag.backbone.threads import note_loading
 from llm2vec_gen_rag.checkpoint.format import Checkpoint, read_checkpoint, require_fit
 from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint
 from llm2vec_gen_rag.checkpoint.initialisation import Initialisation
 from llm2vec_gen_rag.checkpoint.location import find_base_model, find_checkpoint
 from llm2vec_gen_rag.cpu import PrefixCache
+from llm2vec_gen_rag.cpu.decoding_step import restore_onednn
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ class LoadedModel:
         Raises:
             SizeMismatchError: if the two disagree in size.
         """
+        note_loading()
         embedding = embedding_weight(backbone)
         require_fit(checkpoint, base_model, embedding.shape[1], embedding.shape[0])
         device = embedding.device
@@ -66,7 +70,7 @@ class LoadedModel:
         self.adapter = LowRankAdapter(backbone.base_model, updates) if updates else None
         self.prompts = checkpoint.prompts
         self.prefix_cache = PrefixCache()
-        self.lock = threading.RLock()
+        self.lock = ForkSafeLock(repair=partial(_end_forward, self.adapter))
         self._checkpoint = checkpoint
         self._base_model = base_model
 
@@ -201,3 +205,10 @@ class LoadedModel:
         checkpoint = new_checkpoint(backbone, tokenizer, dimension, initialisation)
         freeze(backbone)
         return cls(checkpoint, backbone, name=name, base_model=base_name(backbone))
+
+
+def _end_forward(adapter: LowRankAdapter | None) -> None:
+    """Put back, in a forked child, what another thread had changed for its forward."""
+    if adapter is not None:
+        adapter.switch_off()
+    restore_onednn()

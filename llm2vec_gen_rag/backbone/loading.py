@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from llm2vec_gen_rag.backbone.device import cpu_dtype
 from llm2vec_gen_rag.backbone.facts import freeze
 from llm2vec_gen_rag.backbone.int8 import quantize_layers, require_exact_sums
+from llm2vec_gen_rag.backbone.threads import note_loading
 from llm2vec_gen_rag.errors import BaseModelError, first_line
 
 
@@ -84,6 +85,7 @@ def load_backbone(
         backbone = load_backbone(base_model, device, cpu_dtype(), options)
         quantize_layers(backbone)
         return backbone
+    note_loading()
     backbone = _load_whole(base_model, device, dtype, options)
     freeze(backbone)
     return backbone

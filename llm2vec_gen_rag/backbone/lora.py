@@ -72,6 +72,10 @@ class LowRankAdapter:
         finally:
             self._enabled = before
 
+    def switch_off(self) -> None:
+        """End the block of a thread that did not survive a fork."""
+        self._enabled = False
+
     def parameters(self) -> Iterator[nn.Parameter]:
         """Yield every A and B."""
         for update in self.updates.values():

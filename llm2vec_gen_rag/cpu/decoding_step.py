@@ -90,8 +90,20 @@ class _WithoutOneDNN(AbstractContextManager[None]):
             if self._inside == 0:
                 torch.backends.mkldnn.set_flags(self._was_enabled)
 
+    def forget_threads(self) -> None:
+        """Put the switch back: the threads inside did not survive a fork."""
+        self._lock = threading.Lock()
+        if self._inside:
+            self._inside = 0
+            torch.backends.mkldnn.set_flags(self._was_enabled)
+
 
 _without_onednn = _WithoutOneDNN()
+
+
+def restore_onednn() -> None:
+    """Enable oneDNN again in a child that was forked amid another thread's step."""
+    _without_onednn.forget_threads()
 
 
 @contextmanager

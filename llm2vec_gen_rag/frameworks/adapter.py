@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
-import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import Self
 
+from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CheckpointError
 from llm2vec_gen_rag.frameworks.worker_thread import run_on_worker
 
@@ -73,7 +73,7 @@ class FrameworkAdapter(BaseModel):
 
     # Not pickled: a copy has the defaults of these fields.
     unpickled_fields: ClassVar[frozenset[str]] = frozenset({"model"})
-    _loading: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _loading: ForkSafeLock = PrivateAttr(default_factory=ForkSafeLock)
 
     @field_validator("model_name", "base_model", mode="before")
     @classmethod

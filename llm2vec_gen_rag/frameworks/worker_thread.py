@@ -8,11 +8,13 @@ waiting call. Here every loaded model has one worker thread, which runs its call
 from __future__ import annotations
 
 import asyncio
-import threading
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
+
+from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
@@ -22,7 +24,12 @@ Result = TypeVar("Result")
 # Keyed by the model, not by the adapter: two adapters of one model share its worker. Keys are weak,
 # so that a worker ends with its model.
 _workers: WeakKeyDictionary[LLM2VecGen, ThreadPoolExecutor] = WeakKeyDictionary()
-_workers_lock = threading.Lock()
+_workers_lock = ForkSafeLock()
+
+if hasattr(
+    os, "register_at_fork"
+):  # a forked child has the parent's workers, but not their threads
+    os.register_at_fork(after_in_child=_workers.clear)
 
 
 async def run_on_worker(model: LLM2VecGen, call: Callable[[], Result]) -> Result:

@@ -7,9 +7,10 @@ returned in the order of the texts. Each process has a pipe of its own, private 
 from __future__ import annotations
 
 import inspect
-import threading
+import os
 from collections import deque
 from collections.abc import Sequence
+from multiprocessing import current_process
 from multiprocessing.connection import wait
 from os import PathLike
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import as_texts
+from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.encoder import Vectors
 from llm2vec_gen_rag.errors import WorkerError
 from llm2vec_gen_rag.model import LLM2VecGen, Texts
@@ -29,6 +31,12 @@ CHUNKS_PER_PROCESS = 16
 # the work of an instruction and of the response tokens, in characters of text
 CHARACTERS_BESIDE_TEXT = 100
 
+DAEMON = (
+    "this process is a daemon of multiprocessing, such as those of multiprocessing.Pool or Celery, "
+    "and Python lets no daemon start processes; expected another. Create the pool in the main "
+    "process, or in one started with daemon=False; or embed in this one with LLM2VecGen."
+)
+
 
 class EncoderPool:
     """One model in several processes, which embeds as `LLM2VecGen` does, on every device at once.
@@ -37,7 +45,8 @@ class EncoderPool:
             vectors = pool.encode_document(texts)
 
     Processes are spawned, so a script creates a pool under `if __name__ == "__main__":`. An error
-    or Ctrl-C during a call closes the pool. Calls from several threads take turns.
+    or Ctrl-C during a call closes the pool. Calls from several threads take turns. A child that is
+    forked from the process that created the pool needs one of its own.
 
     Attributes:
         dimension: the length of a vector.
@@ -59,13 +68,16 @@ class EncoderPool:
             TypeError: if an option is none of `LLM2VecGen.from_pretrained`.
             CheckpointError: see `LLM2VecGen.from_pretrained`.
             BaseModelError: see `LLM2VecGen.from_pretrained`.
-            WorkerError: if a process ends or fails in another way.
+            WorkerError: if this process is a daemon, or a process ends or fails in another way.
         """
         if isinstance(devices, str) or not devices:
             raise ValueError(f"devices is {devices!r}; expected a list, such as ['cpu', 'cpu']")
+        if current_process().daemon:
+            raise WorkerError(DAEMON)
         inspect.signature(LLM2VecGen.from_pretrained).bind(name, device=devices[0], **options)
         threads = max(1, torch.get_num_threads() // len(devices))
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
+        self._process_id = os.getpid()
         self._workers: list[Worker] = []
         try:
             for device in devices:
@@ -103,7 +115,8 @@ class EncoderPool:
         Raises:
             ValueError: see `LLM2VecGen.encode`.
             NonFiniteError: see `LLM2VecGen.encode`.
-            WorkerError: if a process ends or fails in another way, or the pool is closed.
+            WorkerError: if a process ends or fails in another way, the pool is closed, or this is
+                not the process that created it.
         """
         call = Call(
             "encode", {"instruction": instruction, **_shared(max_length, normalize, batch_size)}
@@ -144,7 +157,9 @@ class EncoderPool:
         return self._encode(texts, call, show_progress)
 
     def close(self) -> None:
-        """End the processes, if they have not ended yet."""
+        """End the processes, if they have not ended yet; in a forked child, do nothing."""
+        if self._process_id != os.getpid():
+            return
         for worker in self._workers:
             worker.end()
         for worker in self._workers:
@@ -160,6 +175,11 @@ class EncoderPool:
     def _encode(self, texts: Texts, call: Call, show_progress: bool) -> Vectors:
         """Run the call on the texts; close the pool if it fails."""
         listed = as_texts(texts)
+        if self._process_id != os.getpid():  # the two would read each other's vectors
+            raise WorkerError(
+                f"this pool was created by process {self._process_id}, and this is a child forked "
+                "from it; expected the same process. Create a pool after the fork."
+            )
         with self._lock:
             if not self._workers:
                 raise WorkerError("this pool is closed; expected an open one. Create a new one.")

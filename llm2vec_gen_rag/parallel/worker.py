@@ -7,9 +7,10 @@ import signal
 import sys
 import traceback
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, process
 from multiprocessing.connection import Connection
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from transformers.utils import logging
@@ -79,6 +80,7 @@ class Worker:
         self._device = device
         self._process = context.Process(target=serve, args=(theirs, load, threads), daemon=True)
         self._process.start()
+        _processes.add(self._process)
         theirs.close()  # so that reading ends when the process does
         self._ready = False
 
@@ -140,6 +142,23 @@ class Worker:
             f"the process on {self._device} ended with exit code {self._process.exitcode} (below 0 "
             f"is the signal that killed it); expected it to keep running. {advice}"
         )
+
+
+_processes: WeakSet[process.BaseProcess] = WeakSet()
+
+
+def _disown() -> None:
+    """Forget, in a forked child, the processes of its parent.
+
+    Python ends the daemons that it knows of when a process ends, and after a plain `os.fork` the
+    child knows of its parent's; there is no public way to take them off.
+    """
+    known: set[process.BaseProcess] = getattr(process, "_children", set())
+    known.difference_update(_processes)
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_disown)
 
 
 def serve(connection: Connection, load: dict[str, Any], threads: int) -> None:

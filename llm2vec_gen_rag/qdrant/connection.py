@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
-from threading import Lock, RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,12 +14,14 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException
 from qdrant_client.local.qdrant_local import QdrantLocal
 
+from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR, document_vector
+from llm2vec_gen_rag.qdrant.forked import is_inherited, note_opened, require_own
 from llm2vec_gen_rag.qdrant.payload import TEXT_KEY, complete_payload
 
 _turns: WeakKeyDictionary[QdrantClient, AbstractContextManager[Any]] = WeakKeyDictionary()
-_turns_lock = Lock()
+_turns_lock = ForkSafeLock()
 
 
 def connect(location: str | os.PathLike[str], api_key: str | None = None) -> QdrantClient:
@@ -95,6 +96,12 @@ class CollectionClient:
         )
         self._collection_name = collection_name
         self._turn = _turn_of(self._wrapped)
+        note_opened(self._wrapped)
+
+    def close(self, **options: Any) -> None:
+        """Close the client; in a forked child, whose parent goes on using it, do nothing."""
+        if not is_inherited(self._wrapped):
+            self._taking_turns(self._wrapped.close)(**options)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # else copying, which asks before __init__ ran, would recurse
@@ -120,6 +127,7 @@ class CollectionClient:
     def _taking_turns(self, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
         def in_turn(*args: Any, **kwargs: Any) -> Any:
+            require_own(self._wrapped)
             with self._turn:
                 try:
                     return call(*args, **kwargs)
@@ -169,7 +177,7 @@ def _turn_of(client: QdrantClient) -> AbstractContextManager[Any]:
     """Return the lock that all users of a local client share; a server needs none."""
     with _turns_lock:
         if client not in _turns:
-            _turns[client] = RLock() if is_local(client) else nullcontext()
+            _turns[client] = ForkSafeLock() if is_local(client) else nullcontext()
         return _turns[client]
 
 
