@@ -26,6 +26,7 @@ from transformers import PreTrainedModel
 
 from llm2vec_gen_rag import cpu
 from llm2vec_gen_rag.backbone.facts import embedding_weight, has_full_attention
+from llm2vec_gen_rag.backbone.forwards import one_forward
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter
 from llm2vec_gen_rag.backbone.own_forward import own_states, own_states_after_text
 from llm2vec_gen_rag.batching import plan_batches, run_batches, token_budget
@@ -76,12 +77,12 @@ def embed(
     """
     rows = texts.rows
     vectors = np.empty((len(rows), model.alignment.out_features), dtype=np.float32)
-    with model.lock, torch.no_grad():
+    with one_forward(model):
         prefix = read_prefix(model, texts)
     with tqdm(total=len(rows), desc="Embedding", disable=not show_progress) as progress:
 
         def forward(batch: list[int]) -> None:
-            with model.lock, torch.no_grad():
+            with one_forward(model):
                 states = last_hidden_states(model, [rows[row] for row in batch], prefix)
                 embeddings = project(model, require_finite_states(states))
                 if normalize:

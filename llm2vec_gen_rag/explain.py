@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from llm2vec_gen_rag.arguments import require_positive, require_room, require_string
+from llm2vec_gen_rag.backbone.forwards import one_forward
 from llm2vec_gen_rag.encoder import last_hidden_states, require_finite_states, soft_prompts
 
 if TYPE_CHECKING:
@@ -126,7 +126,6 @@ def explain(
     return Explanation(asked, answer, read(document, model.prompts.document), cosine)
 
 
-@torch.no_grad()
 def logit_lens(
     model: LLM2VecGen, text: str, *, instruction: str = "", k: int = 5, max_length: int = 512
 ) -> tuple[tuple[NearToken, ...], ...]:
@@ -160,7 +159,7 @@ def logit_lens(
     room = max_length - len(model.response_tokens)
     ids = model.text_tokenizer.token_ids([instruction + text], max_tokens=room)
     head: Any = model.backbone.get_output_embeddings()
-    with model.lock:
+    with one_forward(model):
         prompts = soft_prompts(model, require_finite_states(last_hidden_states(model, ids)))[0]
         logits = head(prompts.to(head.weight.device, head.weight.dtype)).float()
     top = logits.softmax(dim=-1).topk(min(k, logits.shape[-1]))

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.backbone.device import pick_device, pick_dtype
 from llm2vec_gen_rag.backbone.facts import base_name, embedding_weight, freeze
+from llm2vec_gen_rag.backbone.forwards import torch_defaults
 from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter
 from llm2vec_gen_rag.checkpoint.format import Checkpoint, read_checkpoint, require_fit
@@ -71,6 +72,7 @@ class LoadedModel:
         self._base_model = base_model
 
     @classmethod
+    @torch_defaults()
     def from_pretrained(
         cls,
         name: str | PathLike[str],
@@ -188,6 +190,7 @@ class LoadedModel:
         return cls.fresh(backbone, tokenizer, dimension, initialisation, name=name)
 
     @classmethod
+    @torch_defaults()
     def fresh(
         cls,
         backbone: PreTrainedModel,
