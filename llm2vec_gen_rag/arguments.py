@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 
@@ -31,6 +32,35 @@ def as_texts(texts: object) -> list[str]:
                 "a flat list of strings, and leave out entries without text."
             )
     return list(texts)
+
+
+def model_name(name: object) -> str:
+    """Return the name of a model as a string that means the same.
+
+    A path is a folder, whatever its name: `Path("almanac")` is "./almanac", as "almanac" alone is
+    the bundled model, and `Path("a/b")` is "./a/b", as "a/b" alone can be a hub id.
+
+    Args:
+        name: a string or a path; a leading ~ is the home folder.
+
+    Returns:
+        The name.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if not isinstance(name, (str, os.PathLike)):
+        raise ValueError(
+            f"the name of a model is {name!r:.80} ({type(name).__name__}); expected a hub id, a "
+            "folder, or 'almanac'"
+        )
+    text = os.path.expanduser(os.fspath(name))
+    return text if isinstance(name, str) or is_path(text) else os.path.join(os.curdir, text)
+
+
+def is_path(name: str) -> bool:
+    """Return whether a model's name is written as a path, such as "./almanac": never a hub id."""
+    return name.startswith((os.curdir, "/", "~")) or os.path.isabs(name)
 
 
 def require_string(name: str, value: object) -> None:

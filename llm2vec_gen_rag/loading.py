@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from llm2vec_gen_rag.arguments import model_name
 from llm2vec_gen_rag.backbone.device import pick_device, pick_dtype
 from llm2vec_gen_rag.backbone.facts import base_name, embedding_weight, freeze
 from llm2vec_gen_rag.backbone.forwards import torch_defaults
@@ -92,7 +93,8 @@ class LoadedModel:
         """Load a checkpoint and the frozen LLM that it belongs to.
 
         Args:
-            name: a hub id, a folder in the published format, or "almanac" (bundled, offline).
+            name: a hub id, a folder in the published format, or "almanac" (bundled, offline). A
+                path is a folder: `Path("almanac")` and "./almanac" are one of yours.
             base_model: the frozen LLM, when it is not where the checkpoint says: a hub id or a
                 folder.
             device: where to compute; None picks CUDA, else MPS, else the CPU.
@@ -132,13 +134,16 @@ class LoadedModel:
         )
         picked_device = pick_device(device)
         pick_dtype(dtype, picked_device, None)  # a misspelt dtype is reported before any reading
-        found = find_checkpoint(str(name), revision, options)
+        name = model_name(name)
+        found = find_checkpoint(name, revision, options)
         checkpoint = read_checkpoint(found.folder, trust_remote_code=trust_remote_code)
         stated = checkpoint.run_config.get("model_name_or_path")
-        base = find_base_model(found.folder, stated) if base_model is None else str(base_model)
+        base = (
+            find_base_model(found.folder, stated) if base_model is None else model_name(base_model)
+        )
         picked_dtype = pick_dtype(dtype, picked_device, checkpoint.stated_dtype)
         backbone = load_backbone(base, picked_device, picked_dtype, options)
-        return cls(checkpoint, backbone, name=str(name), base_model=base, revision=found.revision)
+        return cls(checkpoint, backbone, name=name, base_model=base, revision=found.revision)
 
     @classmethod
     def initialise(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import Self
 
+from llm2vec_gen_rag.arguments import model_name
 from llm2vec_gen_rag.errors import CheckpointError
 from llm2vec_gen_rag.frameworks.worker_thread import run_on_worker
 
@@ -79,7 +80,7 @@ class FrameworkAdapter(BaseModel):
     @classmethod
     def _folder_name(cls, value: Any) -> Any:
         """Take a folder as a path, too."""
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
+        return model_name(value) if isinstance(value, os.PathLike) else value
 
     @model_validator(mode="after")
     def _load_and_describe(self) -> Self:
