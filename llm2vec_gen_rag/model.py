@@ -283,6 +283,8 @@ class LLM2VecGen(LoadedModel):
 
         Raises:
             CheckpointError: if a file to be copied from where this model was loaded is gone.
+            StorageError: if it cannot be written, as on a full disk; a checkpoint that was in the
+                folder is whole.
         """
         updates = {} if self.adapter is None else self.adapter.updates
         checkpoint = replace(

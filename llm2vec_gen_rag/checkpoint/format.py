@@ -38,7 +38,7 @@ from llm2vec_gen_rag.checkpoint.tokenizer_files import (
     save_tokenizer,
 )
 from llm2vec_gen_rag.errors import SizeMismatchError
-from llm2vec_gen_rag.files import read_json, write_json
+from llm2vec_gen_rag.files import read_json, replacing_files, storing, write_json
 from llm2vec_gen_rag.prompts import PROMPTS_FILE, Prompts
 
 RECONSTRUCTION_FILE = "reconstruction_mlp"
@@ -122,7 +122,7 @@ def read_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpo
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, base_model: str) -> None:
-    """Write a folder in the published format.
+    """Write a folder in the published format: all files of it, or none.
 
     Args:
         folder: where to; created if it does not exist.
@@ -131,8 +131,23 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, base_model: str) -> N
 
     Raises:
         CheckpointError: if a file to be copied from where the checkpoint was read is gone.
+        StorageError: if it cannot be written; a checkpoint that was there is whole.
     """
     base = _base_to_record(folder, base_model)
+    with_prompts = checkpoint.prompts != Prompts() or (folder / PROMPTS_FILE).exists()
+    kept = "a checkpoint that was there is whole"
+    # torch raises RuntimeError when the disk is full
+    with (
+        storing(f"the checkpoint {folder}", kept, RuntimeError),
+        replacing_files(folder) as written,
+    ):
+        _write_files(written, checkpoint, base)
+        if with_prompts:
+            checkpoint.prompts.save(written)
+
+
+def _write_files(folder: Path, checkpoint: Checkpoint, base: str) -> None:
+    """Write all files but the prompts."""
     layout = checkpoint.adapter_layout
     layout = replace(layout, config={**layout.config, "base_model_name_or_path": base})
     write_adapter(folder / "encoder", layout, checkpoint.adapter)
@@ -146,8 +161,6 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, base_model: str) -> N
     run_config = {**checkpoint.run_config, "model_name_or_path": base, "encoding_mode": mode}
     write_yaml(folder / "run_config.yml", run_config)
     save_tokenizer(checkpoint.tokenizer, folder, checkpoint.response_token_names)
-    if checkpoint.prompts != Prompts() or (folder / PROMPTS_FILE).exists():
-        checkpoint.prompts.save(folder)
 
 
 def require_fit(checkpoint: Checkpoint, base_model: str, hidden: int, vocabulary: int) -> None:

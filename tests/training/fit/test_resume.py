@@ -6,16 +6,15 @@ import dataclasses
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from full_disk import no_file_above
 from training_runs import (
     ANSWERS,
     QUESTIONS,
@@ -50,17 +49,6 @@ def trained(load_kit, folder, recipe=RUN, answers=ANSWERS, stop=None):
 
 def checkpoints_in(folder):
     return sorted(path.name for path in (folder / "checkpoints").iterdir())
-
-
-@contextmanager
-def no_file_above(size):
-    """Let every write beyond this size fail, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def start(folder, recipe):
