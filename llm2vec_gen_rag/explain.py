@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,11 +24,14 @@ class NearToken:
 
     Attributes:
         text: the token as text, spaces included.
-        probability: its share of the softmax over the whole vocabulary.
+        probability: its share of the softmax over the whole vocabulary: small for every token, as a
+            soft prompt is made to be read by the LLM, not by its output layer.
+        log_ratio: the logarithm of its probability over that of the nearest token, which has 0.
     """
 
     text: str
     probability: float
+    log_ratio: float
 
 
 @dataclass(frozen=True)
@@ -162,13 +166,13 @@ def logit_lens(
     with one_forward(model):
         prompts = soft_prompts(model, require_finite_states(last_hidden_states(model, ids)))[0]
         logits = head(prompts.to(head.weight.device, head.weight.dtype)).float()
-    top = logits.softmax(dim=-1).topk(min(k, logits.shape[-1]))
+    top = logits.log_softmax(dim=-1).topk(min(k, logits.shape[-1]))
     return tuple(
         tuple(
-            NearToken(str(model.tokenizer.decode([token])), probability)
-            for token, probability in zip(tokens, probabilities, strict=True)
+            NearToken(str(model.tokenizer.decode([token])), math.exp(value), value - values[0])
+            for token, value in zip(tokens, values, strict=True)
         )
-        for tokens, probabilities in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        for tokens, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)
     )
 
 
@@ -177,7 +181,7 @@ def _reading_lines(label: str, reading: Reading, width: int) -> list[str]:
     return [
         textwrap.shorten(f"{label}: {_printable(reading.text)}", width, placeholder=" ..."),
         *_labelled("its embedding says", reading.says, width),
-        "  vocabulary tokens nearest to each response token:",
+        "  nearest vocabulary tokens (log-probability from best):",
         *(_token_line(place, near, width) for place, near in enumerate(reading.tokens, start=1)),
     ]
 
@@ -197,5 +201,5 @@ def _printable(text: str) -> str:
 
 def _token_line(place: int, near: Sequence[NearToken], width: int) -> str:
     """The tokens near one response token, each quoted so that its spaces show."""
-    line = f"  {place:>4}  " + "  ".join(f"{t.text!r} {t.probability:.2f}" for t in near)
+    line = f"  {place:>4}  " + "  ".join(f"{t.text!r} {t.log_ratio:.2g}" for t in near)
     return line[:width]
