@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm2vec_gen_rag.arguments import require_positive, require_room, require_string
+from llm2vec_gen_rag.arguments import require_positive, require_string, text_room
 from llm2vec_gen_rag.backbone.forwards import one_forward
 from llm2vec_gen_rag.encoder import last_hidden_states, require_finite_states, soft_prompts
 
@@ -159,8 +159,7 @@ def logit_lens(
         ValueError: if an argument is not as described.
         NonFiniteError: if the LLM computes NaN or infinity.
     """
-    require_room(max_length, len(model.response_tokens))
-    room = max_length - len(model.response_tokens)
+    room = text_room(max_length, len(model.response_tokens), model.positions)
     ids = model.text_tokenizer.token_ids([instruction + text], max_tokens=room)
     head: Any = model.backbone.get_output_embeddings()
     with one_forward(model):

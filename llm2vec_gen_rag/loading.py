@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.arguments import model_name
 from llm2vec_gen_rag.backbone.device import pick_device, pick_dtype
-from llm2vec_gen_rag.backbone.facts import base_name, embedding_weight, freeze
+from llm2vec_gen_rag.backbone.facts import base_name, embedding_weight, freeze, position_limit
 from llm2vec_gen_rag.backbone.forwards import torch_defaults
 from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter
@@ -68,6 +68,7 @@ class LoadedModel:
         self.adapter = LowRankAdapter(backbone.base_model, updates) if updates else None
         self.prompts = checkpoint.prompts
         self.prefix_cache = PrefixCache()
+        self.positions = position_limit(backbone)
         self.lock = threading.RLock()
         self._checkpoint = checkpoint
         self._base_model = base_model

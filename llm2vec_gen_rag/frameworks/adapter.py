@@ -11,6 +11,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -54,7 +55,8 @@ class FrameworkAdapter(BaseModel):
             saved configuration brings the one it was saved with, and loading another is an error.
     """
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    # what is passed by mistake can be a token for the hub, which no message is to show
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
 
     # Frozen: set after loading, these would describe another model than the one in memory.
     model: Any = Field(default=None, exclude=True, frozen=True, repr=False)
@@ -75,6 +77,23 @@ class FrameworkAdapter(BaseModel):
     # What stays in the process: pickling leaves these fields at their defaults.
     unpickled_fields: ClassVar[frozenset[str]] = frozenset({"model"})
     _loading: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_other_loading_options(cls, settings: Any) -> Any:
+        """Say who takes the options of loading that are no settings here."""
+        from llm2vec_gen_rag.model import LLM2VecGen
+
+        # a dump has no place for them: a secret, an object, a folder of this machine's own
+        options = signature(LLM2VecGen.from_pretrained).parameters.keys() - cls.model_fields.keys()
+        found = sorted(options & settings.keys()) if isinstance(settings, dict) else []
+        if found:
+            names = ", ".join(f"{name}=..." for name in found)
+            raise ValueError(
+                f"got {', '.join(found)}, which a loaded model has and {cls.__name__} does not "
+                f"take; pass model=LLM2VecGen.from_pretrained(..., {names}) in place of model_name"
+            )
+        return settings
 
     @field_validator("model_name", "base_model", mode="before")
     @classmethod
