@@ -153,7 +153,8 @@ def _find_configs(base_model: str, options: BackboneOptions) -> Path:
     if is_path(base_model):
         raise BaseModelError(
             f"the base model {base_model!r} cannot be loaded (a path is a folder, and there is "
-            "none). Expected the frozen LLM's own: pass base_model='<hub id or folder>' to LLM2VecGen.from_pretrained."
+            "none). Expected the frozen LLM's own: pass base_model='<hub id or folder>' to "
+            "LLM2VecGen.from_pretrained."
         )
     return Path(
         snapshot_download(
