@@ -7,16 +7,15 @@ locked.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from llm2vec_gen_rag.errors import StorageError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ModuleNotFoundError:
-    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
@@ -33,7 +32,7 @@ def written_by_one(path: Path, what: str) -> Iterator[None]:
     Raises:
         StorageError: if another holds it.
     """
-    if fcntl is None:
+    if sys.platform == "win32":
         yield
         return
     descriptor = os.open(path, os.O_RDONLY)

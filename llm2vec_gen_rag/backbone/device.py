@@ -58,9 +58,13 @@ def require_devices(device_map: str | Mapping[str, Any] | None) -> None:
     Raises:
         BaseModelError: with the first device that it does not have.
     """
-    by_layer = isinstance(device_map, Mapping)
-    for place in dict(device_map).values() if by_layer else [device_map]:
-        if place in (("disk",) if by_layer else (None, *_STRATEGIES)):
+    if isinstance(device_map, Mapping):
+        places: list[Any] = list(device_map.values())
+        beside: tuple[str | None, ...] = ("disk",)
+    else:
+        places, beside = [device_map], (None, *_STRATEGIES)
+    for place in places:
+        if place in beside:
             continue
         try:
             device = torch.device(place)
