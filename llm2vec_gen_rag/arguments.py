@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 
@@ -33,6 +34,35 @@ def as_texts(texts: object) -> list[str]:
     return list(texts)
 
 
+def model_name(name: object) -> str:
+    """Return the name of a model as a string that means the same.
+
+    A path is a folder, whatever its name: `Path("almanac")` is "./almanac", as "almanac" alone is
+    the bundled model, and `Path("a/b")` is "./a/b", as "a/b" alone can be a hub id.
+
+    Args:
+        name: a string or a path; a leading ~ is the home folder.
+
+    Returns:
+        The name.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if not isinstance(name, (str, os.PathLike)):
+        raise ValueError(
+            f"the name of a model is {name!r:.80} ({type(name).__name__}); expected a hub id, a "
+            "folder, or 'almanac'"
+        )
+    text = os.path.expanduser(os.fspath(name))
+    return text if isinstance(name, str) or is_path(text) else os.path.join(os.curdir, text)
+
+
+def is_path(name: str) -> bool:
+    """Return whether a model's name is written as a path, such as "./almanac": never a hub id."""
+    return name.startswith((os.curdir, "/", "~")) or os.path.isabs(name)
+
+
 def require_string(name: str, value: object) -> None:
     """Raise ValueError unless the value is a string."""
     if not isinstance(value, str):
@@ -45,12 +75,29 @@ def require_positive(name: str, value: object) -> None:
         raise ValueError(f"{name} is {value!r}; expected an integer of at least 1")
 
 
-def require_room(max_length: object, response_tokens: int) -> None:
-    """Raise ValueError unless `max_length` leaves room for text before the response tokens."""
+def text_room(max_length: int, response_tokens: int, positions: int | None) -> int:
+    """Return how many tokens of a text fit before the response tokens.
+
+    Args:
+        max_length: the most tokens of both together.
+        response_tokens: how many response tokens there are.
+        positions: the most that the LLM can read; None if there is no such limit.
+
+    Returns:
+        At least 1.
+
+    Raises:
+        ValueError: if `max_length` is not an integer, or one of the two leaves no room.
+    """
     require_positive("max_length", max_length)
-    if isinstance(max_length, int) and max_length <= response_tokens:
+    if positions is not None and positions < max_length:
+        found, remedy = f"the LLM has {positions} positions", "use an LLM with more of them"
+        max_length = positions
+    else:
+        found, remedy = f"max_length is {max_length}", f"pass at least {response_tokens + 1}"
+    if max_length <= response_tokens:
         raise ValueError(
-            f"max_length is {max_length} and the {response_tokens} response tokens take "
-            f"{response_tokens} of it, which leaves no room for text; pass at least "
-            f"{response_tokens + 1}"
+            f"{found} and the {response_tokens} response tokens take {response_tokens} of it, "
+            f"which leaves no room for text; {remedy}"
         )
+    return max_length - response_tokens

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag import cpu
 from llm2vec_gen_rag.backbone.facts import embedding_weight, end_token_ids, has_full_attention
-from llm2vec_gen_rag.backbone.threads import fitting_threads
+from llm2vec_gen_rag.backbone.forwards import one_forward
 from llm2vec_gen_rag.batching import plan_batches, run_batches, token_budget
 from llm2vec_gen_rag.encoder import (
     EmbeddingModel,
@@ -100,7 +100,7 @@ def _write_in_batches(
 
     def forward(rows: list[int]) -> None:
         # a step has one token of each row, and steps take most of the time
-        with model.lock, torch.no_grad(), fitting_threads(model.backbone, len(rows)):
+        with one_forward(model, tokens=len(rows)):
             inputs, mask = inputs_of([token_ids[row] for row in rows])
             continued = greedy_ids(
                 model.backbone, inputs, mask, max_new_tokens=max_new_tokens, ends=ends

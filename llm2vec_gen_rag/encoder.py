@@ -26,9 +26,9 @@ from transformers import PreTrainedModel
 from llm2vec_gen_rag import cpu
 from llm2vec_gen_rag.backbone.facts import embedding_weight, has_full_attention
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
+from llm2vec_gen_rag.backbone.forwards import one_forward
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter
 from llm2vec_gen_rag.backbone.own_forward import own_states, own_states_after_text
-from llm2vec_gen_rag.backbone.threads import fitting_threads
 from llm2vec_gen_rag.batching import plan_batches, run_batches, token_budget
 from llm2vec_gen_rag.errors import NonFiniteError
 from llm2vec_gen_rag.text_tokenizer import TokenIds, TokenizedTexts
@@ -75,17 +75,13 @@ def embed(
     """
     rows = texts.rows
     vectors = np.empty((len(rows), model.alignment.out_features), dtype=np.float32)
-    with model.lock, torch.no_grad(), fitting_threads(model.backbone, texts.instruction_tokens):
+    with one_forward(model, tokens=texts.instruction_tokens):
         prefix = read_prefix(model, texts)
     with tqdm(total=len(rows), desc="Embedding", disable=not show_progress) as progress:
 
         def forward(batch: list[int]) -> None:
             ids = [rows[row] for row in batch]
-            with (
-                model.lock,
-                torch.no_grad(),
-                fitting_threads(model.backbone, tokens_of(model, ids)),
-            ):
+            with one_forward(model, tokens=tokens_of(model, ids)):
                 states = last_hidden_states(model, ids, prefix)
                 embeddings = project(model, require_finite_states(states))
                 if normalize:

@@ -6,11 +6,12 @@ LLM2VecGenError
 │   ├── UnsafeFileError        a file would run code when read; nothing of it was run
 │   └── UnsupportedCheckpointError  it is a checkpoint, of a kind this library does not compute
 ├── BaseModelError             the frozen LLM under a checkpoint cannot be loaded
+│   └── MissingPackageError    a package that an option needs is not installed (also ImportError)
 ├── EndpointError              a server that was asked for responses fails or refuses
 ├── TeacherError               an embedding teacher cannot be loaded
 ├── NonFiniteError             the LLM computed NaN or infinity
 ├── WorkerError                a process of an `EncoderPool` failed or ended
-├── StorageError               the output of a training run cannot be written
+├── StorageError               a file cannot be written; what was there before is whole
 ├── CollectionError            a Qdrant collection cannot be used as asked
 │   └── CollectionMismatchError  it was written by another model, revision or instruction
 └── MissingExtraError          an optional dependency is not installed (also an ImportError)
@@ -45,6 +46,10 @@ class BaseModelError(LLM2VecGenError):
     """The frozen LLM under a checkpoint cannot be found or loaded."""
 
 
+class MissingPackageError(BaseModelError, ImportError):
+    """A package that the base model's own config or an option of loading it needs is missing."""
+
+
 class EndpointError(LLM2VecGenError):
     """A server that was asked for responses fails or refuses; earlier responses are kept."""
 
@@ -62,7 +67,7 @@ class WorkerError(LLM2VecGenError):
 
 
 class StorageError(LLM2VecGenError):
-    """The output of a training run cannot be written; what it wrote before is whole."""
+    """A file cannot be written, as on a full disk; what was written before is whole."""
 
 
 class CollectionError(LLM2VecGenError):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from llm2vec_gen_rag.arguments import require_positive, require_room, require_string
-from llm2vec_gen_rag.backbone.threads import fitting_threads
+from llm2vec_gen_rag.arguments import require_positive, require_string, text_room
+from llm2vec_gen_rag.backbone.forwards import one_forward
 from llm2vec_gen_rag.encoder import (
     last_hidden_states,
     require_finite_states,
@@ -29,11 +29,14 @@ class NearToken:
 
     Attributes:
         text: the token as text, spaces included.
-        probability: its share of the softmax over the whole vocabulary.
+        probability: its share of the softmax over the whole vocabulary: small for every token, as a
+            soft prompt is made to be read by the LLM, not by its output layer.
+        log_ratio: the logarithm of its probability over that of the nearest token, which has 0.
     """
 
     text: str
     probability: float
+    log_ratio: float
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,6 @@ def explain(
     return Explanation(asked, answer, read(document, model.prompts.document), cosine)
 
 
-@torch.no_grad()
 def logit_lens(
     model: LLM2VecGen, text: str, *, instruction: str = "", k: int = 5, max_length: int = 512
 ) -> tuple[tuple[NearToken, ...], ...]:
@@ -162,20 +164,19 @@ def logit_lens(
         ValueError: if an argument is not as described.
         NonFiniteError: if the LLM computes NaN or infinity.
     """
-    require_room(max_length, len(model.response_tokens))
-    room = max_length - len(model.response_tokens)
+    room = text_room(max_length, len(model.response_tokens), model.positions)
     ids = model.text_tokenizer.token_ids([instruction + text], max_tokens=room)
     head: Any = model.backbone.get_output_embeddings()
-    with model.lock, fitting_threads(model.backbone, tokens_of(model, ids)):
+    with one_forward(model, tokens=tokens_of(model, ids)):
         prompts = soft_prompts(model, require_finite_states(last_hidden_states(model, ids)))[0]
         logits = head(prompts.to(head.weight.device, head.weight.dtype)).float()
-    top = logits.softmax(dim=-1).topk(min(k, logits.shape[-1]))
+    top = logits.log_softmax(dim=-1).topk(min(k, logits.shape[-1]))
     return tuple(
         tuple(
-            NearToken(str(model.tokenizer.decode([token])), probability)
-            for token, probability in zip(tokens, probabilities, strict=True)
+            NearToken(str(model.tokenizer.decode([token])), math.exp(value), value - values[0])
+            for token, value in zip(tokens, values, strict=True)
         )
-        for tokens, probabilities in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        for tokens, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)
     )
 
 
@@ -184,7 +185,7 @@ def _reading_lines(label: str, reading: Reading, width: int) -> list[str]:
     return [
         textwrap.shorten(f"{label}: {_printable(reading.text)}", width, placeholder=" ..."),
         *_labelled("its embedding says", reading.says, width),
-        "  vocabulary tokens nearest to each response token:",
+        "  nearest vocabulary tokens (log-probability from best):",
         *(_token_line(place, near, width) for place, near in enumerate(reading.tokens, start=1)),
     ]
 
@@ -204,5 +205,5 @@ def _printable(text: str) -> str:
 
 def _token_line(place: int, near: Sequence[NearToken], width: int) -> str:
     """The tokens near one response token, each quoted so that its spaces show."""
-    line = f"  {place:>4}  " + "  ".join(f"{t.text!r} {t.probability:.2f}" for t in near)
+    line = f"  {place:>4}  " + "  ".join(f"{t.text!r} {t.log_ratio:.2g}" for t in near)
     return line[:width]

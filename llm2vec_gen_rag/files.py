@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,6 +156,38 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_files(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder to write to, whose files then replace those of `folder`: all, or none.
+
+    Other files in `folder` stay. Once all are written, they are renamed one after another, which
+    takes no space.
+
+    Args:
+        folder: made if it does not exist.
+
+    Yields:
+        A folder inside it, gone after the block.
+
+    Raises:
+        IsADirectoryError: if a folder is where a file is to go.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+    try:
+        yield partial
+        written = [path for path in sorted(partial.rglob("*")) if path.is_file()]
+        targets = [folder / path.relative_to(partial) for path in written]
+        for target in targets:  # before the first is replaced
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "Is a directory", str(target))
+        for path, target in zip(written, targets, strict=True):
+            os.replace(path, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file, whole or not at all."""
     with replacing(path) as partial:
@@ -171,7 +206,8 @@ def storing(what: str, kept: str, *others: type[Exception]) -> Iterator[None]:
     Args:
         what: what the block writes, with its path.
         kept: what is not lost, as a clause.
-        *others: what a writer raises when the disk fails, beside OSError and safetensors' own.
+        *others: what a writer raises when the disk fails, beside OSError and safetensors' own. A
+            StorageError of a block inside passes, unless it is among these.
 
     Yields:
         Nothing.
@@ -183,7 +219,8 @@ def storing(what: str, kept: str, *others: type[Exception]) -> Iterator[None]:
     try:
         yield
     except failures as error:
-        reason = getattr(error, "strerror", None) or error
+        cause = (isinstance(error, StorageError) and error.__cause__) or error
+        reason = getattr(cause, "strerror", None) or cause
         raise StorageError(
             f"{what} cannot be written ({reason}); {kept}. Free disk space, fix the folder's "
             "permissions or choose another folder, then rerun the same command."

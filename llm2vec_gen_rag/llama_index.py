@@ -53,7 +53,7 @@ class LLM2VecGenEmbedding(FrameworkAdapter, BaseEmbedding):
         'The currency of Japan is the yen.'
     """
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
 
     embed_batch_size: int = Field(default=256, gt=0, le=2048, exclude=True)
     num_workers: int | None = Field(default=None, exclude=True)

@@ -10,9 +10,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from llm2vec_gen_rag.arguments import model_name
 from llm2vec_gen_rag.backbone.device import pick_device, pick_dtype
-from llm2vec_gen_rag.backbone.facts import base_name, embedding_weight, freeze
+from llm2vec_gen_rag.backbone.facts import base_name, embedding_weight, freeze, position_limit
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
+from llm2vec_gen_rag.backbone.forwards import torch_defaults
 from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter
 from llm2vec_gen_rag.backbone.threads import note_loading
@@ -70,11 +72,13 @@ class LoadedModel:
         self.adapter = LowRankAdapter(backbone.base_model, updates) if updates else None
         self.prompts = checkpoint.prompts
         self.prefix_cache = PrefixCache()
+        self.positions = position_limit(backbone)
         self.lock = ForkSafeLock(repair=partial(_end_forward, self.adapter))
         self._checkpoint = checkpoint
         self._base_model = base_model
 
     @classmethod
+    @torch_defaults()
     def from_pretrained(
         cls,
         name: str | PathLike[str],
@@ -94,7 +98,8 @@ class LoadedModel:
         """Load a checkpoint and the frozen LLM that it belongs to.
 
         Args:
-            name: a hub id, a folder in the published format, or "almanac" (bundled, offline).
+            name: a hub id, a folder in the published format, or "almanac" (bundled, offline). A
+                path is a folder: `Path("almanac")` and "./almanac" are one of yours.
             base_model: the frozen LLM, when it is not where the checkpoint says: a hub id or a
                 folder.
             device: where to compute; None picks CUDA, else MPS, else the CPU.
@@ -134,13 +139,16 @@ class LoadedModel:
         )
         picked_device = pick_device(device)
         pick_dtype(dtype, picked_device, None)  # a misspelt dtype is reported before any reading
-        found = find_checkpoint(str(name), revision, options)
+        name = model_name(name)
+        found = find_checkpoint(name, revision, options)
         checkpoint = read_checkpoint(found.folder, trust_remote_code=trust_remote_code)
         stated = checkpoint.run_config.get("model_name_or_path")
-        base = find_base_model(found.folder, stated) if base_model is None else str(base_model)
+        base = (
+            find_base_model(found.folder, stated) if base_model is None else model_name(base_model)
+        )
         picked_dtype = pick_dtype(dtype, picked_device, checkpoint.stated_dtype)
         backbone = load_backbone(base, picked_device, picked_dtype, options)
-        return cls(checkpoint, backbone, name=str(name), base_model=base, revision=found.revision)
+        return cls(checkpoint, backbone, name=name, base_model=base, revision=found.revision)
 
     @classmethod
     def initialise(
@@ -192,6 +200,7 @@ class LoadedModel:
         return cls.fresh(backbone, tokenizer, dimension, initialisation, name=name)
 
     @classmethod
+    @torch_defaults()
     def fresh(
         cls,
         backbone: PreTrainedModel,

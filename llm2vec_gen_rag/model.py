@@ -11,7 +11,7 @@ from typing import overload
 import torch
 
 from llm2vec_gen_rag import decoder, encoder
-from llm2vec_gen_rag.arguments import as_texts, require_positive, require_room, require_string
+from llm2vec_gen_rag.arguments import as_texts, require_positive, require_string, text_room
 from llm2vec_gen_rag.backbone.digest import tensors_digest
 from llm2vec_gen_rag.backbone.facts import embedding_weight, end_token_ids
 from llm2vec_gen_rag.backbone.int8 import has_int8_layers
@@ -41,6 +41,8 @@ class LLM2VecGen(LoadedModel):
         alignment: hidden -> dimension, float32: soft prompt -> embedding.
         adapter: the low-rank updates of a LoRA checkpoint, on only while embedding; else None.
         prompts: the instructions of `encode_query` and `encode_document`.
+        positions: the most tokens that an LLM with a table of positions can read, such as GPT-2 or
+            OPT; None if there is no such limit, as with rotary positions.
         lock: held during every forward.
     """
 
@@ -94,7 +96,7 @@ class LLM2VecGen(LoadedModel):
                 or a special token. Only lone surrogates are changed, to U+FFFD.
             instruction: precedes each text, with no space added.
             max_length: tokens of instruction, text and response tokens together; a longer text is
-                cut at its end.
+                cut at its end, and at what `positions` leaves room for.
             normalize: whether to scale each vector to length 1.
             batch_size: texts in one forward; None plans the batches by their tokens. It changes
                 speed and memory, not the vectors.
@@ -206,7 +208,7 @@ class LLM2VecGen(LoadedModel):
         Args:
             texts: see `encode`.
             instruction: see `encode`.
-            max_new_tokens: the most tokens to write for each.
+            max_new_tokens: the most tokens to write for each, as far as `positions` go.
             max_length: see `encode`.
 
         Returns:
@@ -218,6 +220,8 @@ class LLM2VecGen(LoadedModel):
         """
         require_positive("max_new_tokens", max_new_tokens)
         rows = self._tokenized(texts, instruction, max_length).rows
+        if self.positions is not None:
+            max_new_tokens = min(max_new_tokens, self.positions - self.compression_tokens)
         written = decoder.decode_ids(self, rows, max_new_tokens=max_new_tokens)
         return self._read(texts, written)
 
@@ -252,7 +256,7 @@ class LLM2VecGen(LoadedModel):
         Args:
             texts: see `encode`.
             instruction: see `encode`.
-            max_new_tokens: the most tokens to write for each.
+            max_new_tokens: the most tokens to write for each; no more than half of `positions`.
             max_length: tokens of instruction and text; a longer text is cut at its end.
 
         Returns:
@@ -265,11 +269,16 @@ class LLM2VecGen(LoadedModel):
         require_positive("max_new_tokens", max_new_tokens)
         require_positive("max_length", max_length)
         require_string("instruction", instruction)
+        room = None
+        if self.positions is not None:  # at least half of them for the prompt
+            max_new_tokens = min(max_new_tokens, self.positions // 2)
+            room = self.positions - max_new_tokens
         prompts = answer_prompts(
             self.tokenizer,
             self.text_tokenizer,
             [f"{instruction}{text}" for text in as_texts(texts)],
             max_length=max_length,
+            room=room,
         )
         written = decoder.answer_ids(self, prompts, max_new_tokens=max_new_tokens)
         return self._read(texts, written)
@@ -284,6 +293,8 @@ class LLM2VecGen(LoadedModel):
 
         Raises:
             CheckpointError: if a file to be copied from where this model was loaded is gone.
+            StorageError: if it cannot be written, as on a full disk; a checkpoint that was in the
+                folder is whole.
         """
         updates = {} if self.adapter is None else self.adapter.updates
         checkpoint = replace(
@@ -299,11 +310,8 @@ class LLM2VecGen(LoadedModel):
     def _tokenized(self, texts: Texts, instruction: str, max_length: int) -> TokenizedTexts:
         """Return the ids of each text after the instruction, cut to leave room."""
         require_string("instruction", instruction)
-        response_tokens = len(self.response_tokens)
-        require_room(max_length, response_tokens)
-        return self.text_tokenizer.tokenize(
-            as_texts(texts), instruction, max_tokens=max_length - response_tokens
-        )
+        room = text_room(max_length, len(self.response_tokens), self.positions)
+        return self.text_tokenizer.tokenize(as_texts(texts), instruction, max_tokens=room)
 
     def _read(self, texts: Texts, written: Sequence[Sequence[int]]) -> str | list[str]:
         """Return what was written as text: a string for a string."""

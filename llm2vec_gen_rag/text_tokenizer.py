@@ -116,6 +116,7 @@ def answer_prompts(
     texts: Sequence[str],
     *,
     max_length: int,
+    room: int | None = None,
 ) -> list[TokenIds]:
     """Return the ids that ask the LLM each text, in its chat template if it has one.
 
@@ -124,11 +125,14 @@ def answer_prompts(
         text_tokenizer: for the texts, in which nothing is markup.
         texts: the texts.
         max_length: how many ids of each text to keep.
+        room: the most ids of a whole prompt; None sets no limit.
 
     Returns:
         One array of ids per text.
     """
     plain = tokenizer.chat_template is None
+    if room is not None:
+        max_length = min(max_length, room)
     bodies = text_tokenizer.token_ids(texts, max_tokens=max_length, bos=plain)
     if plain:
         return bodies
@@ -143,7 +147,8 @@ def answer_prompts(
         np.array(tokenizer(part, add_special_tokens=False)["input_ids"], dtype=np.int64)
         for part in (before, after)
     )
-    return [np.concatenate([opening, body, closing]) for body in bodies]
+    rest = None if room is None else max(0, room - len(opening) - len(closing))
+    return [np.concatenate([opening, body[:rest], closing]) for body in bodies]
 
 
 def utf8_text(text: str) -> str:

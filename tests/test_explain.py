@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
 
-from llm2vec_gen_rag.explain import explain, logit_lens
+from llm2vec_gen_rag.explain import Explanation, NearToken, Reading, explain, logit_lens
 
 QUERY = "where do polar bears live"
 DOCUMENT = "Polar bears live on the sea ice.\nThey swim."
@@ -81,3 +82,21 @@ def test_as_dict_is_json_and_as_text_fits_its_width(model):
 def test_wrong_arguments_are_reported(model, arguments, said):
     with pytest.raises(ValueError, match=said):
         explain(model, **arguments)
+
+
+def test_each_token_is_shown_with_how_far_it_is_behind_the_nearest(model):
+    explanation = explain(model, QUERY, nearest=3, max_new_tokens=1)
+    for place, near in enumerate(explanation.query.tokens, start=1):
+        assert near[0].log_ratio == 0
+        for token in near[1:]:
+            expected = math.log(token.probability / near[0].probability)
+            assert token.log_ratio == pytest.approx(expected, abs=1e-5)
+            assert token.log_ratio < 0
+        shown = "  ".join(f"{token.text!r} {token.log_ratio:.2g}" for token in near)
+        assert f"{place:>6}  {shown}"[:100] in explanation.as_text(100)
+
+
+def test_tokens_of_any_probability_can_be_told_apart():
+    near = tuple(NearToken("abc"[i], 2e-5 - i * 1e-7, 0 - 5e-3 * i) for i in range(3))
+    text = Explanation(Reading("q", "a", (near,)), "a", None, None).as_text(60)
+    assert "     1  'a' 0  'b' -0.005  'c' -0.01" in text

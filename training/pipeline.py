@@ -25,6 +25,7 @@ from llm2vec_gen_rag.teachers.stored_vectors import write_teacher_vectors
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.outputs import FitResult
 from llm2vec_gen_rag.training.fit.stage import fit
+from llm2vec_gen_rag.training.folder_lock import written_by_one
 from llm2vec_gen_rag.training.recipe_teacher import read_vectors, recipe_teacher
 from llm2vec_gen_rag.training.respond import respond
 from llm2vec_gen_rag.training.responses.decoding import Decoding
@@ -83,18 +84,20 @@ def teach(
             or several processes were launched.
         MissingExtraError: if the teacher's extra is not installed.
         TeacherError: if it cannot be loaded.
-        StorageError: if the vectors cannot be written; those so far are kept.
+        StorageError: if the vectors cannot be written, those so far are kept; or if another process
+            writes to the folder.
     """
     require_one_process("teach", "it runs once, before the launch")
     folder = Path(folder)
     answered = read_answered_queries(folder, queries)
-    teacher = recipe_teacher(
-        recipe, answered, folder, backbone=backbone, tokenizer=tokenizer, device=device
-    )
     path = folder / VECTORS_FILE
-    write_teacher_vectors(
-        teacher, answered.answers, path, dtype=recipe.teacher_dtype, show_progress=show_progress
-    )
+    with written_by_one(folder, "another process"):
+        teacher = recipe_teacher(
+            recipe, answered, folder, backbone=backbone, tokenizer=tokenizer, device=device
+        )
+        write_teacher_vectors(
+            teacher, answered.answers, path, dtype=recipe.teacher_dtype, show_progress=show_progress
+        )
     return path
 
 

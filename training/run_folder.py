@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from llm2vec_gen_rag.files import storing
+from llm2vec_gen_rag.training.folder_lock import written_by_one
 from llm2vec_gen_rag.training.responses.file import read_origin, read_run
 from llm2vec_gen_rag.training.responses.shards import Shard, run_files
 
@@ -72,7 +73,7 @@ def answering(
 
     Raises:
         ValueError: if the shard is empty, or several processes were launched.
-        StorageError: if the folder cannot be written to.
+        StorageError: if the folder cannot be written to, or another process answers these queries.
     """
     require_one_process("responses", "give each GPU or machine a shard of its own")
     path = folder / RESPONSES_FILE
@@ -84,7 +85,8 @@ def answering(
         folder.mkdir(parents=True, exist_ok=True)
         mark.touch()
     try:
-        yield path, queries
+        with written_by_one(mark, "another process"):
+            yield path, queries
     except ValueError:  # refused before a query was asked: finished responses are still finished
         if not begun:
             mark.unlink()

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
+from llm2vec_gen_rag.errors import BaseModelError
+
+# strategies of accelerate, each for a whole LLM
+_STRATEGIES = ("auto", "balanced", "balanced_low_0", "sequential")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -41,6 +47,36 @@ def pick_device(device: str | torch.device | None) -> torch.device:
             "available"
         )
     return picked
+
+
+def require_devices(device_map: str | Mapping[str, Any] | None) -> None:
+    """Raise an error unless this machine has every device of a device map.
+
+    Args:
+        device_map: a device, a strategy of accelerate such as "auto", or a device by layer.
+
+    Raises:
+        BaseModelError: with the first device that it does not have.
+    """
+    if isinstance(device_map, Mapping):
+        places: list[Any] = list(device_map.values())
+        beside: tuple[str | None, ...] = ("disk",)
+    else:
+        places, beside = [device_map], (None, *_STRATEGIES)
+    for place in places:
+        if place in beside:
+            continue
+        try:
+            device = torch.device(place)
+            exists = _exists(device.type, device.index)
+        except (RuntimeError, TypeError):
+            exists = False
+        if not exists:
+            raise BaseModelError(
+                f"device_map puts layers on {place!r}, which is not available here; expected "
+                "devices of this machine, or for some layers 'disk'. Pass device_map='auto', or "
+                "leave it out."
+            )
 
 
 def _exists(kind: str, index: int | None = None) -> bool:

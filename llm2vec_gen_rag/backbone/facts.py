@@ -58,3 +58,19 @@ def has_full_attention(backbone: PreTrainedModel) -> bool:
     if kinds is None:
         return getattr(config, "sliding_window", None) is None
     return set(kinds) == {"full_attention"}
+
+
+def position_limit(backbone: PreTrainedModel) -> int | None:
+    """Return how many tokens an LLM with a table of positions can read, such as GPT-2 or OPT.
+
+    None where positions are computed for any length: rotary ones from their frequencies, and where
+    the config states no number. A rotary LLM also reads past the length that it was trained for.
+    """
+    if any(name.endswith("inv_freq") for name, _ in backbone.named_buffers()):
+        return None
+    config = backbone.config.get_text_config()
+    for name in ("max_position_embeddings", "max_seq_len"):
+        limit: int | None = getattr(config, name, None)
+        if limit is not None:
+            return limit
+    return None

@@ -8,14 +8,18 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from llm2vec_gen_rag.backbone.device import cpu_dtype
-from llm2vec_gen_rag.backbone.facts import freeze
+from llm2vec_gen_rag.arguments import is_path
+from llm2vec_gen_rag.backbone.device import cpu_dtype, require_devices
+from llm2vec_gen_rag.backbone.facts import embedding_weight, freeze
 from llm2vec_gen_rag.backbone.int8 import quantize_layers, require_exact_sums
+from llm2vec_gen_rag.backbone.load_errors import not_loaded, require_config_files, require_whole
 from llm2vec_gen_rag.backbone.threads import note_loading
-from llm2vec_gen_rag.errors import BaseModelError, first_line
+from llm2vec_gen_rag.errors import BaseModelError
+
+# options that this machine may be unable to meet
+_ASKED_OF_A_MACHINE = ("device_map", "quantization_config", "attn_implementation")
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,13 @@ def load_backbone(
         The causal LM.
 
     Raises:
-        BaseModelError: if it cannot be found, or lacks weights.
+        BaseModelError: if it cannot be found or loaded, lacks weights, has weights that its config
+            does not use, or is to be put on a device that is not available.
+        UnsafeFileError: if its weights are a pickle with code in it.
         ValueError: if int8 is combined with a device map or a quantization config, or this CPU or
             LLM does not support it.
     """
+    require_devices(options.device_map)
     if dtype == torch.int8:
         _refuse_other_plans(options)
         require_exact_sums()
@@ -94,31 +101,33 @@ def load_backbone(
 def _load_whole(
     base_model: str, device: torch.device, dtype: torch.dtype | None, options: BackboneOptions
 ) -> PreTrainedModel:
-    """Return the LLM on its device; refuse one that lacks weights."""
+    """Return the LLM on its device; refuse one that lacks weights, or has others."""
     loader: Any = AutoModelForCausalLM  # its annotations leave out the loading report
+    given, folder = options.loader_arguments(), Path(base_model)
     try:
-        _require_config(base_model, options)
+        folder = _find_configs(base_model, options)
+        require_config_files(base_model, folder)
         backbone, report = loader.from_pretrained(
             base_model,
             dtype=dtype or "auto",
             output_loading_info=True,
-            **options.loader_arguments(),
+            ignore_mismatched_sizes=True,  # for the report to name them
+            **given,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise BaseModelError(
-            f"the base model {base_model!r} cannot be loaded ({first_line(error)}). Expected the "
-            "frozen LLM of this checkpoint as a hub id or a folder with config.json and weights: "
-            "pass base_model='<hub id or folder>' to LLM2VecGen.from_pretrained."
-        ) from error
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise BaseModelError(
-            f"the base model {base_model!r} lacks {len(missing)} of its weights, such as "
-            f"{missing[0]!r}; expected a whole causal LM. Download it again, or pass base_model= "
-            "with a folder that has all its files."
-        )
+    except (BaseModelError, MemoryError):
+        raise
+    except Exception as error:  # of any type: a damaged file or an option fails anywhere in there
+        asked = {name: given[name] for name in _ASKED_OF_A_MACHINE if name in given}
+        raise not_loaded(base_model, folder, asked, error) from error
+    require_whole(base_model, report)
     if options.device_map is None and options.quantization_config is None:
         backbone.to(device)
+    if embedding_weight(backbone).is_meta:
+        raise BaseModelError(
+            f"device_map={options.device_map!r:.80} leaves the base model {base_model!r} without "
+            "its input embedding in memory; expected a device for it, as texts enter there. Pass "
+            "a map that puts it on 'cpu' or on a GPU."
+        )
     whole: PreTrainedModel = backbone
     return whole
 
@@ -133,13 +142,28 @@ def _refuse_other_plans(options: BackboneOptions) -> None:
             )
 
 
-def _require_config(base_model: str, options: BackboneOptions) -> None:
-    """Look for the base model once; transformers would ask an unreachable hub again and again."""
-    if not Path(base_model).is_dir():
+def _find_configs(base_model: str, options: BackboneOptions) -> Path:
+    """Return the folder with the base model's configs, which are downloaded if it is on the hub.
+
+    It is looked for once; `transformers` would ask an unreachable hub again and again.
+
+    Raises:
+        BaseModelError: if it is a path, and no folder is there.
+    """
+    if Path(base_model).is_dir():
+        return Path(base_model)
+    if is_path(base_model):
+        raise BaseModelError(
+            f"the base model {base_model!r} cannot be loaded (a path is a folder, and there is "
+            "none). Expected the frozen LLM's own: pass base_model='<hub id or folder>' to "
+            "LLM2VecGen.from_pretrained."
+        )
+    return Path(
         snapshot_download(
             base_model,
-            allow_patterns="config.json",
+            allow_patterns=["config.json", "generation_config.json"],
             token=options.token,
             cache_dir=options.cache_folder,
             local_files_only=options.local_files_only,
         )
+    )

@@ -10,6 +10,7 @@ prompts.json                        optional, this library's own; see `prompts`
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,12 @@ from llm2vec_gen_rag.checkpoint.adapter import (
     read_adapter,
     write_adapter,
 )
-from llm2vec_gen_rag.checkpoint.heads import read_projection, write_projection
+from llm2vec_gen_rag.checkpoint.heads import (
+    ALIGNMENT_FILE,
+    RECONSTRUCTION_FILE,
+    read_projection,
+    write_projection,
+)
 from llm2vec_gen_rag.checkpoint.plain_yaml import write_yaml
 from llm2vec_gen_rag.checkpoint.run_config import (
     read_compression_tokens,
@@ -38,11 +44,13 @@ from llm2vec_gen_rag.checkpoint.tokenizer_files import (
     save_tokenizer,
 )
 from llm2vec_gen_rag.errors import SizeMismatchError
-from llm2vec_gen_rag.files import read_json, write_json
+from llm2vec_gen_rag.files import read_json, replacing_files, storing, write_json
 from llm2vec_gen_rag.prompts import PROMPTS_FILE, Prompts
 
-RECONSTRUCTION_FILE = "reconstruction_mlp"
-ALIGNMENT_FILE = "alignment_mlp"
+logger = logging.getLogger(__name__)
+
+# says in run_config.yml that the instructions are in a file, for one that was left behind
+_PROMPTS_KEY = "prompts"
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ def read_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpo
         alignment=heads[1].float(),
         compression_tokens=compression_tokens,
         tokenizer=tokenizer,
-        prompts=Prompts.from_folder(folder),
+        prompts=_read_prompts(folder, run_config),
         head_dtypes=(heads[0].weight.dtype, heads[1].weight.dtype),
     )
     _require_sizes(checkpoint, adapter.response_tokens.shape[1], f"the response tokens in {folder}")
@@ -122,7 +130,7 @@ def read_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpo
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, base_model: str) -> None:
-    """Write a folder in the published format.
+    """Write a folder in the published format: all files of it, or none.
 
     Args:
         folder: where to; created if it does not exist.
@@ -131,8 +139,33 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, base_model: str) -> N
 
     Raises:
         CheckpointError: if a file to be copied from where the checkpoint was read is gone.
+        StorageError: if it cannot be written; a checkpoint that was there is whole.
     """
     base = _base_to_record(folder, base_model)
+    with_prompts = checkpoint.prompts != Prompts() or (folder / PROMPTS_FILE).exists()
+    kept = "a checkpoint that was there is whole"
+    # torch raises RuntimeError when the disk is full
+    with (
+        storing(f"the checkpoint {folder}", kept, RuntimeError),
+        replacing_files(folder) as written,
+    ):
+        _write_files(written, checkpoint, base, with_prompts=with_prompts)
+
+
+def _read_prompts(folder: Path, run_config: Mapping[str, Any]) -> Prompts:
+    """Return the prompts; warn if their file is gone from a checkpoint that says it has one."""
+    if run_config.get(_PROMPTS_KEY) and not (folder / PROMPTS_FILE).is_file():
+        logger.warning(
+            "%s is missing, and run_config.yml says that this checkpoint has instructions of its "
+            "own; the published ones are used, for which it was not trained. Copy the file from "
+            "where the checkpoint is from, or download the checkpoint again.",
+            folder / PROMPTS_FILE,
+        )
+    return Prompts.from_folder(folder)
+
+
+def _write_files(folder: Path, checkpoint: Checkpoint, base: str, *, with_prompts: bool) -> None:
+    """Write all files, with `prompts.json` or without."""
     layout = checkpoint.adapter_layout
     layout = replace(layout, config={**layout.config, "base_model_name_or_path": base})
     write_adapter(folder / "encoder", layout, checkpoint.adapter)
@@ -144,10 +177,12 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, base_model: str) -> N
     config = {"encoding_mode": mode, "save_decoder": False}
     write_json(folder / "encoder_decoder_config.json", config)
     run_config = {**checkpoint.run_config, "model_name_or_path": base, "encoding_mode": mode}
+    run_config.pop(_PROMPTS_KEY, None)
+    if with_prompts:
+        run_config[_PROMPTS_KEY] = PROMPTS_FILE
+        checkpoint.prompts.save(folder)
     write_yaml(folder / "run_config.yml", run_config)
     save_tokenizer(checkpoint.tokenizer, folder, checkpoint.response_token_names)
-    if checkpoint.prompts != Prompts() or (folder / PROMPTS_FILE).exists():
-        checkpoint.prompts.save(folder)
 
 
 def require_fit(checkpoint: Checkpoint, base_model: str, hidden: int, vocabulary: int) -> None:

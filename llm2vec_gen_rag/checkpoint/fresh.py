@@ -91,7 +91,8 @@ def _fresh_response_tokens(
     count = initialisation.response_tokens
     embeddings = embedding_weight(backbone).detach().float().cpu()
     # drawn in either case, so that the heads are the same with an initial text and without
-    noise = torch.randn(count, embeddings.shape[1], generator=generator)
+    shape = (count, embeddings.shape[1])
+    noise = torch.randn(shape, generator=generator, dtype=torch.float32)
     if not initialisation.initial_text:
         return embeddings.mean(dim=0) + SPREAD * embeddings.std(dim=0) * noise
     ids = TextTokenizer(tokenizer).token_ids([initialisation.initial_text], bos=False)[0].tolist()
@@ -100,7 +101,7 @@ def _fresh_response_tokens(
 
 def _fresh_linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     """Return a float32 layer initialised as `nn.Linear` does, from a generator of its own."""
-    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+    layer = nn.Linear(inputs, outputs, device="meta", dtype=torch.float32).to_empty(device="cpu")
     bound = 1 / math.sqrt(inputs)
     for parameter in layer.requires_grad_(requires_grad=False).parameters():
         parameter.uniform_(-bound, bound, generator=generator)
@@ -122,8 +123,9 @@ def _fresh_updates(
     for path, layer in transformer.named_modules():
         if isinstance(layer, nn.Linear) and path.rpartition(".")[2] in LORA_LAYERS:
             bound = 1 / math.sqrt(layer.in_features)
-            down = torch.empty(rank, layer.in_features).uniform_(-bound, bound, generator=generator)
-            up = torch.zeros(layer.out_features, rank)
+            down = torch.empty(rank, layer.in_features, dtype=torch.float32)
+            down.uniform_(-bound, bound, generator=generator)
+            up = torch.zeros(layer.out_features, rank, dtype=torch.float32)
             updates[path] = LowRankUpdate(nn.Parameter(down), nn.Parameter(up), alpha / rank)
     if not updates:
         raise ValueError(

@@ -7,6 +7,7 @@ A head file is `{"state_dict": {"projection.weight", "projection.bias"}, "config
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from llm2vec_gen_rag.errors import (
 )
 from llm2vec_gen_rag.files import replacing, require_file
 
+RECONSTRUCTION_FILE = "reconstruction_mlp"
+ALIGNMENT_FILE = "alignment_mlp"
+HEAD_FILES = (RECONSTRUCTION_FILE, ALIGNMENT_FILE)
 _WEIGHT = "projection.weight"
 _BIAS = "projection.bias"
 
@@ -39,9 +43,10 @@ def read_projection(path: Path) -> nn.Linear:
         UnsafeFileError: if the pickle holds anything but tensors and plain values.
         SizeMismatchError: if its tensors are not of the sizes it states.
         UnsupportedCheckpointError: if it is not one linear layer.
-        CheckpointError: if it is missing, half-written or holds NaN.
+        CheckpointError: if it is missing, half-written, the other head, or holds NaN.
     """
     content = _load_plain(require_file(path))
+    _require_own_name(path)
     try:
         config, state = dict(content["config"]), dict(content["state_dict"])
     except (KeyError, TypeError, ValueError) as error:
@@ -115,6 +120,20 @@ def _load_plain(path: Path) -> Mapping[str, Any]:
             "projection head. Download or save the checkpoint again."
         )
     return content
+
+
+def _require_own_name(path: Path) -> None:
+    """Raise CheckpointError if a file was saved as the other head: torch keeps its first name."""
+    # sizes tell them apart only where an embedding is not as long as a hidden state
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        saved_as = archive.namelist()[0].partition("/")[0]
+    if saved_as in HEAD_FILES and path.name in HEAD_FILES and saved_as != path.name:
+        raise CheckpointError(
+            f"{path} was saved as {saved_as}; expected {path.name}: the two heads were swapped, or "
+            "one was copied over the other. Rename them, or download the checkpoint again."
+        )
 
 
 def _require_one_linear(path: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> None:

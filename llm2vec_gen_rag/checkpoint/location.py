@@ -9,6 +9,7 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
+from llm2vec_gen_rag.arguments import is_path
 from llm2vec_gen_rag.backbone.loading import BackboneOptions
 from llm2vec_gen_rag.errors import CheckpointError, first_line
 
@@ -55,6 +56,8 @@ def find_checkpoint(name: str, revision: str | None, options: BackboneOptions) -
         return FoundCheckpoint(_ALMANAC_FOLDER, None)
     if name and Path(name).is_dir():
         return FoundCheckpoint(Path(name), None)
+    if is_path(name):
+        raise CheckpointError(_nowhere(name, "a path is a folder, and there is none"))
     try:
         folder = snapshot_download(
             name,
@@ -65,12 +68,16 @@ def find_checkpoint(name: str, revision: str | None, options: BackboneOptions) -
             local_files_only=options.local_files_only,
         )
     except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
-        raise CheckpointError(
-            f"{name!r} is neither a folder here nor a checkpoint that the hub gave "
-            f"({first_line(error)}). Expected a folder in the published format, a hub id such as "
-            f"'McGill-NLP/LLM2Vec-Gen-Qwen3-06B', or {ALMANAC!r}."
-        ) from error
+        raise CheckpointError(_nowhere(name, first_line(error))) from error
     return FoundCheckpoint(Path(folder), Path(folder).name)
+
+
+def _nowhere(name: str, reason: str) -> str:
+    return (
+        f"{name!r} is neither a folder here nor a checkpoint that the hub gave ({reason}). "
+        "Expected a folder in the published format, a hub id such as "
+        f"'McGill-NLP/LLM2Vec-Gen-Qwen3-06B', or {ALMANAC!r}."
+    )
 
 
 def find_base_model(folder: Path, stated: Any) -> str:

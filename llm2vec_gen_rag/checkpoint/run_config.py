@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from llm2vec_gen_rag.backbone.device import parse_dtype
 from llm2vec_gen_rag.checkpoint.plain_yaml import read_yaml
 from llm2vec_gen_rag.errors import CheckpointError, UnsupportedCheckpointError
 from llm2vec_gen_rag.files import read_json
+
+logger = logging.getLogger(__name__)
 
 _MODE = re.compile(r"last_(\d+)_tokens")
 _DEFAULT_MODE = "last_10_tokens"
@@ -96,4 +99,12 @@ def _encoding_mode(folder: Path, run_config: Mapping[str, Any]) -> object:
             f"{path} says save_decoder: the decoder has weights of its own. Supported is the "
             "frozen base model as decoder (save_decoder: false), as in every published checkpoint."
         )
-    return config.get("encoding_mode", mode)
+    overriding: object = config.get("encoding_mode", mode)
+    if "encoding_mode" in run_config and overriding != mode:
+        logger.warning(
+            "encoding_mode is %r in %s and %r in run_config.yml; the former is used, as by the "
+            "reference package. The files may come from different runs: download the checkpoint "
+            "again, or make the two agree.",
+            *(overriding, path, mode),
+        )
+    return overriding

@@ -102,8 +102,22 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, names: Sequ
 
     Version 5 renames `additional_special_tokens`, omits `special_tokens_map.json`, and records a
     class that version 4 lacks. Both versions and the reference package read the older layout.
+
+    Args:
+        tokenizer: with the response tokens as added tokens.
+        folder: where to.
+        names: the response tokens.
+
+    Raises:
+        OSError: if a file cannot be written.
     """
-    tokenizer.save_pretrained(str(folder))
+    try:
+        tokenizer.save_pretrained(str(folder))
+    except Exception as error:
+        # on a full disk the tokenizers library raises Exception itself, not a subclass
+        if type(error) is not Exception:
+            raise
+        raise OSError(f"{folder}: {error}") from error
     path = folder / "tokenizer_config.json"
     config = read_json(path)
     if config.get("tokenizer_class") == "TokenizersBackend":

@@ -107,4 +107,11 @@ def _encode(
 def _save(vectors: Vectors, path: Path) -> None:
     import numpy as np
 
-    np.save(path, vectors, allow_pickle=False)
+    from llm2vec_gen_rag.files import replacing, storing
+
+    with (
+        storing(f"--output {path}", "a file that was there is whole"),
+        replacing(path) as partial,
+        partial.open("wb") as file,
+    ):
+        np.save(file, vectors, allow_pickle=False)

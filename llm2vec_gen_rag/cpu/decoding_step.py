@@ -80,7 +80,7 @@ class _WithoutOneDNN(AbstractContextManager[None]):
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._was_enabled = torch.backends.mkldnn.enabled
+                self._was_enabled = bool(torch.backends.mkldnn.enabled)
                 torch.backends.mkldnn.set_flags(False)
             self._inside += 1
 

@@ -10,12 +10,14 @@ import os
 import pickle
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import Self
 
+from llm2vec_gen_rag.arguments import model_name
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CheckpointError
 from llm2vec_gen_rag.frameworks.worker_thread import run_on_worker
@@ -53,7 +55,8 @@ class FrameworkAdapter(BaseModel):
             settings include it; loading them with other weights is an error.
     """
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    # what is passed by mistake can be a token for the hub, which no message is to show
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
 
     # Frozen: changed after loading, they would not describe the model in memory.
     model: Any = Field(default=None, exclude=True, frozen=True, repr=False)
@@ -75,11 +78,28 @@ class FrameworkAdapter(BaseModel):
     unpickled_fields: ClassVar[frozenset[str]] = frozenset({"model"})
     _loading: ForkSafeLock = PrivateAttr(default_factory=ForkSafeLock)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_other_loading_options(cls, settings: Any) -> Any:
+        """Say who takes the options of loading that are no settings here."""
+        from llm2vec_gen_rag.model import LLM2VecGen
+
+        # a dump has no place for them: a secret, an object, a folder of this machine's own
+        options = signature(LLM2VecGen.from_pretrained).parameters.keys() - cls.model_fields.keys()
+        found = sorted(options & settings.keys()) if isinstance(settings, dict) else []
+        if found:
+            names = ", ".join(f"{name}=..." for name in found)
+            raise ValueError(
+                f"got {', '.join(found)}, which a loaded model has and {cls.__name__} does not "
+                f"take; pass model=LLM2VecGen.from_pretrained(..., {names}) in place of model_name"
+            )
+        return settings
+
     @field_validator("model_name", "base_model", mode="before")
     @classmethod
     def _folder_name(cls, value: Any) -> Any:
         """Accept a folder as a path."""
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
+        return model_name(value) if isinstance(value, os.PathLike) else value
 
     @model_validator(mode="after")
     def _load_and_describe(self) -> Self:

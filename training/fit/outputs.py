@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm2vec_gen_rag.errors import StorageError
 from llm2vec_gen_rag.files import storing, write_text
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
@@ -75,7 +76,8 @@ def save_outputs(
     }
     card = fit_card(result.folder.resolve().name, model, recipe, pairs, result.log)
     what = f"the trained model in {result.folder}"
-    with storing(what, "the training checkpoint of the last step is kept", RuntimeError):
+    kept = "the training checkpoint of the last step is kept"
+    with storing(what, kept, RuntimeError, StorageError):
         model.save_pretrained(result.folder)
         draw_curves(result.log, result.folder / CURVES_FILE)
         write_text(result.folder / CARD_FILE, card)

@@ -19,10 +19,11 @@ from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.finished_run import read_finished, restore_trained
 from llm2vec_gen_rag.training.fit.initial_heads import initialise_heads
 from llm2vec_gen_rag.training.fit.outputs import FitResult, save_outputs
-from llm2vec_gen_rag.training.fit.plan import plan_run
+from llm2vec_gen_rag.training.fit.plan import Plan, plan_run
 from llm2vec_gen_rag.training.fit.trainer import ResponseTokenTrainer, TrainedParts
 from llm2vec_gen_rag.training.fit.training_checkpoints import KEPT, TrainingCheckpoints
 from llm2vec_gen_rag.training.fit.training_mode import training_mode
+from llm2vec_gen_rag.training.folder_lock import written_by_one
 
 LOGGED = ("step", "reconstruction", "alignment", "learning_rate", "grad_norm")
 
@@ -65,15 +66,34 @@ def fit(
     Raises:
         ValueError: if the data or the recipe do not fit together or do not fit the model, or the
             folder holds the training checkpoints or the finished model of another run.
-        CheckpointError: if the folder holds the finished model of this run, damaged.
+        CheckpointError: if the folder holds the finished model or a training checkpoint of this
+            run, damaged.
         NonFiniteError: if a loss is NaN or infinite.
-        StorageError: if the folder cannot be written to, or the disk is full.
+        StorageError: if the folder cannot be written to, the disk is full, or another run is
+            training into the folder.
     """
     folder = Path(output_folder)
     plan = plan_run(
         model, questions, answers, teacher_vectors, recipe, folder,
         untrained=untrained, show_progress=show_progress,
     )  # fmt: skip
+    if not plan.arguments.should_save:
+        return _fit(model, questions, teacher_vectors, recipe, folder, plan)
+    with storing(f"training checkpoints in {folder}", KEPT):
+        folder.mkdir(parents=True, exist_ok=True)
+    with written_by_one(folder, "another training run"):
+        return _fit(model, questions, teacher_vectors, recipe, folder, plan)
+
+
+def _fit(
+    model: LLM2VecGen,
+    questions: Sequence[str],
+    teacher_vectors: npt.NDArray[np.floating],
+    recipe: Recipe,
+    folder: Path,
+    plan: Plan,
+) -> FitResult:
+    """Do what `fit` does, once its plan is made and no other run writes to the folder."""
     writes = plan.arguments.should_save
     checkpoints = TrainingCheckpoints(folder)
     if (finished := read_finished(folder, plan.run)) is not None:

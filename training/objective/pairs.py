@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from llm2vec_gen_rag.arguments import as_texts, require_room
+from llm2vec_gen_rag.arguments import as_texts, text_room
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.text_tokenizer import TokenIds
 from llm2vec_gen_rag.training.objective.answer_end import answer_end_id
@@ -86,9 +86,9 @@ def tokenize_pairs(
         ValueError: if the LLM has no end token, or `max_length` leaves no room for a question.
     """
     end = answer_end_id(model.backbone, model.tokenizer)
-    response_tokens = len(model.response_tokens)
-    require_room(max_length, response_tokens)
-    room = max_length - response_tokens
+    room = text_room(max_length, len(model.response_tokens), model.positions)
+    if model.positions is not None:  # an answer follows the soft prompts
+        max_length = min(max_length, model.positions - model.compression_tokens)
     question_ids = model.text_tokenizer.token_ids(questions, max_tokens=room)
     answer_ids = model.text_tokenizer.token_ids(answers)
     return [

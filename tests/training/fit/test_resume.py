@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import resource
 import shutil
-from contextlib import contextmanager
 
 import pytest
 import torch
 from child_processes import in_process, killed_when
 from fit_process import fit_into
+from full_disk import no_file_above
 from training_runs import (
     ANSWERS,
     QUESTIONS,
@@ -70,17 +69,6 @@ def cut(stopped_folder, tmp_path):
 
 def checkpoints_in(folder):
     return sorted(path.name for path in (folder / "checkpoints").iterdir())
-
-
-@contextmanager
-def no_file_above(size):
-    """Let every write beyond this size fail, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_killed_run_ends_in_the_weights_of_one_that_was_not(tmp_path):

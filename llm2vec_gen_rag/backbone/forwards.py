@@ -1,0 +1,73 @@
+"""What surrounds every forward: one at a time, without gradient, by torch's own defaults.
+
+A program that trains or serves a model of its own may have switched on autocast, inference mode or
+another default device around a call. None of them changes a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Protocol
+
+import torch
+from transformers import PreTrainedModel
+
+from llm2vec_gen_rag.backbone.forks import ForkSafeLock
+from llm2vec_gen_rag.backbone.threads import fitting_threads
+
+_CPU = torch.device("cpu")
+
+
+class Locked(Protocol):
+    """A model whose forwards take turns; see `LLM2VecGen`."""
+
+    backbone: PreTrainedModel
+    response_tokens: torch.nn.Parameter
+    lock: ForkSafeLock
+
+
+@contextmanager
+def one_forward(model: Locked, *, tokens: int) -> Iterator[None]:
+    """Hold a model inside the block, which computes without gradient and by torch's defaults.
+
+    Args:
+        model: the model.
+        tokens: in the forward, which decide how many threads it uses.
+
+    Yields:
+        Nothing.
+    """
+    device: torch.device = model.response_tokens.device
+    with (
+        model.lock,
+        torch_defaults(device.type),
+        torch.no_grad(),
+        fitting_threads(model.backbone, tokens),
+    ):
+        yield
+
+
+@contextmanager
+def torch_defaults(device_type: str = "cpu") -> Iterator[None]:
+    """Switch off, inside the block, what the caller has set for computations of its own.
+
+    That is autocast, inference mode (its tensors could not be kept for a later call) and a default
+    device other than the CPU. Each is set only where it differs: the check takes microseconds, a
+    default device slows down every operation.
+
+    Args:
+        device_type: where the block computes, such as "cuda"; the CPU always counts, too.
+
+    Yields:
+        Nothing.
+    """
+    with ExitStack() as stack:
+        for kind in {"cpu", device_type}:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(mode=False))
+        if torch.get_default_device() != _CPU:
+            stack.enter_context(_CPU)
+        yield
