@@ -63,3 +63,9 @@ def broken(qwen3, tmp_path):
     shutil.copytree(qwen3.checkpoint, tmp_path / "checkpoint")
     shutil.copytree(qwen3.base, tmp_path / "checkpoint" / "base")
     return tmp_path / "checkpoint"
+
+
+@pytest.fixture(scope="session")
+def other_model():
+    """Another reference checkpoint, of another family, loaded; shared like `model`."""
+    return ReferenceKit("qwen2-6-4").load()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import math
 import os
+import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
@@ -143,28 +144,28 @@ class CollectionClient:
                 if not is_local(self._wrapped):
                     return ask(self._wrapped, call, *args, **kwargs)
                 with written_or_closed(self._wrapped):
-                    return self._call_locally(call, *args, **kwargs)
+                    return _call_locally(call, *args, **kwargs)
 
         return in_turn
-
-    def _call_locally(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call local mode, whose answer to a collection that is gone is a ValueError."""
-        try:
-            return call(*args, **kwargs)
-        except ValueError as error:
-            if f"Collection {self._collection_name} not found" not in str(error):
-                raise
-            raise CollectionError(
-                f"collection {self._collection_name!r} is gone: it was deleted after it was "
-                "opened. Open it again, and index your documents."
-            ) from error
 
     def _require_open(self) -> None:
         if is_closed(self._wrapped):
             raise CollectionError(
-                f"collection {self._collection_name!r} is closed, and so are the stores made from "
-                "it; expected an open one. Open it again with DocumentCollection.open(...)."
+                "the collection is closed, and so are the stores made from it; expected an open "
+                "one. Open it again with DocumentCollection.open(...)."
             )
+
+
+def _call_locally(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call local mode, whose answer to a collection that is gone is a ValueError."""
+    try:
+        return call(*args, **kwargs)
+    except ValueError as error:
+        if not re.fullmatch("Collection .* not found", str(error), re.DOTALL):
+            raise
+        raise CollectionError(
+            f"{error}: it was deleted after it was opened. Open it again, and index your documents."
+        ) from error
 
 
 def complete_point(point: models.PointStruct) -> models.PointStruct:

@@ -141,8 +141,9 @@ def _create(client: QdrantClient, name: str, identity: Identity) -> None:
             },
             metadata={IDENTITY_KEY: asdict(identity)},
         )
-    except (CollectionError, ValueError):  # a server's conflict, or local mode's
-        if not client.collection_exists(name):
+    except (CollectionError, ValueError) as error:  # a server's conflict, or local mode's
+        lost_disk = is_local(client) and isinstance(error, CollectionError)
+        if lost_disk or not client.collection_exists(name):
             raise
         return
     if is_local(client):

@@ -158,12 +158,13 @@ def _collections(meta: Path) -> dict[str, Any]:
     """Return the collections that a `meta.json` lists."""
     try:
         content = json.loads(meta.read_bytes())
-        listed = isinstance(content["collections"], dict) and isinstance(content["aliases"], dict)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        collections: dict[str, Any] = content["collections"]
+        described = all(isinstance(config, dict) for config in collections.values())
+        whole = described and isinstance(content["aliases"], dict)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CollectionError(_damage(meta, error)) from error
-    if not listed:
-        raise CollectionError(_damage(meta, "no object of collections"))
-    collections: dict[str, Any] = content["collections"]
+    if not whole:
+        raise CollectionError(_damage(meta, "it describes no collections"))
     return collections
 
 
@@ -174,20 +175,19 @@ def _require_points_table(storage: Path) -> None:
             f"{storage} is gone, which holds the collection's documents; expected it there. "
             f"{_RESTORE}"
         )
-    _holds_points(storage)
+    if _holds_points(storage) is None:
+        raise CollectionError(_damage(storage, "it has no table of points"))
 
 
-def _holds_points(storage: Path) -> bool:
-    """Return whether there are points in a database."""
-    if _is_empty_file(storage):
-        raise CollectionError(_damage(storage, "it is empty"))
+def _holds_points(storage: Path) -> bool | None:
+    """Return whether there are points in a database; None without a table for them."""
     uri = storage.resolve().as_uri()
     try:
         with closing(sqlite3.connect(f"{uri}?mode=ro", uri=True)) as database:
             return database.execute("SELECT 1 FROM points LIMIT 1").fetchone() is not None
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):
-            raise CollectionError(_damage(storage, error)) from error
+            return None
         return True  # locked, or in a read-only folder: opening it for writing says which
     except sqlite3.DatabaseError as error:
         raise CollectionError(_damage(storage, error)) from error

@@ -78,10 +78,10 @@ def require_api_key(api_key: object) -> None:
     """Raise ValueError for a key that no HTTP header can carry; the message does not show it."""
     if not isinstance(api_key, str):
         raise ValueError(f"api_key is a {type(api_key).__name__}; expected a str, or None.")
-    if not re.fullmatch(r"[!-~]+", api_key):
+    if not re.fullmatch(r"[!-~]([ -~]*[!-~])?", api_key):
         raise ValueError(
-            "api_key is empty, or holds a space, a line break or a letter outside ASCII; expected "
-            "the server's key alone. Remove what stands around it (key.strip())."
+            "api_key is empty, holds a line break or a letter outside ASCII, or has spaces around "
+            "it; expected the server's key alone, such as key.strip()."
         )
 
 
