@@ -80,6 +80,8 @@ class PlayedServer:
             return [self.points[i] | {"vector": None} for i in body["ids"] if i in self.points]
         if asked == "PUT /points":
             self.points |= {point["id"]: point for point in body["points"]}
+        if asked == "POST /points/scroll":
+            return {"points": [], "next_page_offset": None}
         if asked == "POST /points/count":
             return {"count": len(self.points)}
         if asked == "POST /points/query/batch":
@@ -88,7 +90,7 @@ class PlayedServer:
                 for p in self.points.values()
             ]
             return [{"points": hits} for _ in body["searches"]]
-        if asked in {"PUT /points", "PUT /index"}:
+        if asked in {"PUT /points", "PUT /index", "POST /points/batch", "POST /points/delete"}:
             return {"operation_id": 1, "status": "completed"}
         return True
 

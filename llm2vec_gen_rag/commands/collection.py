@@ -67,6 +67,13 @@ def require_store(arguments: argparse.Namespace) -> None:
         )
 
 
+def shown_store(arguments: argparse.Namespace) -> str:
+    """Return the store as it is printed: a URL without user name and password."""
+    from llm2vec_gen_rag.qdrant.location import without_credentials
+
+    return without_credentials(arguments.store)
+
+
 @contextmanager
 def opened(
     arguments: argparse.Namespace, model: LLM2VecGen, *, create: bool = False
@@ -113,7 +120,7 @@ def _open(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollectio
     """Open an existing collection; `DocumentCollection.open` would create a misspelt one."""
     from llm2vec_gen_rag.qdrant import DocumentCollection
     from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
-    from llm2vec_gen_rag.qdrant.location import require_collection_name, without_credentials
+    from llm2vec_gen_rag.qdrant.location import require_collection_name
 
     name = arguments.collection
     require_collection_name(name)
@@ -123,7 +130,7 @@ def _open(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollectio
         names = sorted(collection.name for collection in found)
         if name not in names:
             raise CollectionError(
-                f"{without_credentials(arguments.store)} holds no collection {name!r}; it holds "
+                f"{shown_store(arguments)} holds no collection {name!r}; it holds "
                 f"{', '.join(names) or 'none'}. Name one with --collection, or run "
                 "`llm2vec-gen-rag index` first."
             )

@@ -28,7 +28,7 @@ from llm2vec_gen_rag.qdrant.location import (
 from llm2vec_gen_rag.qdrant.payload import TEXT_KEY, complete_payload
 from llm2vec_gen_rag.qdrant.server import ask
 
-_opened: WeakKeyDictionary[QdrantClient, int] = WeakKeyDictionary()  # by which process
+_processes: WeakKeyDictionary[QdrantClient, int] = WeakKeyDictionary()  # that opened them
 _turns: WeakKeyDictionary[QdrantClient, AbstractContextManager[Any]] = WeakKeyDictionary()
 _turns_lock = Lock()
 
@@ -36,7 +36,7 @@ _turns_lock = Lock()
 def connect(
     location: str | os.PathLike[str], api_key: str | None = None, timeout: float | None = None
 ) -> QdrantClient:
-    """Open a Qdrant client, closed at the end of the process if not before.
+    """Open a Qdrant client.
 
     Args:
         location: ``":memory:"``, a server's ``http(s)://`` URL, or a folder, created if it is new.
@@ -53,17 +53,14 @@ def connect(
     """
     place = read_location(location)
     if isinstance(place, Server):
-        client = _connect_to_server(place, api_key, timeout)
-    else:
-        for option, value in (("api_key", api_key), ("timeout", timeout)):
-            if value is not None:
-                raise ValueError(
-                    f"{option} was given for {os.fspath(location)!r}; expected a server's http:// "
-                    "or https:// URL."
-                )
-        client = QdrantClient(location=MEMORY) if place is None else open_folder(str(place))
-    _opened[client] = os.getpid()
-    return client
+        return _connect_to_server(place, api_key, timeout)
+    for option, value in (("api_key", api_key), ("timeout", timeout)):
+        if value is not None:
+            raise ValueError(
+                f"{option} was given for {os.fspath(location)!r}; expected a server's http:// or "
+                "https:// URL."
+            )
+    return QdrantClient(location=MEMORY) if place is None else open_folder(str(place))
 
 
 def _connect_to_server(server: Server, api_key: str | None, timeout: float | None) -> QdrantClient:
@@ -82,9 +79,9 @@ def _connect_to_server(server: Server, api_key: str | None, timeout: float | Non
 
 
 @atexit.register
-def _close_opened() -> None:
+def _close_all() -> None:
     """Close what a script left open: qdrant-client's own attempt comes too late in the exit."""
-    for client, process in list(_opened.items()):
+    for client, process in list(_processes.items()):
         if process == os.getpid():  # a forked child shares its parent's files
             client.close()
 
@@ -108,6 +105,7 @@ class CollectionClient:
         )
         self._collection_name = collection_name
         self._turn = _turn_of(self._wrapped)
+        _processes.setdefault(self._wrapped, os.getpid())
 
     def close(self, **options: Any) -> None:
         """Close the client; a second time does nothing."""

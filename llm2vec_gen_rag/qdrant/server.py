@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 from grpc import RpcError  # type: ignore[import-untyped]
+from pydantic import ValidationError
 from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import (
@@ -133,7 +134,7 @@ def _message(client: QdrantClient, error: Exception) -> str:
     else:
         message = (
             f"the server at {server} answered something that no Qdrant server answers "
-            f"({type(source).__name__}: {first_line(source)}). {_CHECK_URL}"
+            f"({_mistake(source)}). {_CHECK_URL}"
         )
     key = options["api_key"]
     return message.replace(key, "<api_key>") if key else message
@@ -150,6 +151,14 @@ def _no_answer(server: str, error: Exception, timeout: float | None) -> str:
         f"No Qdrant server answered at {server} ({first_line(error) or type(error).__name__}). "
         "Start one there, correct the URL, or pass a folder to work without a server."
     )
+
+
+def _mistake(error: Exception) -> str:
+    """Return why an answer cannot be read; of many reasons the first."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"at {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _refusal(server: str, error: UnexpectedResponse) -> str:
