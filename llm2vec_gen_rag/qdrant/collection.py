@@ -31,8 +31,8 @@ class DocumentCollection:
 
     One collection serves this class, LangChain's `QdrantVectorStore` and LlamaIndex's: what one
     writes, the others find, return and filter. It remembers the model, its base model and the
-    instructions that wrote it, and cannot be opened with any other. The dtype may be another one,
-    but for int8: what int8 embedded is searched in int8, and nothing else is.
+    instructions that wrote it, and cannot be opened with any other. The dtype may be another one;
+    int8 beside a floating-point dtype only for models that 8 bits hardly change, which is measured.
 
     Several threads may use one collection. A folder belongs to one process at a time.
 

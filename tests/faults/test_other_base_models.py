@@ -112,7 +112,7 @@ def test_layers_cut_from_the_loaded_model_are_refused(written, qwen3):
 )
 def test_the_same_weights_under_another_config_are_refused(written, qwen3, base, settings):
     change_config(base, **settings)
-    with pytest.raises(CollectionMismatchError, match="a fixed text has the cosine"):
+    with pytest.raises(CollectionMismatchError, match="embedding of a fixed text has the cosine"):
         DocumentCollection(written, "notes", load(qwen3, base))
 
 
@@ -126,14 +126,20 @@ def test_floating_point_dtypes_of_one_model_open_what_the_others_wrote(kit):
             DocumentCollection(client, "notes", reader)
 
 
-@pytest.mark.parametrize("writer", ["float32", "bfloat16", "int8"])
-def test_int8_and_floating_point_refuse_each_other(qwen3, writer):
+@pytest.mark.parametrize("dtypes", [("float32", "int8"), ("int8", "bfloat16"), ("int8", "int8")])
+def test_int8_and_floating_point_share_a_model_that_8_bits_hardly_change(qwen3, dtypes):
     client = QdrantClient(":memory:")
-    DocumentCollection(client, "notes", qwen3.load(dtype=writer))
-    DocumentCollection(client, "notes", qwen3.load(dtype=writer))
-    reader = "float32" if writer == "int8" else "int8"
-    with pytest.raises(CollectionMismatchError, match=r"computed in .*pass the same dtype"):
-        DocumentCollection(client, "notes", qwen3.load(dtype=reader))
+    for dtype in dtypes:
+        DocumentCollection(client, "notes", qwen3.load(dtype=dtype))
+
+
+def test_int8_of_a_model_that_8_bits_change_is_refused_with_the_dtype_to_pass(model):
+    mine = LLMIdentity.of(model)
+    turned = [*mine.probe[:-1], mine.probe[-1] + 0.08]  # as 8 bits turn vectors of SmolLM2
+    assert mine.difference(LLMIdentity("bfloat16", {}, turned)) is None
+    message = mine.difference(LLMIdentity("bfloat16 and int8", {}, turned))
+    assert "yours in bfloat16 and int8, and 8 bits change this model too much" in message
+    assert message.endswith("pass the same dtype")
 
 
 def test_a_probe_that_differs_by_a_little_passes_and_by_more_does_not(model):
