@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm2vec_gen_rag.commands.collection import add_collection_options, opened
+from llm2vec_gen_rag.commands.collection import add_collection_options, opened, shown_store
 from llm2vec_gen_rag.commands.options import (
     add_model_options,
     load_model,
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(
             {
-                "store": arguments.store,
+                "store": shown_store(arguments),
                 "collection": arguments.collection,
                 "documents": documents,
                 **dataclasses.asdict(report),
@@ -107,4 +107,5 @@ def _print(
         )
     if report.truncated:
         print(f"{report.truncated} are longer than the model reads, which saw their beginning only")
-    print(f"collection {arguments.collection!r} in {arguments.store} holds {documents} documents")
+    store = shown_store(arguments)
+    print(f"collection {arguments.collection!r} in {store} holds {documents} documents")

@@ -11,13 +11,11 @@ from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.qdrant import indexing, searching
-from llm2vec_gen_rag.qdrant.connection import (
-    CollectionClient,
-    connect,
-    hasten_commits,
-)
+from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
 from llm2vec_gen_rag.qdrant.identity import claim
+from llm2vec_gen_rag.qdrant.local_folder import hasten_commits
+from llm2vec_gen_rag.qdrant.location import require_collection_name
 from llm2vec_gen_rag.qdrant.stores import langchain_store, llama_index_store
 
 if TYPE_CHECKING:
@@ -32,8 +30,9 @@ class DocumentCollection:
     """Documents in Qdrant, found by the answer that a query asks for.
 
     One collection serves this class, LangChain's `QdrantVectorStore` and LlamaIndex's: what one
-    writes, the others find, return and filter. It remembers the model and the instructions that
-    wrote it, and cannot be opened with any other.
+    writes, the others find, return and filter. It remembers the model, its base model and the
+    instructions that wrote it, and cannot be opened with any other. The dtype may be another one;
+    int8 beside a floating-point dtype only for models that 8 bits hardly change, which is measured.
 
     Several threads may use one collection. A folder belongs to one process at a time.
 
@@ -47,12 +46,14 @@ class DocumentCollection:
         model: The model that embeds its documents and queries.
 
     Raises:
-        CollectionMismatchError: The collection was written by another model, with other
-            instructions, or by something else.
-        CollectionError: The server does not answer.
+        CollectionMismatchError: The collection was written by another model, on another base
+            model, with other instructions, or by something else.
+        CollectionError: The name is none that Qdrant allows, the client is closed, or a server
+            does not answer as one should.
     """
 
     def __init__(self, client: QdrantClient, name: str, model: LLM2VecGen) -> None:
+        require_collection_name(name)
         self._client = cast("QdrantClient", CollectionClient(client, name))
         self._name = name
         self._model = model
@@ -66,24 +67,32 @@ class DocumentCollection:
         model: LLM2VecGen,
         *,
         api_key: str | None = None,
+        timeout: float | None = None,
     ) -> DocumentCollection:
         """Open a collection at a location, and create it if there is none.
 
         Args:
-            location: ``":memory:"``, a folder, or a server's URL.
+            location: ``":memory:"``, a folder, in which ``~`` is the home, or a server's URL, such
+                as ``http://localhost:6333``. User name and password in it are sent as HTTP basic
+                authentication. A path object is always a folder.
             name: The collection.
             model: The model that embeds its documents and queries.
             api_key: The server's key.
+            timeout: Seconds that a server may take for an answer, rounded up to whole ones; None
+                leaves it to qdrant-client.
 
         Returns:
             The collection, which closes its client when it is closed.
 
         Raises:
-            ValueError: The location is none of the three, or a key came without a server.
+            ValueError: The location is none of the three, or a key or a timeout came without a
+                server or is of no use.
             CollectionMismatchError: Another model wrote the collection.
-            CollectionError: The server does not answer, or the folder is in use.
+            CollectionError: The name is none that Qdrant allows; the server does not answer as one
+                should; or the folder is in use, damaged, or cannot be written.
         """
-        client = connect(location, api_key)
+        require_collection_name(name)
+        client = connect(location, api_key, timeout)
         try:
             collection = cls(client, name, model)
             hasten_commits(client, name)
@@ -93,7 +102,7 @@ class DocumentCollection:
         return collection
 
     def close(self) -> None:
-        """Close the client, so that another process can open a folder."""
+        """Close the client, so that another process can open a folder; then no call works."""
         self._client.close()
 
     def __enter__(self) -> DocumentCollection:

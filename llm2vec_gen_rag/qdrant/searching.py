@@ -11,6 +11,7 @@ from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR, query_vector
 from llm2vec_gen_rag.qdrant.documents import Hit
+from llm2vec_gen_rag.qdrant.malformed import require_well_formed
 from llm2vec_gen_rag.qdrant.payload import METADATA_KEY, read_id, read_payload
 
 # In rankings cut at k = 1, the first of each would tie, whether or not the two agree.
@@ -85,5 +86,6 @@ def _to_filter(where: Where | None) -> models.Filter | None:
 
 def _to_hit(point: Any) -> Hit:
     payload = point.payload or {}
+    require_well_formed(point.id, payload)
     text, metadata = read_payload(point.id, payload)
     return Hit(read_id(point.id, payload), point.score, text, metadata)
