@@ -78,6 +78,11 @@ def hasten_commits(client: QdrantClient, collection_name: str) -> None:
         storage.storage.execute("PRAGMA synchronous = NORMAL")
 
 
+def turn(client: QdrantClient | CollectionClient) -> AbstractContextManager[Any]:
+    """Return the lock under which several calls of a local client are one step to other threads."""
+    return client._turn if isinstance(client, CollectionClient) else _turn_of(client)
+
+
 class CollectionClient:
     """A `QdrantClient` for one collection, safe for several threads and for both frameworks.
 

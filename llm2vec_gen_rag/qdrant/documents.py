@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,8 +22,8 @@ class Document:
 
     Attributes:
         text: The text, stored byte for byte.
-        id: A name that stays the same when the text changes, such as ``"notes/trip.md#3"``, unique
-            in its collection. Without one, the text identifies the document.
+        id: A name that stays the same when the text changes, such as ``"trip.md#3"``, unique in
+            its source. Without one, text and metadata identify the document.
         metadata: JSON values; both frameworks return and filter by them.
 
     Raises:
@@ -42,7 +41,7 @@ class Document:
             _check_string("id", self.id, self.id)
         try:
             json.dumps(dict(self.metadata), allow_nan=False, ensure_ascii=False).encode()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(
                 f"metadata of document {self.id!r} is not JSON ({error}); expected a mapping of "
                 "names to strings, finite numbers, booleans, None, lists and mappings of these."
@@ -50,28 +49,16 @@ class Document:
 
     @property
     def point_id(self) -> str:
-        """Return the Qdrant point id: a UUID derived from the id, or from the text without one."""
-        name = f"text:{self.text}" if self.id is None else f"id:{self.id}"
-        return str(uuid5(_POINT_IDS, name))
+        """Return the Qdrant point id: a UUID derived from the id, or from all else without one."""
+        if self.id is not None:
+            return _point_id(f"id:{self.id}")
+        if not self.metadata:
+            return _point_id(f"text:{self.text}")
+        return _point_id("all:" + json.dumps([self.text, dict(self.metadata)], sort_keys=True))
 
-
-@dataclass(frozen=True)
-class Stamp:
-    """Two digests that tell an unchanged document from a changed one, and why it changed.
-
-    Attributes:
-        text: Digest of the text alone: as long as it is the same, the stored vector is kept.
-        content: Digest of all that is stored: text, metadata and source.
-    """
-
-    text: str
-    content: str
-
-    @classmethod
-    def of(cls, document: Document, source: str) -> Stamp:
-        """Return the stamp of a document that comes from ``source``."""
-        content = json.dumps([document.text, dict(document.metadata), source], sort_keys=True)
-        return cls(text=_digest(document.text), content=_digest(content))
+    def own_point_id(self, owner: str) -> str:
+        """Return the point of a source whose id is taken by another source's document."""
+        return _point_id(f"own:{json.dumps([owner, self.point_id])}")
 
 
 @dataclass(frozen=True)
@@ -97,12 +84,13 @@ class IndexReport:
 
     Attributes:
         added: New to the collection.
-        replaced: Already there with another text or other metadata. Only a changed text is
+        replaced: This source held it with another text or other metadata. Only a changed text is
             embedded again.
-        unchanged: Already there, untouched.
+        unchanged: Already there, from this source or from another.
         truncated: Of those embedded now, the ones too long for the model, which read their
             beginning only.
-        removed: Deleted because their source no longer holds them (`DocumentCollection.sync`).
+        removed: Deleted because the last source that held them no longer does
+            (`DocumentCollection.sync`).
     """
 
     added: int = 0
@@ -136,5 +124,5 @@ def _check_string(what: str, value: object, document_id: object) -> None:
         ) from error
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _point_id(name: str) -> str:
+    return str(uuid5(_POINT_IDS, name))
