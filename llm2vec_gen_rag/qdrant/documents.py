@@ -11,6 +11,8 @@ from uuid import UUID, uuid5
 # Never to be changed: with other point ids every document would be indexed a second time.
 _POINT_IDS = UUID("5b0c7c0e-6a55-5d5c-9d3e-0f6b2f6a7d11")
 
+MOST_LEVELS = 64  # of metadata: a Qdrant server reads 128 of a request, and Python copies some 300
+
 
 @dataclass(frozen=True)
 class Document:
@@ -39,6 +41,11 @@ class Document:
         _check_string("text", self.text, self.id)
         if self.id is not None:
             _check_string("id", self.id, self.id)
+        if _is_deeper(self.metadata, MOST_LEVELS):
+            raise ValueError(
+                f"metadata of document {self.id!r} is nested more than {MOST_LEVELS} levels deep; "
+                "expected fewer, as no Qdrant server reads more. Flatten it first."
+            )
         try:
             json.dumps(dict(self.metadata), allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
@@ -122,6 +129,17 @@ def _check_string(what: str, value: object, document_id: object) -> None:
             "which neither JSON nor the frameworks' documents can carry; decode the file with its "
             "own encoding, or with errors='replace'."
         ) from error
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Return whether mappings and lists are nested more levels deep than this."""
+    layer = [value]
+    while layer and levels >= 0:
+        containers = {id(v): v for v in layer if isinstance(v, Mapping | list | tuple)}
+        values = (v.values() if isinstance(v, Mapping) else v for v in containers.values())
+        layer = [inner for each in values for inner in each]
+        levels -= 1
+    return bool(layer)
 
 
 def _point_id(name: str) -> str:

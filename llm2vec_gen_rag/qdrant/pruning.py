@@ -20,6 +20,8 @@ from llm2vec_gen_rag.qdrant.writing import (
     write_holders,
 )
 
+_MOST_SOURCES = 100_000
+
 
 def prune(
     client: QdrantClient,
@@ -28,6 +30,7 @@ def prune(
     lets_go: Callable[[str, Holder], bool],
     *,
     may_empty: bool = True,
+    what: str | None = None,
 ) -> IndexReport:
     """Take holders from points, and delete the points that nobody holds any more.
 
@@ -36,7 +39,8 @@ def prune(
         name: The collection.
         sources: Whose points to look at.
         lets_go: Whether a holder no longer holds a point.
-        may_empty: Whether every document that was found may go.
+        may_empty: Whether any document may go; False if the source gave none.
+        what: What gave the documents, for the error; None names the first of the sources.
 
     Returns:
         How many documents were removed.
@@ -48,10 +52,10 @@ def prune(
     letting_go = {p: s for p, s in held.items() if any(lets_go(p, holder) for holder in s.holders)}
     if letting_go and not may_empty:
         raise CollectionError(
-            f"{sources[0]} gave no document, and the {len(letting_go)} that the collection holds "
-            "from it would be removed; expected some of them. If it is unmounted or not ready, "
-            "make it available; if it is meant to be empty, allow that: --allow-empty on the "
-            "command line, allow_empty=True in Python."
+            f"{what or sources[0]} gave no document, and the {len(letting_go)} that the "
+            "collection holds from it would be removed; expected some of them. If it is "
+            "unmounted or not ready, make it available; if it is meant to be empty, allow that: "
+            "--allow-empty on the command line, allow_empty=True in Python."
         )
     removed = 0
     for page in batches(letting_go.items(), PAGE):
@@ -67,6 +71,12 @@ def held_by(client: QdrantClient, name: str, sources: Sequence[str]) -> Iterator
     for record in scroll(client, name, of_sources, with_payload=[STAMP_KEY]):
         if stamp := read_stamp(record.payload or {}):
             yield str(record.id), stamp
+
+
+def source_names(client: QdrantClient, name: str) -> list[str]:
+    """Return the sources that hold something."""
+    found = client.facet(name, key=SOURCE_KEY, limit=_MOST_SOURCES, exact=True)
+    return [str(hit.value) for hit in found.hits]
 
 
 def _let_go(
