@@ -39,7 +39,9 @@ changed: only what is new or changed is embedded, and what is gone is removed.
 What a folder holds that cannot be read (files and lines) is left out, named and counted, what
 it gave before is kept, and the exit code is 0. A file that you name must be readable as a whole.
 If a folder has no documents any more, nothing is removed without --allow-empty; --remove
-removes what came from a path that is gone. The metadata "file" is a file's path in the folder, as in search --filter file=deep/trip.md."""
+removes what came from a path that is gone.
+
+The metadata "file" is a file's path in the folder: search --filter file=deep/trip.md."""
 
 EXAMPLES = """\
   llm2vec-gen-rag index notes/
