@@ -14,7 +14,7 @@ from llm2vec_gen_rag.commands.options import (
     new_command,
     positive_int,
 )
-from llm2vec_gen_rag.commands.output import one_line, paragraph, print_json, strong
+from llm2vec_gen_rag.commands.output import paragraph, print_json, quoted, strong
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _print(hits: list[Hit]) -> None:
     """Print each hit's score, id and first lines."""
     for rank, hit in enumerate(hits, start=1):
-        print(strong(f"{rank:>2}  {hit.score:.3f}  {one_line(hit.id)}"))
+        print(strong(f"{rank:>2}  {hit.score:.3f}  {quoted(hit.id)}"))
         print(paragraph(hit.text, indent="    ", lines=3))
     if not hits:
         print("no hits: the collection is empty, or nothing in it passes the filter")

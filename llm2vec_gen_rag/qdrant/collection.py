@@ -16,6 +16,8 @@ from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
 from llm2vec_gen_rag.qdrant.identity import claim
 from llm2vec_gen_rag.qdrant.local_folder import hasten_commits
 from llm2vec_gen_rag.qdrant.location import require_collection_name
+from llm2vec_gen_rag.qdrant.pruning import prune
+from llm2vec_gen_rag.qdrant.sources import Holder
 from llm2vec_gen_rag.qdrant.stores import langchain_store, llama_index_store
 
 if TYPE_CHECKING:
@@ -146,7 +148,8 @@ class DocumentCollection:
         Args:
             documents: What to index. Of a long text the model reads the beginning only; see
                 `Document`, and `IndexReport.truncated`.
-            source: Where they come from, such as a folder's path, for `sync`.
+            source: Where they come from, such as a folder's path, for `sync`. Two sources may hold
+                the same document; if they give one id different contents, both are kept.
             batch_size: Documents looked up, embedded and written together.
             show_progress: Show a progress bar.
 
@@ -165,17 +168,40 @@ class DocumentCollection:
         source: str = "",
         batch_size: int = 128,
         show_progress: bool = False,
+        allow_empty: bool = True,
     ) -> IndexReport:
-        """Index, then remove what ``source`` no longer holds; see `index` for the arguments.
+        """Index, then let go of what ``source`` no longer holds; see `index` for the arguments.
 
-        Afterwards the collection holds exactly these documents of this source: an empty iterable
-        removes all of them. Documents of other sources, and those that the frameworks' stores
-        added, stay. If reading ``documents`` fails, nothing is removed.
+        A document is removed when the last source that held it lets go of it. What other sources
+        hold, and what the frameworks' stores added, stays. An empty iterable lets go of all that
+        the source held. If reading ``documents`` fails, nothing is removed.
+
+        Args:
+            documents: All that the source holds now.
+            source: The source's name, or its path.
+            batch_size: Documents looked up, embedded and written together.
+            show_progress: Show a progress bar.
+            allow_empty: Whether the source may be empty. False is for sources that look empty
+                when they fail, such as a drive that may be unmounted.
+
+        Returns:
+            How many documents were added, replaced, left unchanged, truncated and removed.
+
+        Raises:
+            ValueError: ``batch_size`` is below 1, or something is no `Document`.
+            CollectionError: There are no documents, and ``allow_empty`` is False while the
+                collection holds some of this source; nothing is removed.
         """
-        seen: set[str] = set()
+        seen: dict[Holder, set[str]] = {}
         report = self._index(documents, source, batch_size, show_progress, seen=seen)
-        removed = indexing.prune(self._client, self._name, source, seen)
-        return report + IndexReport(removed=removed)
+        held = seen.get(Holder(source), set())
+        return report + prune(
+            self._client,
+            self._name,
+            [source],
+            lambda point, holder: holder.source == source and point not in held,
+            may_empty=allow_empty or bool(held),
+        )
 
     def delete(self, ids: Iterable[str]) -> None:
         """Delete every document whose `Hit.id` is one of ``ids``; unknown ids are no error."""
@@ -273,18 +299,15 @@ class DocumentCollection:
         batch_size: int,
         show_progress: bool,
         *,
-        seen: set[str] | None,
+        seen: dict[Holder, set[str]] | None,
     ) -> IndexReport:
         require_positive("batch_size", batch_size)
-        report = IndexReport()
+        given = ((document, Holder(source)) for document in documents)
         total = len(documents) if isinstance(documents, Sized) else None
         with tqdm(total=total, desc="Indexing", unit="doc", disable=not show_progress) as bar:
-            for batch in indexing.batches(documents, batch_size):
-                report += indexing.index_batch(self._client, self._name, self._model, batch, source)
-                if seen is not None:
-                    seen.update(document.point_id for document in batch)
-                bar.update(len(batch))
-        return report
+            return indexing.index_all(
+                self._client, self._name, self._model, given, batch_size, bar.update, seen
+            )
 
 
 def _refuse_string(what: str, value: object) -> None:

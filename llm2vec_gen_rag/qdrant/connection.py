@@ -86,6 +86,11 @@ def _close_all() -> None:
             client.close()
 
 
+def turn(client: QdrantClient | CollectionClient) -> AbstractContextManager[Any]:
+    """Return the lock under which several calls of a local client are one step to other threads."""
+    return client._turn if isinstance(client, CollectionClient) else _turn_of(client)
+
+
 class CollectionClient:
     """A `QdrantClient` for one collection, safe for several threads and for both frameworks.
 

@@ -8,16 +8,18 @@ LangChain finds an empty text in a point that LlamaIndex wrote. A complete paylo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from llm2vec_gen_rag.qdrant.documents import Document, Stamp
+from llm2vec_gen_rag.qdrant.documents import Document
+from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
 
 TEXT_KEY = "page_content"  # langchain_qdrant.QdrantVectorStore.CONTENT_KEY
 METADATA_KEY = "metadata"  # langchain_qdrant.QdrantVectorStore.METADATA_KEY
 NODE_KEY = "_node_content"  # llama_index.core.vector_stores.utils.node_to_metadata_dict
 STAMP_KEY = "_llm2vec_gen"
-SOURCE_KEY = f"{STAMP_KEY}.source"
+SOURCE_KEY = f"{STAMP_KEY}.sources[].source"
+STATE_KEY = f"{STAMP_KEY}.state"
 
 _NODE_TYPE_KEY = "_node_type"
 # LlamaIndex writes the parent document's id under three names; its store deletes by the second.
@@ -26,20 +28,34 @@ _PARENT_KEYS = ("document_id", PARENT_KEY, "ref_doc_id")
 _RESERVED = {TEXT_KEY, METADATA_KEY, NODE_KEY, STAMP_KEY, _NODE_TYPE_KEY, *_PARENT_KEYS}
 
 
-def document_payload(document: Document, source: str) -> dict[str, Any]:
-    """Return the complete payload of a document that comes from ``source``."""
-    stamp = Stamp.of(document, source)
+def document_payload(
+    document: Document, holders: Iterable[Holder], point: str | None = None
+) -> dict[str, Any]:
+    """Return the complete payload of a document.
+
+    Args:
+        document: The document.
+        holders: The sources that hold it.
+        point: The point that it is written to; None stands for the point of its id.
+
+    Returns:
+        A new dictionary.
+    """
+    point = document.point_id if point is None else point
     payload = {
         TEXT_KEY: document.text,
         METADATA_KEY: dict(document.metadata),
         STAMP_KEY: {
-            "id": document.point_id if document.id is None else document.id,
-            "source": source,
-            "text": stamp.text,
-            "content": stamp.content,
+            "id": point if document.id is None else document.id,
+            **Stamp.of(document, holders).fields(point),
         },
     }
-    return complete_payload(document.point_id, payload)
+    return complete_payload(point, payload)
+
+
+def restamped(payload: Mapping[str, Any], stamp: Stamp, point: str) -> dict[str, Any]:
+    """Return a point's payload with another stamp, and nothing else changed."""
+    return {**payload, STAMP_KEY: {**payload.get(STAMP_KEY, {}), **stamp.fields(point)}}
 
 
 def complete_payload(point_id: int | str, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +94,7 @@ def read_id(point_id: int | str, payload: Mapping[str, Any]) -> str:
 def read_stamp(payload: Mapping[str, Any]) -> Stamp | None:
     """Return the stamp of a point; None if a framework's own store wrote it."""
     stamp = payload.get(STAMP_KEY)
-    return None if stamp is None else Stamp(text=stamp["text"], content=stamp["content"])
+    return None if stamp is None else Stamp.read(stamp)
 
 
 def _node_half(point_id: int | str, payload: Mapping[str, Any]) -> dict[str, Any]:
