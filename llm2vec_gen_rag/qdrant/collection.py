@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llama_index.vector_stores.qdrant import QdrantVectorStore as LlamaIndexStore
 
     from llm2vec_gen_rag.model import LLM2VecGen
-    from llm2vec_gen_rag.qdrant.searching import Where
+    from llm2vec_gen_rag.qdrant.filters import Where
 
 
 class DocumentCollection:
@@ -192,7 +192,9 @@ class DocumentCollection:
         Args:
             query: A question, or any text to search by.
             k: The most hits to return.
-            filter: Metadata that hits must have, as ``{"lang": "en"}``, or a Qdrant filter on
+            filter: Metadata that hits must have, as ``{"lang": "en"}``. The names are taken as
+                they are, dots and all. A value is a string, a number, a boolean, None, a date, a
+                list (any of them), or a Qdrant ``Range``. Or a whole Qdrant ``Filter``, on
                 ``metadata.lang``.
             task: Which of the model's query instructions to use.
 
@@ -200,7 +202,8 @@ class DocumentCollection:
             The hits, best first.
 
         Raises:
-            ValueError: ``k`` is below 1, or the model knows no such task.
+            ValueError: ``k`` is below 1, the model knows no such task, or Qdrant cannot look for
+                what the filter asks.
         """
         return self.search_many([query], k, filter=filter, task=task)[0]
 

@@ -41,8 +41,9 @@ class Document:
         if self.id is not None:
             _check_string("id", self.id, self.id)
         try:
+            _check_names(self.metadata)
             json.dumps(dict(self.metadata), allow_nan=False, ensure_ascii=False).encode()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(
                 f"metadata of document {self.id!r} is not JSON ({error}); expected a mapping of "
                 "names to strings, finite numbers, booleans, None, lists and mappings of these."
@@ -134,6 +135,18 @@ def _check_string(what: str, value: object, document_id: object) -> None:
             "which neither JSON nor the frameworks' documents can carry; decode the file with its "
             "own encoding, or with errors='replace'."
         ) from error
+
+
+def _check_names(value: object) -> None:
+    """Raise TypeError for a name that is no string, which JSON would silently make one."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise TypeError(f"the name {name!r} is a {type(name).__name__}, not a str")
+            _check_names(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_names(inner)
 
 
 def _digest(text: str) -> str:
