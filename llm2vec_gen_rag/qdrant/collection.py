@@ -18,6 +18,7 @@ from llm2vec_gen_rag.qdrant.connection import (
 )
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
 from llm2vec_gen_rag.qdrant.identity import claim
+from llm2vec_gen_rag.qdrant.lent_client import LentClient, lender_of
 from llm2vec_gen_rag.qdrant.stores import langchain_store, llama_index_store
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class DocumentCollection:
     """
 
     def __init__(self, client: QdrantClient, name: str, model: LLM2VecGen) -> None:
-        self._client = cast("QdrantClient", CollectionClient(client, name))
+        self._client = cast("QdrantClient", CollectionClient(lender_of(client)))
+        self._lent = cast("QdrantClient", LentClient(self._client, name))
         self._name = name
         self._model = model
         claim(self._client, name, model)
@@ -104,8 +106,8 @@ class DocumentCollection:
 
     @property
     def client(self) -> QdrantClient:
-        """Return the client; points upserted through it get both frameworks' payloads."""
-        return self._client
+        """Return the client, through which every point is written whole; see `LentClient`."""
+        return self._lent
 
     @property
     def name(self) -> str:
@@ -169,7 +171,14 @@ class DocumentCollection:
         return report + IndexReport(removed=removed)
 
     def delete(self, ids: Iterable[str]) -> None:
-        """Delete every document whose `Hit.id` is one of ``ids``; unknown ids are no error."""
+        """Delete every document whose `Hit.id` is one of ``ids``; unknown ids are no error.
+
+        Args:
+            ids: Ids of hits, whoever wrote them. None of them is nothing to do.
+
+        Raises:
+            ValueError: One string instead of a list, or an id that is no string.
+        """
         _refuse_string("ids", ids)
         indexing.delete(self._client, self._name, ids)
 
@@ -244,7 +253,7 @@ class DocumentCollection:
         Raises:
             ImportError: ``langchain-qdrant`` is not installed.
         """
-        return langchain_store(self._client, self._name, self._model)
+        return langchain_store(self._lent, self._name, self._model)
 
     def as_llama_index(self) -> LlamaIndexStore:
         """Return LlamaIndex's own Qdrant vector store on this collection.
@@ -258,7 +267,7 @@ class DocumentCollection:
         Raises:
             ImportError: ``llama-index-vector-stores-qdrant`` is not installed.
         """
-        return llama_index_store(self._client, self._name)
+        return llama_index_store(self._lent, self._name)
 
     def _index(
         self,

@@ -7,22 +7,21 @@ leaves complete points, which the next run finds by their ids and stamps.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID
 
 from qdrant_client import QdrantClient, models
 
+from llm2vec_gen_rag.qdrant.complete_points import complete_point
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport, Stamp
 from llm2vec_gen_rag.qdrant.payload import (
-    NODE_KEY,
     SOURCE_KEY,
     STAMP_KEY,
-    TEXT_KEY,
     document_payload,
+    lacks_half,
     read_stamp,
 )
+from llm2vec_gen_rag.qdrant.point_ids import stored_ids
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
@@ -32,7 +31,6 @@ MAX_LENGTH = 512  # tokens that the model reads of a document: the length it is 
 Item = TypeVar("Item")
 
 _PAGE = 256  # points a request
-_LARGEST_ID = 2**64 - 1
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -102,24 +100,25 @@ def prune(client: QdrantClient, name: str, source: str, seen: set[str]) -> int:
 
 def delete(client: QdrantClient, name: str, document_ids: Iterable[str]) -> None:
     """Delete the points whose hits have these ids; unknown ids are no error."""
-    points = [point for document_id in document_ids for point in _point_ids(document_id)]
-    client.delete(name, models.PointIdsList(points=points))
+    ids = list(document_ids)
+    for position, document_id in enumerate(ids):
+        if not isinstance(document_id, str):
+            raise ValueError(
+                f"ids[{position}] is {document_id!r}; expected a str, as `Hit.id` always is."
+            )
+    for page in batches((point for each in ids for point in stored_ids(each)), _PAGE):
+        client.delete(name, models.PointIdsList(points=page))
 
 
 def adopt(client: QdrantClient, name: str) -> int:
     """Complete the points that lack a half, by upserting them; return how many."""
-    lacks_a_half = models.Filter(
-        should=[
-            models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
-            for key in (TEXT_KEY, NODE_KEY)
-        ]
-    )
-    records = _scroll(client, name, lacks_a_half, with_payload=True, with_vectors=True)
-    known = (r for r in records if r.payload and r.payload.keys() & {TEXT_KEY, NODE_KEY})
+    everything = _scroll(client, name, models.Filter(), with_payload=True)
+    incomplete = (r.id for r in everything if lacks_half(str(r.id), r.payload or {}))
     adopted = 0
-    for page in batches(known, _PAGE):
-        client.upsert(name, [_as_point(record) for record in page])
-        adopted += len(page)
+    for page in batches(incomplete, _PAGE):
+        records = client.retrieve(name, page, with_payload=True, with_vectors=True)
+        client.upsert(name, [complete_point(_as_point(record)) for record in records])
+        adopted += len(records)
     return adopted
 
 
@@ -140,16 +139,6 @@ def _scroll(
 def _as_point(record: models.Record) -> models.PointStruct:
     vector: Any = record.vector  # its type is that of reading, which writing accepts
     return models.PointStruct(id=record.id, vector=vector, payload=record.payload)
-
-
-def _point_ids(document_id: str) -> list[models.ExtendedPointId]:
-    """Return the points that may have a hit's id: one of ours, or a framework's own."""
-    ids: list[models.ExtendedPointId] = [Document(text="", id=document_id).point_id]
-    if document_id.isdecimal() and int(document_id) <= _LARGEST_ID:
-        ids.append(int(document_id))
-    with suppress(ValueError):  # most ids are no UUIDs
-        ids.append(str(UUID(document_id)))
-    return ids
 
 
 def _check_document(document: object) -> None:
@@ -177,10 +166,12 @@ def _write_points(
     client.upsert(
         name,
         [
-            models.PointStruct(
-                id=document.point_id,
-                vector=vector.tolist(),
-                payload=document_payload(document, source),
+            complete_point(
+                models.PointStruct(
+                    id=document.point_id,
+                    vector=vector.tolist(),
+                    payload=document_payload(document, source),
+                )
             )
             for document, vector in zip(documents, vectors, strict=True)
         ],
