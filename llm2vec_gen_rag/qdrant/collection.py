@@ -248,7 +248,7 @@ class DocumentCollection:
         """Return LangChain's own Qdrant vector store on this collection, with its model.
 
         Returns:
-            A ``langchain_qdrant.QdrantVectorStore``.
+            A ``langchain_qdrant.QdrantVectorStore`` whose documents come with their ids.
 
         Raises:
             ImportError: ``langchain-qdrant`` is not installed.
