@@ -23,7 +23,7 @@ from llm2vec_gen_rag.qdrant.payload import (
     same_json,
     stamp_of,
 )
-from llm2vec_gen_rag.qdrant.point_ids import point_id, stored_ids
+from llm2vec_gen_rag.qdrant.point_ids import point_id
 
 _DENSE_VECTOR = ""
 
@@ -45,10 +45,8 @@ def complete_point(point: models.PointStruct) -> models.PointStruct:
     stored = point_id(point.id)
     given = point.id if isinstance(point.id, int) else str(point.id)
     stamp = stamp_of(payload)
-    if "id" in stamp and stored not in stored_ids(stamp["id"]):
-        stamp = {}  # the payload is a copy of another point's
     if given != stored:
-        stamp = {**stamp, "id": given}
+        stamp = {"id": given}
     payload.pop(STAMP_KEY, None)
     payload = complete_payload(given, {**payload, STAMP_KEY: stamp} if stamp else payload)
     vectors = _dense_vector(point) | _sparse_vector(payload[TEXT_KEY])
