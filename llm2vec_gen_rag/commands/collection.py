@@ -126,7 +126,7 @@ def _open(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollectio
     require_collection_name(name)
     client = connect(arguments.store, _api_key(arguments))
     try:
-        found = CollectionClient(client, name).get_collections().collections
+        found = CollectionClient(client).get_collections().collections
         names = sorted(collection.name for collection in found)
         if name not in names:
             raise CollectionError(

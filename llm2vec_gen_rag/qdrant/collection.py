@@ -14,6 +14,7 @@ from llm2vec_gen_rag.qdrant import indexing, searching
 from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
 from llm2vec_gen_rag.qdrant.identity import claim
+from llm2vec_gen_rag.qdrant.lent_client import LentClient, lender_of
 from llm2vec_gen_rag.qdrant.local_folder import hasten_commits
 from llm2vec_gen_rag.qdrant.location import require_collection_name
 from llm2vec_gen_rag.qdrant.pruning import prune
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from llama_index.vector_stores.qdrant import QdrantVectorStore as LlamaIndexStore
 
     from llm2vec_gen_rag.model import LLM2VecGen
-    from llm2vec_gen_rag.qdrant.searching import Where
+    from llm2vec_gen_rag.qdrant.filters import Where
 
 
 class DocumentCollection:
@@ -56,7 +57,8 @@ class DocumentCollection:
 
     def __init__(self, client: QdrantClient, name: str, model: LLM2VecGen) -> None:
         require_collection_name(name)
-        self._client = cast("QdrantClient", CollectionClient(client, name))
+        self._client = cast("QdrantClient", CollectionClient(lender_of(client)))
+        self._lent = cast("QdrantClient", LentClient(self._client, name))
         self._name = name
         self._model = model
         claim(self._client, name, model)
@@ -115,8 +117,8 @@ class DocumentCollection:
 
     @property
     def client(self) -> QdrantClient:
-        """Return the client; points upserted through it get both frameworks' payloads."""
-        return self._client
+        """Return the client, through which every point is written whole; see `LentClient`."""
+        return self._lent
 
     @property
     def name(self) -> str:
@@ -204,7 +206,14 @@ class DocumentCollection:
         )
 
     def delete(self, ids: Iterable[str]) -> None:
-        """Delete every document whose `Hit.id` is one of ``ids``; unknown ids are no error."""
+        """Delete every document whose `Hit.id` is one of ``ids``; unknown ids are no error.
+
+        Args:
+            ids: Ids of hits, whoever wrote them. None of them is nothing to do.
+
+        Raises:
+            ValueError: One string instead of a list, or an id that is no string.
+        """
         _refuse_string("ids", ids)
         indexing.delete(self._client, self._name, ids)
 
@@ -227,7 +236,9 @@ class DocumentCollection:
         Args:
             query: A question, or any text to search by.
             k: The most hits to return.
-            filter: Metadata that hits must have, as ``{"lang": "en"}``, or a Qdrant filter on
+            filter: Metadata that hits must have, as ``{"lang": "en"}``. The names are taken as
+                they are, dots and all. A value is a string, a number, a boolean, None, a date, a
+                list (any of them), or a Qdrant ``Range``. Or a whole Qdrant ``Filter``, on
                 ``metadata.lang``.
             task: Which of the model's query instructions to use.
 
@@ -235,7 +246,8 @@ class DocumentCollection:
             The hits, best first.
 
         Raises:
-            ValueError: ``k`` is below 1, or the model knows no such task.
+            ValueError: ``k`` is below 1, the model knows no such task, or Qdrant cannot look for
+                what the filter asks.
         """
         return self.search_many([query], k, filter=filter, task=task)[0]
 
@@ -271,12 +283,12 @@ class DocumentCollection:
         """Return LangChain's own Qdrant vector store on this collection, with its model.
 
         Returns:
-            A ``langchain_qdrant.QdrantVectorStore``.
+            A ``langchain_qdrant.QdrantVectorStore`` whose documents come with their ids.
 
         Raises:
             ImportError: ``langchain-qdrant`` is not installed.
         """
-        return langchain_store(self._client, self._name, self._model)
+        return langchain_store(self._lent, self._name, self._model)
 
     def as_llama_index(self) -> LlamaIndexStore:
         """Return LlamaIndex's own Qdrant vector store on this collection.
@@ -290,7 +302,7 @@ class DocumentCollection:
         Raises:
             ImportError: ``llama-index-vector-stores-qdrant`` is not installed.
         """
-        return llama_index_store(self._client, self._name)
+        return llama_index_store(self._lent, self._name)
 
     def _index(
         self,

@@ -1,4 +1,4 @@
-"""Connect to Qdrant in memory, in a folder or on a server; and the client that stores share."""
+"""Connect to Qdrant in memory, in a folder or on a server; and let threads share the client."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import atexit
 import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from threading import Lock, RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from qdrant_client import QdrantClient, models
+from qdrant_client import QdrantClient
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR, document_vector
 from llm2vec_gen_rag.qdrant.local_folder import is_local, open_folder, written_or_closed
 from llm2vec_gen_rag.qdrant.location import (
     MEMORY,
@@ -25,7 +24,6 @@ from llm2vec_gen_rag.qdrant.location import (
     require_api_key,
     require_timeout,
 )
-from llm2vec_gen_rag.qdrant.payload import TEXT_KEY, complete_payload
 from llm2vec_gen_rag.qdrant.server import ask
 
 _processes: WeakKeyDictionary[QdrantClient, int] = WeakKeyDictionary()  # that opened them
@@ -92,23 +90,20 @@ def turn(client: QdrantClient | CollectionClient) -> AbstractContextManager[Any]
 
 
 class CollectionClient:
-    """A `QdrantClient` for one collection, safe for several threads and for both frameworks.
+    """A `QdrantClient` that is safe for several threads.
 
     It replaces the client that it wraps, attribute by attribute, except that:
 
     - In local mode only one call runs at a time. Concurrent upserts corrupt a local collection
       (qdrant-client issue 1193), and LangChain's async methods upsert from threads.
-    - Points written to the collection get both halves of the payload and a sparse vector, so what
-      one framework's own store adds, the other reads at once.
     - What goes wrong on the way to a server or to a disk is a `CollectionError`, and so is a call
       after `close`. Calls of a server that may be repeated are, up to twice.
     """
 
-    def __init__(self, client: QdrantClient | CollectionClient, collection_name: str) -> None:
+    def __init__(self, client: QdrantClient | CollectionClient) -> None:
         self._wrapped: QdrantClient = (
             client._wrapped if isinstance(client, CollectionClient) else client
         )
-        self._collection_name = collection_name
         self._turn = _turn_of(self._wrapped)
         _processes.setdefault(self._wrapped, os.getpid())
 
@@ -123,21 +118,6 @@ class CollectionClient:
             raise AttributeError(name)
         attribute = getattr(self._wrapped, name)
         return self._taking_turns(attribute) if callable(attribute) else attribute
-
-    def upsert(self, collection_name: str, points: Iterable[Any], **options: Any) -> Any:
-        """Call `QdrantClient.upsert` with complete points."""
-        upsert = self._taking_turns(self._wrapped.upsert)
-        return upsert(collection_name, list(self._complete(collection_name, points)), **options)
-
-    def upload_points(self, collection_name: str, points: Iterable[Any], **options: Any) -> None:
-        """Call `QdrantClient.upload_points` with complete points."""
-        upload = self._taking_turns(self._wrapped.upload_points)
-        upload(collection_name, self._complete(collection_name, points), **options)
-
-    def _complete(self, collection_name: str, points: Iterable[Any]) -> Iterable[Any]:
-        if collection_name != self._collection_name:
-            return points
-        return map(complete_point, points)
 
     def _taking_turns(self, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
@@ -171,16 +151,6 @@ def _call_locally(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         ) from error
 
 
-def complete_point(point: models.PointStruct) -> models.PointStruct:
-    """Return the point with both payload halves and its sparse vector."""
-    payload = complete_payload(_plain_id(point.id), point.payload or {})
-    vectors: Any = point.vector if isinstance(point.vector, dict) else {"": point.vector}
-    sparse = document_vector(payload.get(TEXT_KEY) or "")
-    if sparse.indices:
-        vectors = {**vectors, SPARSE_VECTOR: sparse}
-    return models.PointStruct(id=point.id, vector=vectors, payload=payload)
-
-
 def is_closed(client: QdrantClient) -> bool:
     """Return whether a client was closed."""
     backend: Any = client._client  # there is no public way to ask
@@ -193,7 +163,3 @@ def _turn_of(client: QdrantClient) -> AbstractContextManager[Any]:
         if client not in _turns:
             _turns[client] = RLock() if is_local(client) else nullcontext()
         return _turns[client]
-
-
-def _plain_id(point_id: Any) -> int | str:
-    return point_id if isinstance(point_id, int) else str(point_id)

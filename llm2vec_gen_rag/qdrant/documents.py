@@ -47,6 +47,7 @@ class Document:
                 "expected fewer, as no Qdrant server reads more. Flatten it first."
             )
         try:
+            _check_names(self.metadata)
             json.dumps(dict(self.metadata), allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(
@@ -140,6 +141,18 @@ def _is_deeper(value: object, levels: int) -> bool:
         layer = [inner for each in values for inner in each]
         levels -= 1
     return bool(layer)
+
+
+def _check_names(value: object) -> None:
+    """Raise TypeError for a name that is no string, which JSON would silently make one."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise TypeError(f"the name {name!r} is a {type(name).__name__}, not a str")
+            _check_names(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_names(inner)
 
 
 def _point_id(name: str) -> str:

@@ -7,22 +7,17 @@ leaves complete points, which the next run finds by their ids and stamps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
-from uuid import UUID
 
 from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError
+from llm2vec_gen_rag.qdrant.complete_points import complete_point
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
-from llm2vec_gen_rag.qdrant.payload import (
-    NODE_KEY,
-    PARENT_KEY,
-    STAMP_KEY,
-    TEXT_KEY,
-)
+from llm2vec_gen_rag.qdrant.payload import lacks_half
 from llm2vec_gen_rag.qdrant.placing import ADDED, UNCHANGED, Plan, candidates
+from llm2vec_gen_rag.qdrant.point_ids import having_ids
 from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
 from llm2vec_gen_rag.qdrant.writing import (
     ATTEMPTS,
@@ -39,7 +34,6 @@ Item = TypeVar("Item")
 Given: TypeAlias = tuple[Document, Holder]
 
 PAGE = 256  # points a request
-_LARGEST_ID = 2**64 - 1
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -128,34 +122,24 @@ def index_batch(
 def delete(client: QdrantClient, name: str, document_ids: Iterable[str]) -> None:
     """Delete the points whose hits have these ids; unknown ids are no error."""
     ids = list(document_ids)
-    points = [point for document_id in ids for point in _point_ids(document_id)]
-    # Two sources with one id may have a point each. Both keep the id in the stamp, and under the
-    # frameworks' name, which has an index.
-    named: list[models.Condition] = [
-        models.FieldCondition(key=key, match=models.MatchAny(any=ids))
-        for key in (PARENT_KEY, f"{STAMP_KEY}.id")
-    ]
-    either: list[models.Condition] = [
-        models.HasIdCondition(has_id=points),
-        models.Filter(must=named),
-    ]
-    client.delete(name, models.FilterSelector(filter=models.Filter(should=either)))
+    for position, document_id in enumerate(ids):
+        if not isinstance(document_id, str):
+            raise ValueError(
+                f"ids[{position}] is {document_id!r}; expected a str, as `Hit.id` always is."
+            )
+    for page in batches(ids, PAGE):
+        client.delete(name, models.FilterSelector(filter=having_ids(page)))
 
 
 def adopt(client: QdrantClient, name: str) -> int:
     """Complete the points that lack a half, by upserting them; return how many."""
-    lacks_a_half = models.Filter(
-        should=[
-            models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
-            for key in (TEXT_KEY, NODE_KEY)
-        ]
-    )
-    records = scroll(client, name, lacks_a_half, with_payload=True, with_vectors=True)
-    known = (r for r in records if r.payload and r.payload.keys() & {TEXT_KEY, NODE_KEY})
+    everything = scroll(client, name, models.Filter(), with_payload=True)
+    incomplete = (r.id for r in everything if lacks_half(str(r.id), r.payload or {}))
     adopted = 0
-    for page in batches(known, PAGE):
-        client.upsert(name, [_as_point(record) for record in page])
-        adopted += len(page)
+    for page in batches(incomplete, PAGE):
+        records = client.retrieve(name, page, with_payload=True, with_vectors=True)
+        client.upsert(name, [complete_point(_as_point(record)) for record in records])
+        adopted += len(records)
     return adopted
 
 
@@ -176,16 +160,6 @@ def scroll(
 def _as_point(record: models.Record) -> models.PointStruct:
     vector: Any = record.vector  # its type is that of reading, which writing accepts
     return models.PointStruct(id=record.id, vector=vector, payload=record.payload)
-
-
-def _point_ids(document_id: str) -> list[models.ExtendedPointId]:
-    """Return the points that may have a hit's id: one of ours, or a framework's own."""
-    ids: list[models.ExtendedPointId] = [Document(text="", id=document_id).point_id]
-    if document_id.isdecimal() and int(document_id) <= _LARGEST_ID:
-        ids.append(int(document_id))
-    with suppress(ValueError):  # most ids are no UUIDs
-        ids.append(str(UUID(document_id)))
-    return ids
 
 
 def _check_document(document: object) -> None:

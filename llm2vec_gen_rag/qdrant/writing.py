@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import QdrantClient, models
 
+from llm2vec_gen_rag.qdrant.complete_points import complete_point
 from llm2vec_gen_rag.qdrant.connection import turn
 from llm2vec_gen_rag.qdrant.documents import Document
 from llm2vec_gen_rag.qdrant.local_folder import is_local
@@ -111,10 +112,12 @@ def _write_documents(
     texts = [document.text for document in documents.values()]
     vectors = model.encode_document(texts, max_length=MAX_LENGTH)
     points = [
-        models.PointStruct(
-            id=point,
-            vector=vector.tolist(),
-            payload=document_payload(document, wanted[point].holders, point),
+        complete_point(
+            models.PointStruct(
+                id=point,
+                vector=vector.tolist(),
+                payload=document_payload(document, wanted[point].holders, point),
+            )
         )
         for (point, document), vector in zip(documents.items(), vectors, strict=True)
     ]
