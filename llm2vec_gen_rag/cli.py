@@ -13,8 +13,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import NoReturn
 
 from llm2vec_gen_rag.commands import demo, embed, evaluate, explain, index, search, train
+from llm2vec_gen_rag.commands.output import printable
 from llm2vec_gen_rag.errors import LLM2VecGenError
 
 DESCRIPTION = """\
@@ -67,9 +69,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors show arguments, such as names of files, in printable characters."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and what is wrong with it, and exit with code 2."""
+        super().error(printable(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="llm2vec-gen-rag",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -85,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _refuse(error: Exception) -> int:
     """Print the error on one line, and return the exit code for it."""
-    sys.stderr.write("error: " + " ".join(str(error).split("\n")) + "\n")
+    sys.stderr.write("error: " + printable(" ".join(str(error).split("\n"))) + "\n")
     return REFUSED
 
 

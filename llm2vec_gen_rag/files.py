@@ -79,21 +79,37 @@ def read_json_lines(path: Path, *fields: str) -> Iterator[tuple[str, dict[str, A
     Raises:
         ValueError: if a line is not JSON, not an object, or lacks a field.
     """
-    example = json.dumps(dict.fromkeys(fields, "..."))
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            place = f"{path}, line {number}"
-            row = parse_json_line(line, place, example)
-            for field in fields:
-                if not isinstance(row.get(field), str):
-                    found = f"{row[field]!r:.80} for" if field in row else "no"
-                    raise ValueError(
-                        f'{place} has {found} "{field}"; expected a string, as in {example}. Fix '
-                        "or delete the line."
-                    )
-            yield place, row
+            if line.strip():
+                place = f"{path}, line {number}"
+                yield place, read_json_line(line, place, *fields)
+
+
+def read_json_line(line: str | bytes, place: str, *fields: str) -> dict[str, Any]:
+    """Return the object in one line of a JSON Lines file.
+
+    Args:
+        line: the line.
+        place: where it is, for the error.
+        *fields: what the object must have, as strings.
+
+    Returns:
+        Its values by name.
+
+    Raises:
+        ValueError: if the line is not JSON, not an object, or lacks a field.
+    """
+    example = json.dumps(dict.fromkeys(fields, "..."))
+    row = parse_json_line(line, place, example)
+    for field in fields:
+        if not isinstance(row.get(field), str):
+            found = f"{row[field]!r:.80} for" if field in row else "no"
+            raise ValueError(
+                f'{place} has {found} "{field}"; expected a string, as in {example}. Fix '
+                "or delete the line."
+            )
+    return row
 
 
 def parse_json_line(line: str | bytes, place: str, example: str) -> dict[str, Any]:
@@ -113,7 +129,7 @@ def parse_json_line(line: str | bytes, place: str, example: str) -> dict[str, An
     expected = f"expected a JSON object such as {example}. Fix or delete the line."
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter if it is nested too deeply
         raise ValueError(f"{place} is not JSON ({error}); {expected}") from error
     if not isinstance(row, dict):
         raise ValueError(f"{place} is {row!r:.80}; {expected}")

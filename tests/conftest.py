@@ -1,8 +1,9 @@
-"""The reference checkpoints, and some of them loaded; nothing here reaches the network."""
+"""The reference checkpoints, and the command line on one of them; nothing reaches the network."""
 
 from __future__ import annotations
 
 import gc
+import json
 import os
 import shutil
 
@@ -17,6 +18,7 @@ from reference_kits import KITS, ReferenceKit
 
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.backbone.digest import weights_digest
+from llm2vec_gen_rag.cli import main
 
 
 def pytest_collection_finish():
@@ -131,3 +133,46 @@ def broken(qwen3, tmp_path):
     shutil.copytree(qwen3.checkpoint, tmp_path / "checkpoint")
     shutil.copytree(qwen3.base, tmp_path / "checkpoint" / "base")
     return tmp_path / "checkpoint"
+
+
+@pytest.fixture
+def model_options(qwen3):
+    options = {"model": qwen3.checkpoint, "base-model": qwen3.base, "dtype": "float32"}
+    return [part for name, value in options.items() for part in (f"--{name}", str(value))]
+
+
+@pytest.fixture
+def notes(tmp_path):
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "bears.md").write_text("# Bears\n\nPolar bears live in the Arctic.\n")
+    (folder / "money.txt").write_text("The yen is the money of Japan.")
+    (folder / "rows.jsonl").write_text(
+        '{"id": "kyoto", "text": "Kyoto was the capital.", "metadata": {"year": 1868}}\n'
+        '{"id": "cats", "text": "A cat sleeps.", "metadata": {"year": 2024}}\n'
+    )
+    return folder
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command line; returns its exit code, output and errors."""
+
+    def run_main(*argv):
+        code = main([str(argument) for argument in argv])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run_main
+
+
+@pytest.fixture
+def run_json(run):
+    """Run the command line with `--json`; returns what it prints, parsed."""
+
+    def run_main(*argv):
+        code, out, err = run(*argv, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return run_main

@@ -60,11 +60,18 @@ def require_store(arguments: argparse.Namespace) -> None:
     """
     import llm2vec_gen_rag.qdrant  # noqa: F401  # raises MissingExtraError
 
-    if not _is_server(arguments.store) and not Path(arguments.store).is_dir():
+    if not _is_server(arguments.store) and not Path(arguments.store).expanduser().is_dir():
         raise CollectionError(
             f"there is no folder {arguments.store}; expected one that `llm2vec-gen-rag index` "
             f"wrote. Run: llm2vec-gen-rag index FOLDER --store {arguments.store}"
         )
+
+
+def shown_store(arguments: argparse.Namespace) -> str:
+    """Return the store as it is printed: a URL without user name and password."""
+    from llm2vec_gen_rag.qdrant.location import without_credentials
+
+    return without_credentials(arguments.store)
 
 
 @contextmanager
@@ -85,17 +92,15 @@ def opened(
         CollectionError: if there is none and `create` is off, the server refuses, or another model
             wrote it.
     """
-    from qdrant_client.http.exceptions import UnexpectedResponse
-
     try:
         with _create(arguments, model) if create else _open(arguments, model) as collection:
             yield collection
-    except UnexpectedResponse as error:
-        raise CollectionError(
-            f"the Qdrant server at {arguments.store} answered {error.status_code} "
-            f"({error.reason_phrase}); expected its collections. Check the URL, and the key in the "
-            f"environment variable {arguments.api_key_env}."
-        ) from error
+    except CollectionError as error:
+        if _is_refused_key(error):
+            raise CollectionError(
+                f"{error} Check the key in the environment variable {arguments.api_key_env}."
+            ) from error
+        raise
 
 
 def _create(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollection:
@@ -115,15 +120,17 @@ def _open(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollectio
     """Open an existing collection; `DocumentCollection.open` would create a misspelt one."""
     from llm2vec_gen_rag.qdrant import DocumentCollection
     from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
+    from llm2vec_gen_rag.qdrant.location import require_collection_name
 
     name = arguments.collection
+    require_collection_name(name)
     client = connect(arguments.store, _api_key(arguments))
     try:
-        found = CollectionClient(client, name).get_collections().collections
+        found = CollectionClient(client).get_collections().collections
         names = sorted(collection.name for collection in found)
         if name not in names:
             raise CollectionError(
-                f"{arguments.store} holds no collection {name!r}; it holds "
+                f"{shown_store(arguments)} holds no collection {name!r}; it holds "
                 f"{', '.join(names) or 'none'}. Name one with --collection, or run "
                 "`llm2vec-gen-rag index` first."
             )
@@ -135,7 +142,15 @@ def _open(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollectio
 
 def _api_key(arguments: argparse.Namespace) -> str | None:
     """Return the server's key; a folder has none, whatever the environment holds."""
-    return os.environ.get(arguments.api_key_env) if _is_server(arguments.store) else None
+    key = os.environ.get(arguments.api_key_env) if _is_server(arguments.store) else None
+    return key or None  # set but empty, as shell scripts leave it, is no key
+
+
+def _is_refused_key(error: CollectionError) -> bool:
+    from qdrant_client.http.exceptions import UnexpectedResponse
+
+    cause = error.__cause__
+    return isinstance(cause, UnexpectedResponse) and cause.status_code in (401, 403)
 
 
 def _is_server(store: str) -> bool:

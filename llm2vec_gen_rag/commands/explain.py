@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from llm2vec_gen_rag.commands.collection import add_collection_options, opened, require_store
+from llm2vec_gen_rag.commands.collection import (
+    add_collection_options,
+    opened,
+    require_store,
+    shown_store,
+)
 from llm2vec_gen_rag.commands.options import (
     add_model_options,
     load_model,
@@ -74,7 +79,7 @@ def _best_hit(arguments: argparse.Namespace, model: LLM2VecGen) -> str:
         hits = collection.search(arguments.query, 1, task=arguments.task)
     if not hits:
         raise CollectionError(
-            f"collection {arguments.collection!r} in {arguments.store} is empty; expected a "
+            f"collection {arguments.collection!r} in {shown_store(arguments)} is empty; expected a "
             "document to compare with. Index some first, or pass --document."
         )
     return hits[0].text

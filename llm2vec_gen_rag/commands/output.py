@@ -26,6 +26,17 @@ def strong(text: str) -> str:
     return f"\x1b[1m{text}\x1b[0m" if sys.stdout.isatty() else text
 
 
+def quoted(name: object) -> str:
+    """Return a file's name as it is, or quoted if printing it could do more than show it."""
+    text = str(name)
+    return text if text.isprintable() else repr(text)
+
+
+def printable(text: str) -> str:
+    """Return the text with escapes for whatever a terminal would obey rather than show."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def one_line(text: str) -> str:
     """Return the text on one line, with spaces for control characters."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 from llm2vec_gen_rag.commands.collection import add_collection_options, opened, require_store
 from llm2vec_gen_rag.commands.options import (
@@ -14,7 +15,7 @@ from llm2vec_gen_rag.commands.options import (
     new_command,
     positive_int,
 )
-from llm2vec_gen_rag.commands.output import one_line, paragraph, print_json, strong
+from llm2vec_gen_rag.commands.output import paragraph, print_json, quoted, strong
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
@@ -51,34 +52,50 @@ def add_parser(subparsers: Subparsers) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="metadata that hits must have; may be repeated. An integer, true and false are read "
-        "as such, and KEY='\"7\"' is the string 7",
+        help="metadata that hits must have; may be repeated. A number, true, false and null are "
+        'read as such, KEY=\'"7"\' is the string 7, and KEY=\'["a", "b"]\' is either',
     )
     add_collection_options(parser)
     add_model_options(parser)
 
 
-def condition(text: str) -> tuple[str, str | int | bool]:
+def condition(text: str) -> tuple[str, Any]:
     """Return the key and the value of KEY=VALUE; anything else is wrong usage."""
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
     try:
         parsed = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return key, value
-    return key, parsed if isinstance(parsed, str | int | bool) else value
+    is_number = isinstance(parsed, float) and math.isfinite(parsed)  # JSON has no "nan", no "inf"
+    plain = parsed is None or is_number or isinstance(parsed, str | int | list)
+    return key, parsed if plain else value
+
+
+def conditions(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
+    """Return the filter of all the pairs; a key that is given twice is wrong usage."""
+    filters = dict(pairs)
+    for key in filters:
+        given = [value for name, value in pairs if name == key]
+        if len(given) > 1:
+            raise ValueError(
+                f"--filter names {key!r} {len(given)} times; expected each key once. For any of "
+                f"several values write --filter '{key}={json.dumps(given)}'."
+            )
+    return filters or None
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Search, and print the hits."""
     require_store(arguments)
+    wanted = conditions(arguments.filter)
     with opened(arguments, load_model(arguments)) as collection:
         search = collection.hybrid_search if arguments.hybrid else collection.search
         hits = search(
             arguments.query,
             arguments.k,
-            filter=dict(arguments.filter) or None,
+            filter=wanted,
             task=arguments.task,
         )
     if arguments.json:
@@ -90,7 +107,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _print(hits: list[Hit]) -> None:
     """Print each hit's score, id and first lines."""
     for rank, hit in enumerate(hits, start=1):
-        print(strong(f"{rank:>2}  {hit.score:.3f}  {one_line(hit.id)}"))
+        print(strong(f"{rank:>2}  {hit.score:.3f}  {quoted(hit.id)}"))
         print(paragraph(hit.text, indent="    ", lines=3))
     if not hits:
         print("no hits: the collection is empty, or nothing in it passes the filter")

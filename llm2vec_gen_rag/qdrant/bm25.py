@@ -9,10 +9,11 @@ and Qdrant multiplies by the IDF of the collection at the time of the search.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 
 from qdrant_client import models
+
+from llm2vec_gen_rag.qdrant.words import words_of
 
 SPARSE_VECTOR = "bm25"
 
@@ -20,7 +21,6 @@ _K1 = 1.2
 _B = 0.75
 # L is a constant, as in Qdrant's own BM25: the true mean would change with every document added.
 _MEAN_LENGTH = 256
-_WORD = re.compile(r"\w+")
 
 
 def document_vector(text: str) -> models.SparseVector:
@@ -41,8 +41,7 @@ def query_vector(text: str) -> models.SparseVector:
 
 
 def _term_counts(text: str) -> Counter[int]:
-    """Return word counts, case folded. In scripts without spaces, each run is one word."""
-    return Counter(_term_index(word) for word in _WORD.findall(text.casefold()))
+    return Counter(_term_index(word) for word in words_of(text))
 
 
 def _term_index(word: str) -> int:

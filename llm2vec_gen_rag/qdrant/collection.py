@@ -11,13 +11,14 @@ from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.qdrant import indexing, searching
-from llm2vec_gen_rag.qdrant.connection import (
-    CollectionClient,
-    connect,
-    hasten_commits,
-)
+from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
 from llm2vec_gen_rag.qdrant.identity import claim
+from llm2vec_gen_rag.qdrant.lent_client import LentClient, lender_of
+from llm2vec_gen_rag.qdrant.local_folder import hasten_commits
+from llm2vec_gen_rag.qdrant.location import require_collection_name
+from llm2vec_gen_rag.qdrant.pruning import prune
+from llm2vec_gen_rag.qdrant.sources import Holder
 from llm2vec_gen_rag.qdrant.stores import langchain_store, llama_index_store
 
 if TYPE_CHECKING:
@@ -25,15 +26,16 @@ if TYPE_CHECKING:
     from llama_index.vector_stores.qdrant import QdrantVectorStore as LlamaIndexStore
 
     from llm2vec_gen_rag.model import LLM2VecGen
-    from llm2vec_gen_rag.qdrant.searching import Where
+    from llm2vec_gen_rag.qdrant.filters import Where
 
 
 class DocumentCollection:
     """Documents in Qdrant, found by the answer that a query asks for.
 
     One collection serves this class, LangChain's `QdrantVectorStore` and LlamaIndex's: what one
-    writes, the others find, return and filter. It remembers the model and the instructions that
-    wrote it, and cannot be opened with any other.
+    writes, the others find, return and filter. It remembers the model, its base model and the
+    instructions that wrote it, and cannot be opened with any other. The dtype may be another one;
+    int8 beside a floating-point dtype only for models that 8 bits hardly change, which is measured.
 
     Several threads may use one collection. A folder belongs to one process at a time.
 
@@ -47,13 +49,16 @@ class DocumentCollection:
         model: The model that embeds its documents and queries.
 
     Raises:
-        CollectionMismatchError: The collection was written by another model, with other
-            instructions, or by something else.
-        CollectionError: The server does not answer.
+        CollectionMismatchError: The collection was written by another model, on another base
+            model, with other instructions, or by something else.
+        CollectionError: The name is none that Qdrant allows, the client is closed, or a server
+            does not answer as one should.
     """
 
     def __init__(self, client: QdrantClient, name: str, model: LLM2VecGen) -> None:
-        self._client = cast("QdrantClient", CollectionClient(client, name))
+        require_collection_name(name)
+        self._client = cast("QdrantClient", CollectionClient(lender_of(client)))
+        self._lent = cast("QdrantClient", LentClient(self._client, name))
         self._name = name
         self._model = model
         claim(self._client, name, model)
@@ -66,24 +71,32 @@ class DocumentCollection:
         model: LLM2VecGen,
         *,
         api_key: str | None = None,
+        timeout: float | None = None,
     ) -> DocumentCollection:
         """Open a collection at a location, and create it if there is none.
 
         Args:
-            location: ``":memory:"``, a folder, or a server's URL.
+            location: ``":memory:"``, a folder, in which ``~`` is the home, or a server's URL, such
+                as ``http://localhost:6333``. User name and password in it are sent as HTTP basic
+                authentication. A path object is always a folder.
             name: The collection.
             model: The model that embeds its documents and queries.
             api_key: The server's key.
+            timeout: Seconds that a server may take for an answer, rounded up to whole ones; None
+                leaves it to qdrant-client.
 
         Returns:
             The collection, which closes its client when it is closed.
 
         Raises:
-            ValueError: The location is none of the three, or a key came without a server.
+            ValueError: The location is none of the three, or a key or a timeout came without a
+                server or is of no use.
             CollectionMismatchError: Another model wrote the collection.
-            CollectionError: The server does not answer, or the folder is in use.
+            CollectionError: The name is none that Qdrant allows; the server does not answer as one
+                should; or the folder is in use, damaged, or cannot be written.
         """
-        client = connect(location, api_key)
+        require_collection_name(name)
+        client = connect(location, api_key, timeout)
         try:
             collection = cls(client, name, model)
             hasten_commits(client, name)
@@ -93,7 +106,7 @@ class DocumentCollection:
         return collection
 
     def close(self) -> None:
-        """Close the client, so that another process can open a folder."""
+        """Close the client, so that another process can open a folder; then no call works."""
         self._client.close()
 
     def __enter__(self) -> DocumentCollection:
@@ -104,8 +117,8 @@ class DocumentCollection:
 
     @property
     def client(self) -> QdrantClient:
-        """Return the client; points upserted through it get both frameworks' payloads."""
-        return self._client
+        """Return the client, through which every point is written whole; see `LentClient`."""
+        return self._lent
 
     @property
     def name(self) -> str:
@@ -137,7 +150,8 @@ class DocumentCollection:
         Args:
             documents: What to index. Of a long text the model reads the beginning only; see
                 `Document`, and `IndexReport.truncated`.
-            source: Where they come from, such as a folder's path, for `sync`.
+            source: Where they come from, such as a folder's path, for `sync`. Two sources may hold
+                the same document; if they give one id different contents, both are kept.
             batch_size: Documents looked up, embedded and written together.
             show_progress: Show a progress bar.
 
@@ -156,20 +170,50 @@ class DocumentCollection:
         source: str = "",
         batch_size: int = 128,
         show_progress: bool = False,
+        allow_empty: bool = True,
     ) -> IndexReport:
-        """Index, then remove what ``source`` no longer holds; see `index` for the arguments.
+        """Index, then let go of what ``source`` no longer holds; see `index` for the arguments.
 
-        Afterwards the collection holds exactly these documents of this source: an empty iterable
-        removes all of them. Documents of other sources, and those that the frameworks' stores
-        added, stay. If reading ``documents`` fails, nothing is removed.
+        A document is removed when the last source that held it lets go of it. What other sources
+        hold, and what the frameworks' stores added, stays. An empty iterable lets go of all that
+        the source held. If reading ``documents`` fails, nothing is removed.
+
+        Args:
+            documents: All that the source holds now.
+            source: The source's name, or its path.
+            batch_size: Documents looked up, embedded and written together.
+            show_progress: Show a progress bar.
+            allow_empty: Whether the source may be empty. False is for sources that look empty
+                when they fail, such as a drive that may be unmounted.
+
+        Returns:
+            How many documents were added, replaced, left unchanged, truncated and removed.
+
+        Raises:
+            ValueError: ``batch_size`` is below 1, or something is no `Document`.
+            CollectionError: There are no documents, and ``allow_empty`` is False while the
+                collection holds some of this source; nothing is removed.
         """
-        seen: set[str] = set()
+        seen: dict[Holder, set[str]] = {}
         report = self._index(documents, source, batch_size, show_progress, seen=seen)
-        removed = indexing.prune(self._client, self._name, source, seen)
-        return report + IndexReport(removed=removed)
+        held = seen.get(Holder(source), set())
+        return report + prune(
+            self._client,
+            self._name,
+            [source],
+            lambda point, holder: holder.source == source and point not in held,
+            may_empty=allow_empty or bool(held),
+        )
 
     def delete(self, ids: Iterable[str]) -> None:
-        """Delete every document whose `Hit.id` is one of ``ids``; unknown ids are no error."""
+        """Delete every document whose `Hit.id` is one of ``ids``; unknown ids are no error.
+
+        Args:
+            ids: Ids of hits, whoever wrote them. None of them is nothing to do.
+
+        Raises:
+            ValueError: One string instead of a list, or an id that is no string.
+        """
         _refuse_string("ids", ids)
         indexing.delete(self._client, self._name, ids)
 
@@ -192,7 +236,9 @@ class DocumentCollection:
         Args:
             query: A question, or any text to search by.
             k: The most hits to return.
-            filter: Metadata that hits must have, as ``{"lang": "en"}``, or a Qdrant filter on
+            filter: Metadata that hits must have, as ``{"lang": "en"}``. The names are taken as
+                they are, dots and all. A value is a string, a number, a boolean, None, a date, a
+                list (any of them), or a Qdrant ``Range``. Or a whole Qdrant ``Filter``, on
                 ``metadata.lang``.
             task: Which of the model's query instructions to use.
 
@@ -200,7 +246,8 @@ class DocumentCollection:
             The hits, best first.
 
         Raises:
-            ValueError: ``k`` is below 1, or the model knows no such task.
+            ValueError: ``k`` is below 1, the model knows no such task, or Qdrant cannot look for
+                what the filter asks.
         """
         return self.search_many([query], k, filter=filter, task=task)[0]
 
@@ -236,12 +283,12 @@ class DocumentCollection:
         """Return LangChain's own Qdrant vector store on this collection, with its model.
 
         Returns:
-            A ``langchain_qdrant.QdrantVectorStore``.
+            A ``langchain_qdrant.QdrantVectorStore`` whose documents come with their ids.
 
         Raises:
             ImportError: ``langchain-qdrant`` is not installed.
         """
-        return langchain_store(self._client, self._name, self._model)
+        return langchain_store(self._lent, self._name, self._model)
 
     def as_llama_index(self) -> LlamaIndexStore:
         """Return LlamaIndex's own Qdrant vector store on this collection.
@@ -255,7 +302,7 @@ class DocumentCollection:
         Raises:
             ImportError: ``llama-index-vector-stores-qdrant`` is not installed.
         """
-        return llama_index_store(self._client, self._name)
+        return llama_index_store(self._lent, self._name)
 
     def _index(
         self,
@@ -264,18 +311,15 @@ class DocumentCollection:
         batch_size: int,
         show_progress: bool,
         *,
-        seen: set[str] | None,
+        seen: dict[Holder, set[str]] | None,
     ) -> IndexReport:
         require_positive("batch_size", batch_size)
-        report = IndexReport()
+        given = ((document, Holder(source)) for document in documents)
         total = len(documents) if isinstance(documents, Sized) else None
         with tqdm(total=total, desc="Indexing", unit="doc", disable=not show_progress) as bar:
-            for batch in indexing.batches(documents, batch_size):
-                report += indexing.index_batch(self._client, self._name, self._model, batch, source)
-                if seen is not None:
-                    seen.update(document.point_id for document in batch)
-                bar.update(len(batch))
-        return report
+            return indexing.index_all(
+                self._client, self._name, self._model, given, batch_size, bar.update, seen
+            )
 
 
 def _refuse_string(what: str, value: object) -> None:

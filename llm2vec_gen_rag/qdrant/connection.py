@@ -1,107 +1,119 @@
-"""Connect to Qdrant in memory, in a folder or on a server; and the client that stores share."""
+"""Connect to Qdrant in memory, in a folder or on a server; and let threads share the client."""
 
 from __future__ import annotations
 
+import atexit
+import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
-from qdrant_client import QdrantClient, models
-from qdrant_client.http.exceptions import ResponseHandlingException
-from qdrant_client.local.qdrant_local import QdrantLocal
+from qdrant_client import QdrantClient
 
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR, document_vector
 from llm2vec_gen_rag.qdrant.forked import is_inherited, note_opened, require_own
-from llm2vec_gen_rag.qdrant.payload import TEXT_KEY, complete_payload
+from llm2vec_gen_rag.qdrant.local_folder import is_local, open_folder, written_or_closed
+from llm2vec_gen_rag.qdrant.location import (
+    MEMORY,
+    Server,
+    read_location,
+    require_api_key,
+    require_timeout,
+)
+from llm2vec_gen_rag.qdrant.server import ask
 
+_clients: WeakSet[QdrantClient] = WeakSet()  # to close when the script ends
 _turns: WeakKeyDictionary[QdrantClient, AbstractContextManager[Any]] = WeakKeyDictionary()
 _turns_lock = ForkSafeLock()
 
 
-def connect(location: str | os.PathLike[str], api_key: str | None = None) -> QdrantClient:
+def connect(
+    location: str | os.PathLike[str], api_key: str | None = None, timeout: float | None = None
+) -> QdrantClient:
     """Open a Qdrant client.
 
     Args:
         location: ``":memory:"``, a server's ``http(s)://`` URL, or a folder, created if it is new.
         api_key: The server's key.
+        timeout: Seconds that the server may take for an answer; None leaves it to qdrant-client.
 
     Returns:
         The client, which the caller closes.
 
     Raises:
-        ValueError: A key without a server, or a location that looks like a server's without its
-            scheme.
-        CollectionError: Another client has the folder open, or it is not a folder.
+        ValueError: A key or timeout without a server, one of no use, or a location that is none of
+            the three.
+        CollectionError: Another client has the folder open, it is not a folder, or it is damaged.
     """
-    place = os.fspath(location)
-    if place.startswith(("http://", "https://")):
-        # The check only warns, and about versions; the first request fails with the reason.
-        return QdrantClient(url=place, api_key=api_key, check_compatibility=False)
+    place = read_location(location)
+    if isinstance(place, Server):
+        return _connect_to_server(place, api_key, timeout)
+    for option, value in (("api_key", api_key), ("timeout", timeout)):
+        if value is not None:
+            raise ValueError(
+                f"{option} was given for {os.fspath(location)!r}; expected a server's http:// or "
+                "https:// URL."
+            )
+    return QdrantClient(location=MEMORY) if place is None else open_folder(str(place))
+
+
+def _connect_to_server(server: Server, api_key: str | None, timeout: float | None) -> QdrantClient:
     if api_key is not None:
-        raise ValueError(
-            f"api_key was given for {place!r}; expected a server's http:// or https:// URL."
-        )
-    if "://" in place or re.fullmatch(r"[\w.-]+:\d+", place):
-        raise ValueError(
-            f"location is {place!r}; expected ':memory:', a folder, or a URL that starts with "
-            "http:// or https://."
-        )
-    if place == ":memory:":
-        return QdrantClient(location=place)
-    return _open_folder(place)
+        require_api_key(api_key)
+    if timeout is not None:
+        require_timeout(timeout)
+    # The check only warns, and about versions; the first request fails with the reason.
+    return QdrantClient(
+        url=server.url,
+        api_key=api_key,
+        timeout=None if timeout is None else math.ceil(timeout),
+        check_compatibility=False,
+        auth=server.credentials,
+    )
 
 
-def is_local(client: QdrantClient) -> bool:
-    """Return whether the client is Qdrant's local mode, in memory or in a folder."""
-    options = client.init_options
-    return options["location"] == ":memory:" or options["path"] is not None
+@atexit.register
+def _close_all() -> None:
+    """Close what a script left open: qdrant-client's own attempt comes too late in the exit."""
+    for client in list(_clients):
+        if not is_inherited(client):
+            client.close()
 
 
-def hasten_commits(client: QdrantClient, collection_name: str) -> None:
-    """Make commits to a folder return before the disk has them; no effect elsewhere.
-
-    Local mode commits point by point, which takes minutes for ten thousand points. A killed
-    process loses nothing by this. A power cut may lose the last points, each as a whole, and
-    indexing again restores them.
-    """
-    local = client._client  # there is no public way to the database
-    if not isinstance(local, QdrantLocal):
-        return
-    storage = local.collections[local.aliases.get(collection_name, collection_name)].storage
-    if storage is not None:
-        storage.storage.execute("PRAGMA journal_mode = WAL")
-        storage.storage.execute("PRAGMA synchronous = NORMAL")
+def turn(client: QdrantClient | CollectionClient) -> AbstractContextManager[Any]:
+    """Return the lock under which several calls of a local client are one step to other threads."""
+    return client._turn if isinstance(client, CollectionClient) else _turn_of(client)
 
 
 class CollectionClient:
-    """A `QdrantClient` for one collection, safe for several threads and for both frameworks.
+    """A `QdrantClient` that is safe for several threads.
 
-    It replaces the client that it wraps, attribute by attribute, with two differences:
+    It replaces the client that it wraps, attribute by attribute, except that:
 
     - In local mode only one call runs at a time. Concurrent upserts corrupt a local collection
       (qdrant-client issue 1193), and LangChain's async methods upsert from threads.
-    - Points written to the collection get both halves of the payload and a sparse vector, so what
-      one framework's own store adds, the other reads at once.
+    - What goes wrong on the way to a server or to a disk is a `CollectionError`, and so is a call
+      after `close`. Calls of a server that may be repeated are, up to twice.
     """
 
-    def __init__(self, client: QdrantClient | CollectionClient, collection_name: str) -> None:
+    def __init__(self, client: QdrantClient | CollectionClient) -> None:
         self._wrapped: QdrantClient = (
             client._wrapped if isinstance(client, CollectionClient) else client
         )
-        self._collection_name = collection_name
         self._turn = _turn_of(self._wrapped)
         note_opened(self._wrapped)
+        _clients.add(self._wrapped)
 
     def close(self, **options: Any) -> None:
-        """Close the client; in a forked child, whose parent goes on using it, do nothing."""
-        if not is_inherited(self._wrapped):
-            self._taking_turns(self._wrapped.close)(**options)
+        """Close the client; a second time, or in a forked child, do nothing."""
+        with self._turn:
+            if not (is_inherited(self._wrapped) or is_closed(self._wrapped)):
+                self._wrapped.close(**options)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # else copying, which asks before __init__ ran, would recurse
@@ -109,68 +121,43 @@ class CollectionClient:
         attribute = getattr(self._wrapped, name)
         return self._taking_turns(attribute) if callable(attribute) else attribute
 
-    def upsert(self, collection_name: str, points: Iterable[Any], **options: Any) -> Any:
-        """Call `QdrantClient.upsert` with complete points."""
-        upsert = self._taking_turns(self._wrapped.upsert)
-        return upsert(collection_name, list(self._complete(collection_name, points)), **options)
-
-    def upload_points(self, collection_name: str, points: Iterable[Any], **options: Any) -> None:
-        """Call `QdrantClient.upload_points` with complete points."""
-        upload = self._taking_turns(self._wrapped.upload_points)
-        upload(collection_name, self._complete(collection_name, points), **options)
-
-    def _complete(self, collection_name: str, points: Iterable[Any]) -> Iterable[Any]:
-        if collection_name != self._collection_name:
-            return points
-        return map(complete_point, points)
-
     def _taking_turns(self, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
         def in_turn(*args: Any, **kwargs: Any) -> Any:
             require_own(self._wrapped)
             with self._turn:
-                try:
-                    return call(*args, **kwargs)
-                except ResponseHandlingException as error:
-                    raise self._no_answer(error) from error
+                self._require_open()
+                if not is_local(self._wrapped):
+                    return ask(self._wrapped, call, *args, **kwargs)
+                with written_or_closed(self._wrapped):
+                    return _call_locally(call, *args, **kwargs)
 
         return in_turn
 
-    def _no_answer(self, error: ResponseHandlingException) -> CollectionError:
-        options = self._wrapped.init_options
-        server = options["url"] or options["location"] or options["host"]
-        return CollectionError(
-            f"No Qdrant server answered at {server} ({error}). Start one there, correct the "
-            "URL, or pass a folder to work without a server."
-        )
+    def _require_open(self) -> None:
+        if is_closed(self._wrapped):
+            raise CollectionError(
+                "the collection is closed, and so are the stores made from it; expected an open "
+                "one. Open it again with DocumentCollection.open(...)."
+            )
 
 
-def complete_point(point: models.PointStruct) -> models.PointStruct:
-    """Return the point with both payload halves and its sparse vector."""
-    payload = complete_payload(_plain_id(point.id), point.payload or {})
-    vectors: Any = point.vector if isinstance(point.vector, dict) else {"": point.vector}
-    sparse = document_vector(payload.get(TEXT_KEY) or "")
-    if sparse.indices:
-        vectors = {**vectors, SPARSE_VECTOR: sparse}
-    return models.PointStruct(id=point.id, vector=vectors, payload=payload)
-
-
-def _open_folder(folder: str) -> QdrantClient:
+def _call_locally(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call local mode, whose answer to a collection that is gone is a ValueError."""
     try:
-        # CollectionClient serialises the calls, which is what SQLite's check is there to ensure
-        return QdrantClient(path=folder, force_disable_check_same_thread=True)
-    except RuntimeError as error:
-        if "already accessed" not in str(error):
+        return call(*args, **kwargs)
+    except ValueError as error:
+        if not re.fullmatch("Collection .* not found", str(error), re.DOTALL):
             raise
         raise CollectionError(
-            f"{folder} is open in another Qdrant client, and a folder serves one at a time. Close "
-            "that one, share its client (DocumentCollection(client, name, model)), or run a "
-            "Qdrant server and pass its URL."
+            f"{error}: it was deleted after it was opened. Open it again, and index your documents."
         ) from error
-    except (FileExistsError, NotADirectoryError) as error:
-        raise CollectionError(
-            f"{folder} is a file; expected a folder for the collection. Pass another path."
-        ) from error
+
+
+def is_closed(client: QdrantClient) -> bool:
+    """Return whether a client was closed."""
+    backend: Any = client._client  # there is no public way to ask
+    return bool(backend.closed)
 
 
 def _turn_of(client: QdrantClient) -> AbstractContextManager[Any]:
@@ -179,7 +166,3 @@ def _turn_of(client: QdrantClient) -> AbstractContextManager[Any]:
         if client not in _turns:
             _turns[client] = ForkSafeLock() if is_local(client) else nullcontext()
         return _turns[client]
-
-
-def _plain_id(point_id: Any) -> int | str:
-    return point_id if isinstance(point_id, int) else str(point_id)

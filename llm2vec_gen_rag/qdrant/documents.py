@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from uuid import UUID, uuid5
 
 # Never to be changed: with other point ids every document would be indexed a second time.
 _POINT_IDS = UUID("5b0c7c0e-6a55-5d5c-9d3e-0f6b2f6a7d11")
+
+MOST_LEVELS = 64  # of metadata: a Qdrant server reads 128 of a request, and Python copies some 300
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Document:
 
     Attributes:
         text: The text, stored byte for byte.
-        id: A name that stays the same when the text changes, such as ``"notes/trip.md#3"``, unique
-            in its collection. Without one, the text identifies the document.
+        id: A name that stays the same when the text changes, such as ``"trip.md#3"``, unique in
+            its source. Without one, text and metadata identify the document.
         metadata: JSON values; both frameworks return and filter by them.
 
     Raises:
@@ -40,9 +41,15 @@ class Document:
         _check_string("text", self.text, self.id)
         if self.id is not None:
             _check_string("id", self.id, self.id)
+        if _is_deeper(self.metadata, MOST_LEVELS):
+            raise ValueError(
+                f"metadata of document {self.id!r} is nested more than {MOST_LEVELS} levels deep; "
+                "expected fewer, as no Qdrant server reads more. Flatten it first."
+            )
         try:
+            _check_names(self.metadata)
             json.dumps(dict(self.metadata), allow_nan=False, ensure_ascii=False).encode()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(
                 f"metadata of document {self.id!r} is not JSON ({error}); expected a mapping of "
                 "names to strings, finite numbers, booleans, None, lists and mappings of these."
@@ -50,28 +57,16 @@ class Document:
 
     @property
     def point_id(self) -> str:
-        """Return the Qdrant point id: a UUID derived from the id, or from the text without one."""
-        name = f"text:{self.text}" if self.id is None else f"id:{self.id}"
-        return str(uuid5(_POINT_IDS, name))
+        """Return the Qdrant point id: a UUID derived from the id, or from all else without one."""
+        if self.id is not None:
+            return _point_id(f"id:{self.id}")
+        if not self.metadata:
+            return _point_id(f"text:{self.text}")
+        return _point_id("all:" + json.dumps([self.text, dict(self.metadata)], sort_keys=True))
 
-
-@dataclass(frozen=True)
-class Stamp:
-    """Two digests that tell an unchanged document from a changed one, and why it changed.
-
-    Attributes:
-        text: Digest of the text alone: as long as it is the same, the stored vector is kept.
-        content: Digest of all that is stored: text, metadata and source.
-    """
-
-    text: str
-    content: str
-
-    @classmethod
-    def of(cls, document: Document, source: str) -> Stamp:
-        """Return the stamp of a document that comes from ``source``."""
-        content = json.dumps([document.text, dict(document.metadata), source], sort_keys=True)
-        return cls(text=_digest(document.text), content=_digest(content))
+    def own_point_id(self, owner: str) -> str:
+        """Return the point of a source whose id is taken by another source's document."""
+        return _point_id(f"own:{json.dumps([owner, self.point_id])}")
 
 
 @dataclass(frozen=True)
@@ -97,12 +92,13 @@ class IndexReport:
 
     Attributes:
         added: New to the collection.
-        replaced: Already there with another text or other metadata. Only a changed text is
+        replaced: This source held it with another text or other metadata. Only a changed text is
             embedded again.
-        unchanged: Already there, untouched.
+        unchanged: Already there, from this source or from another.
         truncated: Of those embedded now, the ones too long for the model, which read their
             beginning only.
-        removed: Deleted because their source no longer holds them (`DocumentCollection.sync`).
+        removed: Deleted because the last source that held them no longer does
+            (`DocumentCollection.sync`).
     """
 
     added: int = 0
@@ -136,5 +132,28 @@ def _check_string(what: str, value: object, document_id: object) -> None:
         ) from error
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _is_deeper(value: object, levels: int) -> bool:
+    """Return whether mappings and lists are nested more levels deep than this."""
+    layer = [value]
+    while layer and levels >= 0:
+        containers = {id(v): v for v in layer if isinstance(v, Mapping | list | tuple)}
+        values = (v.values() if isinstance(v, Mapping) else v for v in containers.values())
+        layer = [inner for each in values for inner in each]
+        levels -= 1
+    return bool(layer)
+
+
+def _check_names(value: object) -> None:
+    """Raise TypeError for a name that is no string, which JSON would silently make one."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise TypeError(f"the name {name!r} is a {type(name).__name__}, not a str")
+            _check_names(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_names(inner)
+
+
+def _point_id(name: str) -> str:
+    return str(uuid5(_POINT_IDS, name))

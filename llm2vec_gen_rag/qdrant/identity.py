@@ -14,14 +14,17 @@ from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError, CollectionMismatchError
 from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR
-from llm2vec_gen_rag.qdrant.connection import is_local
+from llm2vec_gen_rag.qdrant.llm_identity import LLMIdentity
+from llm2vec_gen_rag.qdrant.local_folder import is_local, require_no_leftovers
 from llm2vec_gen_rag.qdrant.payload import PARENT_KEY, SOURCE_KEY
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
 
 IDENTITY_KEY = "llm2vec_gen"
-FORMAT = 1  # of the payload and the vectors' names: increased by a change that old code cannot read
+# Of the identity, the payload, the words of hybrid search and the vectors' names: increased by a
+# change that old code cannot read, or that makes new code miss what old code wrote.
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Identity:
         model: The model's name, to load it again.
         revision: Its revision on the hub; None for a folder.
         fingerprint: `LLM2VecGen.fingerprint`, the same whatever the model's name.
+        llm: The frozen LLM under it.
         dimension: The length of its vectors.
         document_instruction: What was put before every document.
         query_instructions: What is put before a query, by task.
@@ -42,6 +46,7 @@ class Identity:
     model: str
     revision: str | None
     fingerprint: str
+    llm: LLMIdentity
     dimension: int
     document_instruction: str
     query_instructions: dict[str, str]
@@ -54,10 +59,31 @@ class Identity:
             model=model.name,
             revision=model.revision,
             fingerprint=model.fingerprint,
+            llm=LLMIdentity.of(model),
             dimension=model.dimension,
             document_instruction=model.prompts.document,
             query_instructions=dict(model.prompts.query),
         )
+
+    @classmethod
+    def read(cls, record: dict[str, Any]) -> Identity:
+        """Return the identity that a collection of this format holds.
+
+        Args:
+            record: What `dataclasses.asdict` made of it.
+
+        Returns:
+            The identity.
+
+        Raises:
+            ValueError: A part is missing, unknown or of another type.
+        """
+        try:
+            tasks = dict(record["query_instructions"])
+            parts = {**record, "query_instructions": tasks, "llm": LLMIdentity.read(record["llm"])}
+            return cls(**parts)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"a part is missing or unknown ({error})") from error
 
     def difference(self, other: Identity) -> str | None:
         """Return why ``other`` cannot read what this one wrote; None if it can.
@@ -65,7 +91,7 @@ class Identity:
         The name may differ, as a folder may move. Tasks that only one of the two knows are no
         difference: they do not change the documents' vectors.
         """
-        for field in ("format", "dimension", "fingerprint", "document_instruction"):
+        for field in ("dimension", "fingerprint", "document_instruction"):
             mine, theirs = getattr(self, field), getattr(other, field)
             if mine != theirs:
                 return f"its {field.replace('_', ' ')} is {mine!r}, and yours is {theirs!r}"
@@ -73,7 +99,7 @@ class Identity:
             mine, theirs = self.query_instructions[task], other.query_instructions[task]
             if mine != theirs:
                 return f"its query instruction for {task!r} is {mine!r}, and yours is {theirs!r}"
-        return None
+        return self.llm.difference(other.llm)
 
 
 def claim(client: QdrantClient, name: str, model: LLM2VecGen) -> None:
@@ -86,7 +112,8 @@ def claim(client: QdrantClient, name: str, model: LLM2VecGen) -> None:
 
     Raises:
         CollectionMismatchError: Another model, or something else, wrote it.
-        CollectionError: The server does not keep a collection's metadata.
+        CollectionError: The server does not keep a collection's metadata, or what the collection
+            says of its model is damaged.
     """
     identity = Identity.of(model)
     if not client.collection_exists(name):
@@ -101,16 +128,24 @@ def claim(client: QdrantClient, name: str, model: LLM2VecGen) -> None:
 
 
 def _create(client: QdrantClient, name: str, identity: Identity) -> None:
-    client.create_collection(
-        name,
-        vectors_config=models.VectorParams(
-            size=identity.dimension, distance=models.Distance.COSINE
-        ),
-        sparse_vectors_config={
-            SPARSE_VECTOR: models.SparseVectorParams(modifier=models.Modifier.IDF)
-        },
-        metadata={IDENTITY_KEY: asdict(identity)},
-    )
+    """Create the collection, unless another creator was faster: theirs is then read and checked."""
+    require_no_leftovers(client, name)
+    try:
+        client.create_collection(
+            name,
+            vectors_config=models.VectorParams(
+                size=identity.dimension, distance=models.Distance.COSINE
+            ),
+            sparse_vectors_config={
+                SPARSE_VECTOR: models.SparseVectorParams(modifier=models.Modifier.IDF)
+            },
+            metadata={IDENTITY_KEY: asdict(identity)},
+        )
+    except (CollectionError, ValueError) as error:  # a server's conflict, or local mode's
+        lost_disk = is_local(client) and isinstance(error, CollectionError)
+        if lost_disk or not client.collection_exists(name):
+            raise
+        return
     if is_local(client):
         return  # no payload indexes there, only a warning about them
     if not client.get_collection(name).config.metadata:
@@ -123,19 +158,41 @@ def _create(client: QdrantClient, name: str, identity: Identity) -> None:
         client.create_payload_index(name, key, models.PayloadSchemaType.KEYWORD)
 
 
-def _check(name: str, remembered: dict[str, Any], identity: Identity) -> None:
-    if remembered.get("format") != FORMAT:
-        difference: str | None = (
-            f"its format is {remembered.get('format')!r}, and this version reads {FORMAT}"
+def _check(name: str, remembered: Any, identity: Identity) -> None:
+    """Raise if the model cannot read the collection that holds this record of its writer."""
+    try:
+        written = dict(remembered)
+        _require_format(name, written)
+        difference = Identity.read(written).difference(identity)
+    except (TypeError, ValueError) as error:
+        raise CollectionError(
+            f"What collection {name!r} remembers of its model is damaged ({error}); expected what "
+            "llm2vec-gen-rag wrote there. Restore it from a backup, or index your documents into "
+            "another collection name."
+        ) from error
+    if difference is not None:
+        raise CollectionMismatchError(
+            f"Collection {name!r} was written by {_writer(written)}: {difference}. Load that model "
+            "with its own base model, dtype and instructions, or index your documents into another "
+            f"collection name with {identity.model!r}."
         )
-    else:
-        difference = Identity(**remembered).difference(identity)
-    if difference is None:
+
+
+def _require_format(name: str, remembered: dict[str, Any]) -> None:
+    """Raise unless the collection has this version's format."""
+    found = remembered.get("format")
+    if found == FORMAT:
         return
-    revision = remembered.get("revision")
-    writer = repr(remembered.get("model")) + (f" revision {revision!r}" if revision else "")
+    remedy = "index your documents again, into another collection name"
+    if isinstance(found, int) and found > FORMAT:
+        remedy = f"update llm2vec-gen-rag, or {remedy}"
     raise CollectionMismatchError(
-        f"Collection {name!r} was written by {writer}: {difference}. Load that model with its "
-        f"own instructions, or index your documents into another collection name with "
-        f"{identity.model!r}."
+        f"Collection {name!r} was written by {_writer(remembered)}: its format is {found!r}, and "
+        f"this version reads {FORMAT}. To use it, {remedy} (on the command line: "
+        "llm2vec-gen-rag index FOLDER --collection NAME)."
     )
+
+
+def _writer(remembered: dict[str, Any]) -> str:
+    revision = remembered.get("revision")
+    return repr(remembered.get("model")) + (f" revision {revision!r}" if revision else "")

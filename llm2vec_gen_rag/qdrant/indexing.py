@@ -6,33 +6,34 @@ leaves complete points, which the next run finds by their ids and stamps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from qdrant_client import QdrantClient, models
 
-from llm2vec_gen_rag.qdrant.documents import Document, IndexReport, Stamp
-from llm2vec_gen_rag.qdrant.payload import (
-    NODE_KEY,
-    SOURCE_KEY,
-    STAMP_KEY,
-    TEXT_KEY,
-    document_payload,
-    read_stamp,
+from llm2vec_gen_rag.errors import CollectionError
+from llm2vec_gen_rag.qdrant.complete_points import complete_point
+from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
+from llm2vec_gen_rag.qdrant.payload import lacks_half
+from llm2vec_gen_rag.qdrant.placing import ADDED, UNCHANGED, Plan, candidates
+from llm2vec_gen_rag.qdrant.point_ids import having_ids
+from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
+from llm2vec_gen_rag.qdrant.writing import (
+    ATTEMPTS,
+    MAX_LENGTH,
+    carry_out,
+    contention,
+    read_stamps,
 )
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
 
-MAX_LENGTH = 512  # tokens that the model reads of a document: the length it is trained at
-
 Item = TypeVar("Item")
+Given: TypeAlias = tuple[Document, Holder]
 
-_PAGE = 256  # points a request
-_LARGEST_ID = 2**64 - 1
+PAGE = 256  # points a request
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -42,95 +43,114 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def index_batch(
-    client: QdrantClient, name: str, model: LLM2VecGen, documents: Sequence[Document], source: str
+def index_all(
+    client: QdrantClient,
+    name: str,
+    model: LLM2VecGen,
+    given: Iterable[Given],
+    batch_size: int,
+    advance: Callable[[int], object],
+    seen: dict[Holder, set[str]] | None = None,
 ) -> IndexReport:
-    """Write the documents that are new or changed.
+    """Index documents batch by batch.
 
-    If an id occurs twice, the later document replaces the earlier one.
+    Args:
+        client: The collection's client.
+        name: The collection.
+        model: Embeds what is new or changed.
+        given: Documents and who holds them, read no further than needed.
+        batch_size: Documents looked up, embedded and written together.
+        advance: Called with the number of documents after each batch.
+        seen: Gets the points that each holder now holds, for `pruning.prune`.
+
+    Returns:
+        What was done with the documents.
+    """
+    report = IndexReport()
+    for batch in batches(given, batch_size):
+        report += index_batch(client, name, model, batch)
+        if seen is not None:
+            for document, holder in batch:
+                seen.setdefault(holder, set()).update(candidates(document, holder))
+        advance(len(batch))
+    return report
+
+
+def index_batch(
+    client: QdrantClient, name: str, model: LLM2VecGen, given: Sequence[Given]
+) -> IndexReport:
+    """Write the documents that are new or changed, and who holds them.
+
+    If a holder has an id twice, the later document replaces the earlier one.
 
     Args:
         client: The collection's client.
         name: The collection.
         model: Embeds what is new or changed, in one call.
-        documents: One batch.
-        source: Where the documents come from.
+        given: One batch of documents and their holders.
 
     Returns:
         What was done with these documents.
 
     Raises:
         ValueError: Something else than a `Document` is among them.
+        CollectionError: Other writers change the same documents all the time.
     """
-    for document in documents:
+    contents: dict[tuple[str, Holder], list[str]] = {}
+    pending: dict[tuple[str, Holder], Document] = {}
+    for document, holder in given:
         _check_document(document)
-    stored = _stored_stamps(client, name, {document.point_id for document in documents})
-    known = dict(stored)
-    changed: dict[str, Document] = {}
+        key = (document.point_id, holder)
+        contents.setdefault(key, []).append(Stamp.of(document, [holder]).content)
+        pending[key] = document
     report = IndexReport()
-    for document in documents:
-        stamp = Stamp.of(document, source)
-        before = known.get(document.point_id)
-        if before == stamp:
-            report += IndexReport(unchanged=1)
-            continue
-        report += IndexReport(added=1) if before is None else IndexReport(replaced=1)
-        known[document.point_id] = stamp
-        changed[document.point_id] = document
-
-    def same_text(document: Document) -> bool:
-        before = stored.get(document.point_id)
-        return before is not None and before.text == known[document.point_id].text
-
-    _rewrite_payloads(client, name, [d for d in changed.values() if same_text(d)], source)
-    to_embed = [d for d in changed.values() if not same_text(d)]
-    _write_points(client, name, model, to_embed, source)
-    return report + IndexReport(truncated=_count_truncated(model, to_embed))
-
-
-def prune(client: QdrantClient, name: str, source: str, seen: set[str]) -> int:
-    """Delete the points of ``source`` whose ids were not seen, and return their number."""
-    of_source = models.Filter(
-        must=[models.FieldCondition(key=SOURCE_KEY, match=models.MatchValue(value=source))]
-    )
-    stored = (str(record.id) for record in _scroll(client, name, of_source, with_payload=False))
-    vanished: list[models.ExtendedPointId] = [pid for pid in stored if pid not in seen]
-    for start in range(0, len(vanished), _PAGE):
-        client.delete(name, models.PointIdsList(points=vanished[start : start + _PAGE]))
-    return len(vanished)
+    for _ in range(ATTEMPTS):
+        points = [p for key, document in pending.items() for p in candidates(document, key[1])]
+        plan = Plan(read_stamps(client, name, points))
+        outcomes = {key: plan.place(document, key[1]) for key, document in pending.items()}
+        late, embedded = carry_out(client, name, model, plan)
+        report += IndexReport(truncated=_count_truncated(model, embedded))
+        again = {k: d for k, d in pending.items() if late.intersection(candidates(d, k[1]))}
+        for key in pending.keys() - again.keys():
+            report += _report(contents[key], outcomes[key])
+        if not again:
+            return report
+        pending = again
+    raise CollectionError(contention(name, len(pending)))
 
 
 def delete(client: QdrantClient, name: str, document_ids: Iterable[str]) -> None:
     """Delete the points whose hits have these ids; unknown ids are no error."""
-    points = [point for document_id in document_ids for point in _point_ids(document_id)]
-    client.delete(name, models.PointIdsList(points=points))
+    ids = list(document_ids)
+    for position, document_id in enumerate(ids):
+        if not isinstance(document_id, str):
+            raise ValueError(
+                f"ids[{position}] is {document_id!r}; expected a str, as `Hit.id` always is."
+            )
+    for page in batches(ids, PAGE):
+        client.delete(name, models.FilterSelector(filter=having_ids(page)))
 
 
 def adopt(client: QdrantClient, name: str) -> int:
     """Complete the points that lack a half, by upserting them; return how many."""
-    lacks_a_half = models.Filter(
-        should=[
-            models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
-            for key in (TEXT_KEY, NODE_KEY)
-        ]
-    )
-    records = _scroll(client, name, lacks_a_half, with_payload=True, with_vectors=True)
-    known = (r for r in records if r.payload and r.payload.keys() & {TEXT_KEY, NODE_KEY})
+    everything = scroll(client, name, models.Filter(), with_payload=True)
+    incomplete = (r.id for r in everything if lacks_half(str(r.id), r.payload or {}))
     adopted = 0
-    for page in batches(known, _PAGE):
-        client.upsert(name, [_as_point(record) for record in page])
-        adopted += len(page)
+    for page in batches(incomplete, PAGE):
+        records = client.retrieve(name, page, with_payload=True, with_vectors=True)
+        client.upsert(name, [complete_point(_as_point(record)) for record in records])
+        adopted += len(records)
     return adopted
 
 
-def _scroll(
+def scroll(
     client: QdrantClient, name: str, where: models.Filter, **options: Any
 ) -> Iterator[models.Record]:
     """Yield the points that pass a filter, in the order of ids, reading no further than asked."""
     offset: Any = None
     while True:
         records, offset = client.scroll(
-            name, scroll_filter=where, limit=_PAGE, offset=offset, **options
+            name, scroll_filter=where, limit=PAGE, offset=offset, **options
         )
         yield from records
         if offset is None:
@@ -142,16 +162,6 @@ def _as_point(record: models.Record) -> models.PointStruct:
     return models.PointStruct(id=record.id, vector=vector, payload=record.payload)
 
 
-def _point_ids(document_id: str) -> list[models.ExtendedPointId]:
-    """Return the points that may have a hit's id: one of ours, or a framework's own."""
-    ids: list[models.ExtendedPointId] = [Document(text="", id=document_id).point_id]
-    if document_id.isdecimal() and int(document_id) <= _LARGEST_ID:
-        ids.append(int(document_id))
-    with suppress(ValueError):  # most ids are no UUIDs
-        ids.append(str(UUID(document_id)))
-    return ids
-
-
 def _check_document(document: object) -> None:
     if not isinstance(document, Document):
         raise ValueError(
@@ -159,32 +169,6 @@ def _check_document(document: object) -> None:
             "wrap a text as Document(text). What comes from LangChain or LlamaIndex goes in "
             "through as_langchain() or as_llama_index()."
         )
-
-
-def _stored_stamps(client: QdrantClient, name: str, ids: set[str]) -> dict[str, Stamp]:
-    records = client.retrieve(name, sorted(ids), with_payload=[STAMP_KEY])
-    stamps = {str(record.id): read_stamp(record.payload or {}) for record in records}
-    return {point_id: stamp for point_id, stamp in stamps.items() if stamp is not None}
-
-
-def _write_points(
-    client: QdrantClient, name: str, model: LLM2VecGen, documents: Sequence[Document], source: str
-) -> None:
-    if not documents:
-        return
-    texts = [document.text for document in documents]
-    vectors = model.encode_document(texts, max_length=MAX_LENGTH)
-    client.upsert(
-        name,
-        [
-            models.PointStruct(
-                id=document.point_id,
-                vector=vector.tolist(),
-                payload=document_payload(document, source),
-            )
-            for document, vector in zip(documents, vectors, strict=True)
-        ],
-    )
 
 
 def _count_truncated(model: LLM2VecGen, documents: Sequence[Document]) -> int:
@@ -196,19 +180,19 @@ def _count_truncated(model: LLM2VecGen, documents: Sequence[Document]) -> int:
     return sum(len(ids) > room for ids in model.text_tokenizer.token_ids(maybe))
 
 
-def _rewrite_payloads(
-    client: QdrantClient, name: str, documents: Sequence[Document], source: str
-) -> None:
-    if not documents:
-        return
-    client.batch_update_points(
-        name,
-        [
-            models.OverwritePayloadOperation(
-                overwrite_payload=models.SetPayload(
-                    payload=document_payload(document, source), points=[document.point_id]
-                )
-            )
-            for document in documents
-        ],
-    )
+def _report(contents: Sequence[str], outcome: str) -> IndexReport:
+    """Return what was done with the documents that one holder has of one id.
+
+    Args:
+        contents: Their digests, in order: the last one is now stored.
+        outcome: What the last one was to the collection.
+
+    Returns:
+        One count for each.
+    """
+    if outcome == UNCHANGED:
+        return IndexReport(unchanged=len(contents))
+    replaced = sum(before != after for before, after in pairwise(contents))
+    unchanged = len(contents) - 1 - replaced
+    added = int(outcome == ADDED)
+    return IndexReport(added=added, replaced=replaced + 1 - added, unchanged=unchanged)

@@ -3,21 +3,28 @@
 LangChain stores ``page_content`` and a nested ``metadata``. LlamaIndex stores the metadata flat,
 for its filters, and the whole node as JSON in ``_node_content``. Neither reads the other's half:
 LangChain finds an empty text in a point that LlamaIndex wrote. A complete payload has both.
+
+Metadata may have any names, these too. LlamaIndex's flat copy of it then lies where the other half
+belongs, so the node is what tells its text and its metadata, and nothing that lies beside it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from llm2vec_gen_rag.qdrant.documents import Document, Stamp
+from pydantic_core import to_jsonable_python
+
+from llm2vec_gen_rag.qdrant.documents import Document
+from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
 
 TEXT_KEY = "page_content"  # langchain_qdrant.QdrantVectorStore.CONTENT_KEY
 METADATA_KEY = "metadata"  # langchain_qdrant.QdrantVectorStore.METADATA_KEY
 NODE_KEY = "_node_content"  # llama_index.core.vector_stores.utils.node_to_metadata_dict
 STAMP_KEY = "_llm2vec_gen"
-SOURCE_KEY = f"{STAMP_KEY}.source"
+SOURCE_KEY = f"{STAMP_KEY}.sources[].source"
+STATE_KEY = f"{STAMP_KEY}.state"
 
 _NODE_TYPE_KEY = "_node_type"
 # LlamaIndex writes the parent document's id under three names; its store deletes by the second.
@@ -26,26 +33,40 @@ _PARENT_KEYS = ("document_id", PARENT_KEY, "ref_doc_id")
 _RESERVED = {TEXT_KEY, METADATA_KEY, NODE_KEY, STAMP_KEY, _NODE_TYPE_KEY, *_PARENT_KEYS}
 
 
-def document_payload(document: Document, source: str) -> dict[str, Any]:
-    """Return the complete payload of a document that comes from ``source``."""
-    stamp = Stamp.of(document, source)
+def document_payload(
+    document: Document, holders: Iterable[Holder], point: str | None = None
+) -> dict[str, Any]:
+    """Return the complete payload of a document.
+
+    Args:
+        document: The document.
+        holders: The sources that hold it.
+        point: The point that it is written to; None stands for the point of its id.
+
+    Returns:
+        A new dictionary.
+    """
+    point = document.point_id if point is None else point
     payload = {
         TEXT_KEY: document.text,
         METADATA_KEY: dict(document.metadata),
         STAMP_KEY: {
-            "id": document.point_id if document.id is None else document.id,
-            "source": source,
-            "text": stamp.text,
-            "content": stamp.content,
+            "id": point if document.id is None else document.id,
+            **Stamp.of(document, holders).fields(point),
         },
     }
-    return complete_payload(document.point_id, payload)
+    return complete_payload(point, payload)
+
+
+def restamped(payload: Mapping[str, Any], stamp: Stamp, point: str) -> dict[str, Any]:
+    """Return a point's payload with another stamp, and nothing else changed."""
+    return {**payload, STAMP_KEY: {**payload.get(STAMP_KEY, {}), **stamp.fields(point)}}
 
 
 def complete_payload(point_id: int | str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return the payload with the half that a framework's own store left out.
 
-    A payload with both halves, or with neither, is returned unchanged.
+    A payload with neither half is returned unchanged. Where there is a node, it is the truth.
 
     Args:
         point_id: The point's id, which becomes the id of the LlamaIndex node.
@@ -54,14 +75,28 @@ def complete_payload(point_id: int | str, payload: Mapping[str, Any]) -> dict[st
     Returns:
         A new dictionary.
     """
-    complete = dict(payload)
-    if TEXT_KEY not in complete and NODE_KEY in complete:
-        node = json.loads(complete[NODE_KEY])
-        complete[TEXT_KEY] = _node_text(node)
-        complete[METADATA_KEY] = node.get("metadata") or {}
-    elif TEXT_KEY in complete and NODE_KEY not in complete:
-        complete.update(_node_half(point_id, complete))
-    return complete
+    node = read_node(payload)
+    if node is not None:
+        langchain_half = {TEXT_KEY: node_text(node), METADATA_KEY: node_metadata(node)}
+        return {**payload, **langchain_half}
+    if TEXT_KEY in payload:
+        whole = {**payload, METADATA_KEY: payload.get(METADATA_KEY) or {}}  # LangChain's None
+        return {**whole, **_node_half(point_id, whole)}
+    return dict(payload)
+
+
+def lacks_half(point_id: int | str, payload: Mapping[str, Any]) -> bool:
+    """Return whether a point has a text, and less than what `complete_payload` gives."""
+    if read_node(payload) is None and not isinstance(payload.get(TEXT_KEY), str):
+        return False
+    is_foreign_stamp = STAMP_KEY in payload and not stamp_of(payload)
+    return is_foreign_stamp or not same_json(payload, complete_payload(point_id, payload))
+
+
+def same_json(one: object, other: object) -> bool:
+    """Return whether two values are the same JSON, where NaN equals NaN, and 1 is not 1.0."""
+    first, second = (json.dumps(v, sort_keys=True, default=str) for v in (one, other))
+    return first == second
 
 
 def read_payload(point_id: int | str, payload: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -71,19 +106,53 @@ def read_payload(point_id: int | str, payload: Mapping[str, Any]) -> tuple[str, 
 
 
 def read_id(point_id: int | str, payload: Mapping[str, Any]) -> str:
-    """Return the document's own id, or the point's if a framework's own store wrote it."""
-    return str(payload.get(STAMP_KEY, {}).get("id", point_id))
+    """Return the id that the point was written with: the document's own, or a store's caller's."""
+    return str(stamp_of(payload).get("id", point_id))
 
 
 def read_stamp(payload: Mapping[str, Any]) -> Stamp | None:
     """Return the stamp of a point; None if a framework's own store wrote it."""
+    stamp = stamp_of(payload)
+    return Stamp.read(stamp) if "content" in stamp else None
+
+
+def stamp_of(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what this library noted of a point; empty if it noted nothing."""
     stamp = payload.get(STAMP_KEY)
-    return None if stamp is None else Stamp(text=stamp["text"], content=stamp["content"])
+    if not isinstance(stamp, dict):
+        return {}
+    node = read_node(payload)
+    is_flat_copy = node is not None and node_metadata(node).get(STAMP_KEY) == stamp
+    return {} if is_flat_copy else stamp
+
+
+def read_node(payload: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the JSON of the payload's LlamaIndex node; None if there is none."""
+    content = payload.get(NODE_KEY)
+    if not isinstance(content, str):
+        return None
+    try:
+        node = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return node if isinstance(node, dict) and isinstance(node.get("id_"), str) else None
+
+
+def node_text(node: Mapping[str, Any]) -> str:
+    """Return the text of a node: `text` in older kinds, `text_resource` in newer ones."""
+    resource = node.get("text_resource") or {}
+    return str(node.get("text") or resource.get("text") or "")
+
+
+def node_metadata(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a node."""
+    metadata = node.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _node_half(point_id: int | str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return what LlamaIndex's `node_to_metadata_dict` gives, without importing it."""
-    metadata = payload.get(METADATA_KEY) or {}
+    metadata = payload[METADATA_KEY]
     parent = read_id(point_id, payload)
     # A name that a payload key already has stays out of the flat copy: it cannot be filtered by
     # from LlamaIndex, but it is in the node and in LangChain's half.
@@ -91,8 +160,8 @@ def _node_half(point_id: int | str, payload: Mapping[str, Any]) -> dict[str, Any
     node = _text_node(str(point_id), payload.get(TEXT_KEY) or "", metadata, parent)
     return {
         **flat,
-        # LangChain allows metadata that JSON does not know, such as dates
-        NODE_KEY: json.dumps(node, ensure_ascii=False, default=str),
+        # LangChain allows metadata that JSON does not know, such as dates: in both halves alike
+        NODE_KEY: json.dumps(node, ensure_ascii=False, default=to_jsonable_python),
         _NODE_TYPE_KEY: "TextNode",
         **dict.fromkeys(_PARENT_KEYS, parent),
     }
@@ -123,9 +192,3 @@ def _text_node(node_id: str, text: str, metadata: Mapping[str, Any], parent: str
         "text_template": "{metadata_str}\n\n{content}",
         "class_name": "TextNode",
     }
-
-
-def _node_text(node: Mapping[str, Any]) -> str:
-    """Return the text of a node: `text` in older kinds, `text_resource` in newer ones."""
-    resource = node.get("text_resource") or {}
-    return str(node.get("text") or resource.get("text") or "")

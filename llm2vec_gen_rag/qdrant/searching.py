@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +10,12 @@ from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR, query_vector
 from llm2vec_gen_rag.qdrant.documents import Hit
-from llm2vec_gen_rag.qdrant.payload import METADATA_KEY, read_id, read_payload
+from llm2vec_gen_rag.qdrant.filters import Where, to_filter
+from llm2vec_gen_rag.qdrant.malformed import require_well_formed
+from llm2vec_gen_rag.qdrant.payload import read_id, read_payload
 
 # In rankings cut at k = 1, the first of each would tie, whether or not the two agree.
 _FUSED_DEPTH = 50
-
-Where: TypeAlias = models.Filter | Mapping[str, str | int | bool]
 
 
 def nearest(
@@ -40,7 +39,7 @@ def nearest(
     """
     requests = [
         models.QueryRequest(
-            query=vector.tolist(), limit=k, filter=_to_filter(where), with_payload=True
+            query=vector.tolist(), limit=k, filter=to_filter(where), with_payload=True
         )
         for vector in vectors
     ]
@@ -57,7 +56,7 @@ def fused(
     where: Where | None,
 ) -> list[Hit]:
     """Return the hits of a query's vector, (dimension,), and of its words, by reciprocal rank."""
-    condition = _to_filter(where)
+    condition = to_filter(where)
     depth = max(k, _FUSED_DEPTH)
     ranked = [models.Prefetch(query=vector.tolist(), filter=condition, limit=depth)]
     words = query_vector(query)
@@ -70,20 +69,8 @@ def fused(
     return [_to_hit(point) for point in points]
 
 
-def _to_filter(where: Where | None) -> models.Filter | None:
-    if where is None or isinstance(where, models.Filter):
-        return where
-    return models.Filter(
-        must=[
-            models.FieldCondition(
-                key=f"{METADATA_KEY}.{name}", match=models.MatchValue(value=value)
-            )
-            for name, value in where.items()
-        ]
-    )
-
-
 def _to_hit(point: Any) -> Hit:
     payload = point.payload or {}
+    require_well_formed(point.id, payload)
     text, metadata = read_payload(point.id, payload)
     return Hit(read_id(point.id, payload), point.score, text, metadata)

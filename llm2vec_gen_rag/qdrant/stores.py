@@ -12,21 +12,23 @@ from qdrant_client import AsyncQdrantClient, QdrantClient
 from llm2vec_gen_rag.qdrant.payload import TEXT_KEY
 
 if TYPE_CHECKING:
-    from langchain_qdrant import QdrantVectorStore as LangChainStore
+    from langchain_qdrant import QdrantVectorStore
     from llama_index.vector_stores.qdrant import QdrantVectorStore as LlamaIndexStore
 
     from llm2vec_gen_rag.model import LLM2VecGen
 
 
-def langchain_store(client: QdrantClient, name: str, model: LLM2VecGen) -> LangChainStore:
+def langchain_store(client: QdrantClient, name: str, model: LLM2VecGen) -> QdrantVectorStore:
     """Return LangChain's store; see `DocumentCollection.as_langchain`."""
     from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
 
     try:
-        from langchain_qdrant import QdrantVectorStore
+        import langchain_qdrant  # noqa: F401
     except ModuleNotFoundError as error:
         raise _missing("LangChain", "langchain-qdrant", error) from error
-    return QdrantVectorStore(
+    from llm2vec_gen_rag.qdrant.langchain_store import LangChainStore
+
+    return LangChainStore(
         client=client,
         collection_name=name,
         embedding=LLM2VecGenEmbeddings(model=model),

@@ -1,225 +1,138 @@
-"""A folder or a file of texts, read as documents.
+"""Files of texts, read as documents.
 
 What is read, by the suffix of a file's name:
 
-- `.txt`, `.md`: UTF-8. A text is cut into passages, as an embedding stands for one idea: it is
-  first cut at blank lines and before Markdown headings; then neighbours are joined again while
-  they fit into `passage_characters`. A heading begins a passage, with the headings right above it,
-  and a paragraph that is too long is cut at spaces. A passage is an unchanged piece of the text.
+- `.txt`, `.md`: UTF-8, cut into passages as `passages` says.
 - `.jsonl`: one JSON object a line, `{"text", "id", "metadata"}`, of which only the text is needed;
   or BEIR's `{"_id", "title", "text"}`, where the title is put before the text. All other fields
   are metadata. In a folder, a file whose first line is valid JSON without a text holds something
   else than documents, such as logs or figures, and is left out.
-
-Names that begin with a dot are skipped, and so are links to folders.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from llm2vec_gen_rag.files import read_json_lines
-from llm2vec_gen_rag.qdrant import Document
+from llm2vec_gen_rag.files import read_json_line
+from llm2vec_gen_rag.qdrant.documents import Document
+from llm2vec_gen_rag.qdrant.found_files import JSON_LINES, reason
+from llm2vec_gen_rag.qdrant.passages import PASSAGE_CHARACTERS, passages
 
-PASSAGE_CHARACTERS = 1000  # some 250 tokens of English, half of what a model reads
-PLAIN, JSON_LINES = (".txt", ".md"), ".jsonl"
-
-_BLOCK_END = re.compile(r"\r?\n[ \t]*\r?\n\s*|\r?\n(?=#{1,6} )")
-_HEADING = re.compile(r"#{1,6} ")
-_ONLY_HEADINGS = re.compile(r"(?:#{1,6} [^\n]*\n\s*)*#{1,6} [^\n]*")
-_WORD = re.compile(r"\S")
 _ID_KEYS = ("id", "_id")
 
 
 @dataclass(frozen=True)
-class FoundFiles:
-    """What there is to read under a path.
+class LeftOut:
+    """A file, or a line of one, that is not indexed.
 
     Attributes:
-        files: what will be read, in the order of names.
-        unreadable: files of a kind that is read which are left out, and why each of them is.
-        others: how many files are of kinds that are not read.
+        path: the file, or a folder that cannot be listed.
+        reason: why, as a clause such as "it is not UTF-8 text".
+        line: the line, if the others of the file are indexed.
     """
 
-    files: tuple[Path, ...]
-    unreadable: dict[Path, str]
-    others: int
+    path: Path
+    reason: str
+    line: int | None = None
 
 
-def find_files(path: Path) -> FoundFiles:
-    """Return what there is to read: the file itself, or what a folder and its folders hold.
-
-    Args:
-        path: a file or a folder.
-
-    Returns:
-        The files to read and those left out, in the order of names.
-
-    Raises:
-        ValueError: if there is nothing at the path, or it is a file that cannot be read as text.
-    """
-    if path.is_file():
-        return _single_file(path)
-    if not path.is_dir():
-        raise ValueError(f"there is no {path}; expected a folder or a file. Check the path.")
-    present = list(_walk(path))
-    known = [file for file in present if file.suffix.lower() in (*PLAIN, JSON_LINES)]
-    unreadable = {file: reason for file in known if (reason := _why_left_out(file))}
-    files = tuple(file for file in known if file not in unreadable)
-    return FoundFiles(files, unreadable, others=len(present) - len(known))
+Report: TypeAlias = Callable[[LeftOut], object]
 
 
 def read_documents(
-    files: Sequence[Path], passage_characters: int = PASSAGE_CHARACTERS
-) -> Iterator[Document]:
+    files: Sequence[Path],
+    root: Path,
+    passage_characters: int = PASSAGE_CHARACTERS,
+    leave_out: Report | None = None,
+) -> Iterator[tuple[Path, Document]]:
     """Yield the documents of the files, one file in memory at a time, `.jsonl` line by line.
 
     Args:
         files: as `find_files` gives them.
+        root: the folder that names of files are relative to.
         passage_characters: the longest passage.
+        leave_out: called with what cannot be read, and reading goes on; None raises instead.
 
     Yields:
-        Documents in the order of the files. The id of a passage is its file's full path and its
-        number, as `/home/me/notes/trip.md#3`, and its metadata `{"file": ..., "passage": 3}`. A
-        line of `.jsonl` keeps its own id; without one, its text serves as the id.
+        Each document and its file, in the order of the files. The id of a passage is its file's
+        name and its number, as `deep/trip.md#3`, and its metadata
+        `{"file": "deep/trip.md", "passage": 3}`. A line of `.jsonl` keeps its own id; without one,
+        its text and its metadata serve as the id.
 
     Raises:
-        ValueError: if a line of a `.jsonl` file is not a document, or an id occurs twice; the
+        ValueError: if a line of a `.jsonl` file is not a document, or a file has an id twice; the
             message says which line.
+        OSError: if a file cannot be read.
+        UnicodeDecodeError: if a text has changed since it was found.
     """
-    ids: dict[str, str] = {}
     for file in files:
-        if file.suffix.lower() == JSON_LINES:
-            yield from _json_lines(file, ids)
-            continue
-        name = full_path(file)
-        text = file.read_bytes().decode("utf-8-sig")
-        for number, passage in enumerate(passages(text, passage_characters), start=1):
-            yield Document(
-                passage, id=f"{name}#{number}", metadata={"file": name, "passage": number}
-            )
-
-
-def passages(text: str, most: int = PASSAGE_CHARACTERS) -> list[str]:
-    """Cut a text into passages of at most `most` characters; the module says where."""
-    cut: list[str] = []
-    start = end = 0
-    for block_start, block_end in _blocks(text, most):
-        begins_anew = _HEADING.match(text, block_start) or block_end - start > most
-        if begins_anew and end:
-            cut.append(text[start:end])
-        if begins_anew or not end:
-            start = block_start
-        end = block_end
-    return [*cut, text[start:end]] if end else cut
+        is_json_lines = file.suffix.lower() == JSON_LINES
+        documents = (
+            _json_lines(file, leave_out)
+            if is_json_lines
+            else _passages(file, relative_name(file, root), passage_characters)
+        )
+        try:
+            for document in documents:
+                yield file, document
+        except (OSError, UnicodeDecodeError) as error:  # it was UTF-8 when it was found
+            if leave_out is None:
+                raise
+            leave_out(LeftOut(file, reason(error)))
 
 
 def full_path(path: Path) -> str:
-    """Return the absolute path, which identifies a document's file; links are not resolved."""
+    """Return the absolute path, which identifies a file; links are not resolved."""
     return Path(os.path.abspath(path)).as_posix()  # Path.absolute keeps ".."
 
 
-def _single_file(path: Path) -> FoundFiles:
-    if path.suffix.lower() not in (*PLAIN, JSON_LINES):
-        raise ValueError(
-            f"{path} is not of a kind that is read; expected a name that ends in "
-            f"{', '.join(PLAIN)} or {JSON_LINES}. Convert it to text first."
-        )
-    if path.suffix.lower() in PLAIN and not _is_utf8(path):
-        raise ValueError(
-            f"{path} is not UTF-8 text; expected text. Convert it with its own encoding first, for "
-            "example with iconv."
-        )
-    return FoundFiles((path,), {}, others=0)
+def relative_name(file: Path, root: Path) -> str:
+    """Return a file's path below a folder, as a person types it there."""
+    return Path(full_path(file)).relative_to(full_path(root)).as_posix()
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield every file below a folder, in the order of names."""
-    for parent, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(parent, name)
-            if not name.startswith(".") and path.is_file():
-                yield path
+def _passages(file: Path, name: str, most: int) -> Iterator[Document]:
+    text = file.read_bytes().decode("utf-8-sig")
+    for number, passage in enumerate(passages(text, most), start=1):
+        yield Document(passage, id=f"{name}#{number}", metadata={"file": name, "passage": number})
 
 
-def _raise(error: OSError) -> None:
-    """Raise what `os.walk` would ignore: documents that cannot be listed would seem deleted."""
-    raise error
+def _json_lines(file: Path, leave_out: Report | None) -> Iterator[Document]:
+    """Yield the documents of a `.jsonl` file, without the lines that hold none."""
+    seen: dict[str, int] = {}  # the line of each id
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                document = _line_document(line, f"{file}, line {number}", number, seen)
+            except ValueError as error:
+                if leave_out is None:
+                    raise
+                leave_out(LeftOut(file, str(error), number))
+            else:
+                yield document
 
 
-def _why_left_out(path: Path) -> str | None:
-    """Return why a file of a folder is not read; None if it is."""
-    if path.suffix.lower() == JSON_LINES:
-        return None if _may_hold_documents(path) else 'its first line has no "text"'
-    return None if _is_utf8(path) else "it is not UTF-8 text"
-
-
-def _is_utf8(path: Path) -> bool:
-    """Return whether a file is UTF-8 text without NUL."""
-    content = path.read_bytes()
+def _line_document(line: bytes, place: str, number: int, seen: dict[str, int]) -> Document:
+    """Return the document of a line whose id the file does not have yet."""
     try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return b"\0" not in content
-
-
-def _may_hold_documents(path: Path) -> bool:
-    """Return whether the first line has a text, or is broken: then reading reports the line."""
-    with path.open("rb") as lines:
-        first = next((line for line in lines if line.strip()), b"")
-    try:
-        return _has_text(json.loads(first))
-    except ValueError:
-        return True
-
-
-def _has_text(row: object) -> bool:
-    return isinstance(row, dict) and isinstance(row.get("text"), str)
-
-
-def _blocks(text: str, most: int) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each paragraph with the headings above it, long ones in parts."""
-    start = 0
-    for end, following in [*(m.span() for m in _BLOCK_END.finditer(text)), (len(text),) * 2]:
-        if end == len(text) or not _ONLY_HEADINGS.fullmatch(text, start, end):
-            yield from _parts(text, start, end, most)
-            start = following
-
-
-def _parts(text: str, start: int, end: int, most: int) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each part of a block, cut at the last space that fits, if any."""
-    end = start + len(text[start:end].rstrip())
-    while word := _WORD.search(text, start, end):
-        start, part_end = word.start(), end
-        if end - start > most:
-            space = max(text.rfind(char, start + 1, start + most + 1) for char in " \n\t")
-            part_end = space if space > 0 else start + most
-        yield start, part_end
-        start = part_end
-
-
-def _json_lines(file: Path, ids: dict[str, str]) -> Iterator[Document]:
-    """Yield the documents of a `.jsonl` file; `ids` holds the line in which each id was seen."""
-    for place, row in read_json_lines(file, "text"):
-        try:
-            document = _document(row)
-        except ValueError as error:
-            raise ValueError(f"{place}: {error}") from error
-        if document.id is not None and ids.setdefault(document.id, place) != place:
-            raise ValueError(
-                f"{place} has the id {document.id!r}, and so has {ids[document.id]}; expected "
-                "ids that occur once. Change one of the two, or index the files into two "
-                "collections."
-            )
-        yield document
+        document = _document(read_json_line(line, place, "text"))
+    except RecursionError as error:
+        raise ValueError(f"{place} is nested too deeply; expected a few levels.") from error
+    except ValueError as error:
+        message = str(error)
+        raise ValueError(message if message.startswith(place) else f"{place}: {message}") from error
+    if document.id is not None and seen.setdefault(document.id, number) != number:
+        raise ValueError(
+            f"{place} has the id {document.id!r}, and so has line {seen[document.id]}; expected "
+            "ids that occur once in a file. Change one of the two."
+        )
+    return document
 
 
 def _document(row: dict[str, Any]) -> Document:

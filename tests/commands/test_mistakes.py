@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from httpx import Headers
 from qdrant_client.http.exceptions import UnexpectedResponse
+from qdrant_server import PlayedServer
 from reference_kits import ReferenceKit
 
 from llm2vec_gen_rag.commands.collection import opened
@@ -136,13 +137,33 @@ def test_a_key_that_the_server_refuses_is_reported(run, refusing, monkeypatch, m
     assert "the key in the environment variable MY_KEY" in err.splitlines()[-1]
 
 
+def test_a_password_in_the_url_of_a_store_is_not_printed(
+    run, socket_enabled, monkeypatch, tmp_path, model_options
+):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    (tmp_path / "a.txt").write_text("The yen is the money of Japan.")
+    server = PlayedServer()
+    url = server.url.replace("http://", "http://user:s3cr3t@")
+    store = [tmp_path, "--store", url, "--collection", "notes"]
+    for form in ([], ["--json"]):
+        code, out, err = run("index", *store, *form, *model_options)
+        assert code == 0, err
+        assert server.url in out
+        assert "s3cr3t" not in out + err
+    server.close()
+    code, out, err = run("index", *store, *model_options)
+    assert code == 1
+    assert f"No Qdrant server answered at {server.url}" in err
+    assert "s3cr3t" not in out + err
+
+
 def test_a_server_that_refuses_in_the_middle_of_the_work_is_reported(tmp_path, model):
     arguments = Namespace(store=str(tmp_path), collection="documents", api_key_env="MY_KEY")
     refusal = UnexpectedResponse(403, "Forbidden", b"", Headers())
     with (
-        pytest.raises(CollectionError, match="answered 403"),
+        pytest.raises(CollectionError, match=r"answered 403\. Check the key in .* MY_KEY"),
         opened(arguments, model, create=True) as collection,
     ):
-        raise refusal
-    with pytest.raises(RuntimeError, match="closed"):
+        raise CollectionError("the server answered 403.") from refusal
+    with pytest.raises(CollectionError, match="closed"):
         collection.count()

@@ -27,18 +27,18 @@ OPTIONS = {
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("option", OPTIONS)
-def test_an_option_of_loading_is_refused_with_who_takes_it(adapter, option, kit):
+def test_an_option_of_loading_is_refused_with_who_takes_it(adapter, option, qwen3):
     with pytest.raises(ValueError, match=f"got {option}, which a loaded model has") as caught:
-        adapter(**kit, **{option: OPTIONS[option]})
+        adapter(**qwen3.settings, **{option: OPTIONS[option]})
     advice = rf"pass model=LLM2VecGen\.from_pretrained\(\.\.\., {option}=\.\.\.\) in place"
     caught.match(advice)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-def test_all_of_them_at_once_and_what_the_advice_gives(adapter, kit, model):
+def test_all_of_them_at_once_and_what_the_advice_gives(adapter, qwen3, model):
     with pytest.raises(ValueError, match=r"got attn_implementation, cache_folder, device_map, .*"):
-        adapter(**kit, **OPTIONS)
-    settings = dict(kit)
+        adapter(**qwen3.settings, **OPTIONS)
+    settings = dict(qwen3.settings)
     loaded = LLM2VecGen.from_pretrained(
         settings.pop("model_name"), **settings, token=SECRET, attn_implementation="eager"
     )
@@ -50,15 +50,15 @@ def test_all_of_them_at_once_and_what_the_advice_gives(adapter, kit, model):
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("name", ["token", "api_key", "hf_token"])
-def test_no_message_shows_what_was_passed(adapter, name, kit):
+def test_no_message_shows_what_was_passed(adapter, name, qwen3):
     with pytest.raises(ValidationError) as caught:
-        adapter(**kit, **{name: SECRET})
+        adapter(**qwen3.settings, **{name: SECRET})
     assert name in str(caught.value)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     assert SECRET not in repr(caught.value)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-def test_a_misspelt_setting_is_still_refused(adapter, kit):
+def test_a_misspelt_setting_is_still_refused(adapter, qwen3):
     with pytest.raises(ValidationError, match="devise"):
-        adapter(**kit, devise="cpu")
+        adapter(**qwen3.settings, devise="cpu")

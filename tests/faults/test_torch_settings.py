@@ -93,7 +93,9 @@ def test_a_setting_around_loading_changes_nothing(broken, setting, model):
     assert loaded.alignment.weight.grad is not None
 
 
-def test_a_setting_around_a_fresh_model_changes_nothing(model, setting):
+def test_a_setting_around_a_fresh_model_changes_nothing(fresh_model, setting):
+    model = fresh_model
+
     def fresh():
         initialised = type(model).initialise(
             model.backbone, plain, response_tokens=2, dimension=8, lora_rank=2

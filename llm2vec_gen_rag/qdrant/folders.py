@@ -1,0 +1,162 @@
+"""A folder or a file as the source of documents: bring its part of a collection up to date.
+
+A source is a folder that was indexed, and a document's holder is a file of it. A file or a folder
+below a source is a part of that source, so that it may be indexed on its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from llm2vec_gen_rag.errors import CollectionError
+from llm2vec_gen_rag.qdrant.collection import DocumentCollection
+from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
+from llm2vec_gen_rag.qdrant.found_files import FoundFiles
+from llm2vec_gen_rag.qdrant.indexing import index_all
+from llm2vec_gen_rag.qdrant.pruning import held_by, prune, source_names
+from llm2vec_gen_rag.qdrant.sources import WHOLE, Holder, is_within
+from llm2vec_gen_rag.qdrant.text_files import (
+    LeftOut,
+    Report,
+    full_path,
+    read_documents,
+    relative_name,
+)
+
+_BATCH = 128  # documents
+
+
+@dataclass(frozen=True)
+class FolderReport:
+    """What indexing a folder or a file did.
+
+    Attributes:
+        documents: what was done, in documents.
+        left_out: the files and lines that were not indexed, but not what they gave before.
+        moved_from: sources that hold some of the same documents and are no longer there.
+    """
+
+    documents: IndexReport
+    left_out: tuple[LeftOut, ...]
+    moved_from: tuple[str, ...]
+
+
+def sync_path(
+    collection: DocumentCollection,
+    path: Path,
+    found: FoundFiles,
+    *,
+    passage_characters: int,
+    allow_empty: bool,
+    show_progress: bool,
+) -> FolderReport:
+    """Index what was found under a path, and let go of what is no longer there.
+
+    What cannot be read is left out, and what it gave before is kept. A file that was named itself
+    has to be readable as a whole.
+
+    Args:
+        collection: where to.
+        path: a folder or a file.
+        found: what `find_files` found there.
+        passage_characters: the longest passage of a text.
+        allow_empty: whether all the documents of the path may go.
+        show_progress: show a progress bar.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ValueError: if a line of the file that was named is not a document.
+        CollectionError: if there is no document, and must be; nothing is removed.
+    """
+    where = full_path(path)
+    names = source_names(collection.client, collection.name)
+    source = _enclosing_source(collection, where, names) or where
+    left_out = [LeftOut(file, reason) for file, reason in found.unreadable.items()]
+    leave_out = None if path.is_file() else left_out.append
+    given = _documents(path, source, found, passage_characters, leave_out)
+    seen: dict[Holder, set[str]] = {}
+    client, name, model = collection.client, collection.name, collection.model
+    with tqdm(desc="Indexing", unit="doc", disable=not show_progress) as bar:
+        report = index_all(client, name, model, given, _BATCH, bar.update, seen)
+    kept = {full_path(left.path) for left in left_out}
+
+    def lets_go(point: str, holder: Holder) -> bool:
+        gone = holder.is_within(where) and point not in seen.get(holder, ())
+        return gone and kept.isdisjoint(_with_folders(holder.path))
+
+    sources = [source, *(other for other in names if other != source and is_within(other, where))]
+    may_empty = allow_empty or bool(seen)
+    report += prune(client, name, sources, lets_go, may_empty=may_empty, what=where)
+    return FolderReport(report, tuple(left_out), _moved_from(collection, source, names))
+
+
+def remove_path(collection: DocumentCollection, path: str) -> IndexReport:
+    """Let go of all that a source, or a file or a folder of one, gave; it may be gone.
+
+    Args:
+        collection: where from.
+        path: a path, or the name of a source that was given in Python.
+
+    Returns:
+        How many documents were removed; what other sources hold stays.
+
+    Raises:
+        CollectionError: if the collection holds nothing from there.
+    """
+    where = full_path(Path(path))
+    names = source_names(collection.client, collection.name)
+    sources = [n for n in names if n == path or is_within(n, where) or is_within(where, n)]
+
+    def lets_go(_: str, holder: Holder) -> bool:
+        return holder.source == path or holder.is_within(where)
+
+    held = held_by(collection.client, collection.name, sources)
+    if not any(lets_go(point, holder) for point, stamp in held for holder in stamp.holders):
+        known = ", ".join(sorted(names)) or "none"
+        raise CollectionError(
+            f"collection {collection.name!r} holds nothing from {path}; expected one of its "
+            f"sources ({known}) or what is below it. Check the path."
+        )
+    return prune(collection.client, collection.name, sources, lets_go)
+
+
+def _documents(
+    path: Path, source: str, found: FoundFiles, passage_characters: int, leave_out: Report | None
+) -> Iterator[tuple[Document, Holder]]:
+    """Yield the documents of the files, each with the file that holds it."""
+    is_file = path.is_file() and full_path(path) == source
+    root = Path(source).parent if is_file else Path(source)
+    for file, document in read_documents(found.files, root, passage_characters, leave_out):
+        yield document, Holder(source, WHOLE if is_file else relative_name(file, root))
+
+
+def _enclosing_source(collection: DocumentCollection, where: str, names: list[str]) -> str | None:
+    """Return the outermost folder around a path that was indexed."""
+    for name in sorted(names, key=len):
+        if name != where and is_within(where, name):
+            held = held_by(collection.client, collection.name, [name])
+            if any(h.file and h.source == name for _, stamp in held for h in stamp.holders):
+                return name
+    return None
+
+
+def _moved_from(collection: DocumentCollection, source: str, names: list[str]) -> tuple[str, ...]:
+    """Return the sources that are not there, and hold documents of this one."""
+    gone = {n for n in names if n != source and os.path.isabs(n) and not os.path.exists(n)}
+    if not gone:
+        return ()
+    held = held_by(collection.client, collection.name, [source])
+    return tuple(sorted({h.source for _, stamp in held for h in stamp.holders} & gone))
+
+
+def _with_folders(path: str) -> Iterator[str]:
+    """Yield a path and all the folders that it is in."""
+    yield path
+    yield from (parent.as_posix() for parent in Path(path).parents)

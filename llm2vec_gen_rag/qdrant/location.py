@@ -1,0 +1,149 @@
+"""Where a collection is: in memory, in a folder, or on a server; and a name that it can have."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from llm2vec_gen_rag.errors import CollectionError
+
+MEMORY = ":memory:"
+
+_EXPECTED = (
+    "expected ':memory:', a folder, or a URL that starts with http:// or https:// "
+    "(a server on this machine: 'http://localhost:6333')"
+)
+_WITHOUT_SCHEME = re.compile(
+    r"(?P<server>localhost|(\d{1,3}\.){3}\d{1,3}|([\w.-]+|\[[0-9a-fA-F:]+\]):\d+)(/.*)?",
+    re.IGNORECASE,
+)
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Qdrant server.
+
+    Attributes:
+        url: Without user name and password.
+        credentials: User name and password, if the URL has them.
+    """
+
+    url: str
+    credentials: tuple[str, str] | None
+
+
+def read_location(location: str | os.PathLike[str]) -> Server | Path | None:
+    """Return the server or folder that a location names; None for memory.
+
+    Args:
+        location: ``":memory:"``, a server's ``http(s)://`` URL, or a folder, in which ``~`` is the
+            home. A path object is always a folder.
+
+    Returns:
+        The server, the absolute path of the folder, or None.
+
+    Raises:
+        ValueError: It is none of the three, or looks like a server without a scheme.
+    """
+    if isinstance(location, os.PathLike):
+        return _folder(location.__fspath__())
+    if not isinstance(location, str) or not location.strip():
+        raise ValueError(f"location is {location!r:.80}; {_EXPECTED}.")
+    if location == MEMORY:
+        return None
+    if location.lower().startswith(("http://", "https://")):
+        return _server(location)
+    if "://" in location or _WITHOUT_SCHEME.fullmatch(location):
+        raise ValueError(f"location is {without_credentials(location)!r}; {_EXPECTED}.")
+    return _folder(location)
+
+
+def without_credentials(location: str) -> str:
+    """Return a location for a message: a URL without user name, password, query and fragment."""
+    if "://" not in location:
+        return location
+    scheme, rest = location.split("://", 1)
+    # from the last "@" on, as a password may hold each of these characters
+    return f"{scheme}://{re.split(r'[?#]', rest.rpartition('@')[2], maxsplit=1)[0]}"
+
+
+def require_api_key(api_key: object) -> None:
+    """Raise ValueError for a key that no HTTP header can carry; the message does not show it."""
+    if not isinstance(api_key, str):
+        raise ValueError(f"api_key is a {type(api_key).__name__}; expected a str, or None.")
+    if not re.fullmatch(r"[!-~]([ -~]*[!-~])?", api_key):
+        raise ValueError(
+            "api_key is empty, holds a line break or a letter outside ASCII, or has spaces around "
+            "it; expected the server's key alone, such as key.strip()."
+        )
+
+
+def require_timeout(timeout: object) -> None:
+    """Raise ValueError unless the timeout is a positive number of seconds."""
+    valid = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if not valid or not 0 < cast("float", timeout) < math.inf:
+        raise ValueError(f"timeout is {timeout!r}; expected a positive number of seconds, or None.")
+
+
+def require_collection_name(name: object) -> None:
+    """Raise CollectionError for a name that Qdrant cannot give to a collection.
+
+    Args:
+        name: The name.
+
+    Raises:
+        CollectionError: It is no string, empty, too long, a path, or has characters that Qdrant
+            forbids.
+    """
+    if isinstance(name, str) and name.strip() and name not in (".", ".."):
+        found = _FORBIDDEN.search(name)
+        if found is None and len(name.encode()) <= _LONGEST_NAME:
+            return
+    raise CollectionError(
+        f"the collection's name is {name!r:.300}; expected 1 to {_LONGEST_NAME} bytes without "
+        'control characters and < > : " / \\ | ? *, and not a path such as "..". Pass another '
+        "name, such as 'documents'."
+    )
+
+
+def _folder(path: str | bytes) -> Path:
+    """Return the absolute path, which stays the same when the process changes its directory."""
+    if not isinstance(path, str) or "\0" in path:
+        raise ValueError(f"location is {path!r:.80}; {_EXPECTED}.")
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        raise ValueError(
+            f"location is {path!r}, and there is no home of that user; expected a folder. Write a "
+            "folder of that name as './~...'."
+        )
+    return Path(os.path.abspath(expanded))
+
+
+def _server(url: str) -> Server:
+    """Return a server; its credentials are kept apart, as the URL appears in messages."""
+    try:
+        parts = urlsplit(url)
+        valid = bool(parts.hostname) and parts.port != 0  # reading the port checks it
+    except ValueError:
+        valid = False
+    if not valid or re.search(r"\s", url) or url.count("@") != parts.netloc.count("@"):
+        raise ValueError(
+            f"location is {without_credentials(url)!r}, which is no URL of a server; expected one "
+            "such as 'http://localhost:6333', with reserved characters of user name and password "
+            "as %XX."
+        )
+    clean = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return Server(clean, _credentials(parts))
+
+
+def _credentials(parts: SplitResult) -> tuple[str, str] | None:
+    if parts.username is None and parts.password is None:
+        return None
+    return unquote(parts.username or ""), unquote(parts.password or "")

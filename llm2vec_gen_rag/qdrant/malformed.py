@@ -1,0 +1,55 @@
+"""Payloads that no framework wrote: a point is named rather than shown with another text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from llm2vec_gen_rag.errors import CollectionError
+from llm2vec_gen_rag.qdrant.payload import METADATA_KEY, NODE_KEY, STAMP_KEY, TEXT_KEY
+
+
+def require_well_formed(point_id: int | str, payload: Mapping[str, Any]) -> None:
+    """Raise if the text and metadata of a point cannot be read.
+
+    A LlamaIndex node tells both, whatever lies beside it: its metadata may have any names.
+
+    Args:
+        point_id: The point's id.
+        payload: What the point holds.
+
+    Raises:
+        CollectionError: The payload is malformed.
+    """
+    if NODE_KEY in payload:
+        found = _mistake_in_node(payload[NODE_KEY])
+    else:
+        found = _mistake(payload, {TEXT_KEY: str, METADATA_KEY: dict, STAMP_KEY: dict})
+    if found is not None:
+        raise CollectionError(
+            f"point {str(point_id)!r} has a malformed payload: {found}. Expected what "
+            "llm2vec-gen-rag, LangChain or LlamaIndex writes. Delete it, or index its document "
+            "again."
+        )
+
+
+def _mistake_in_node(content: object) -> str | None:
+    if not isinstance(content, str):
+        return f"{NODE_KEY} is {content!r:.80}, and not JSON text"
+    try:
+        node = json.loads(content)
+    except (ValueError, RecursionError):
+        return f"{NODE_KEY} is {content!r:.80}, which is no JSON"
+    if not isinstance(node, dict):
+        return f"{NODE_KEY} is {content!r:.80}, and not a JSON object"
+    return _mistake(node, {"text": str, "metadata": dict, "text_resource": dict})
+
+
+def _mistake(values: Mapping[str, Any], kinds: Mapping[str, type]) -> str | None:
+    """Return the first value of another type than it should have; absent and None are fine."""
+    for key, kind in kinds.items():
+        value = values.get(key)
+        if value is not None and not isinstance(value, kind):
+            return f"{key} is {value!r:.80}, and not a {kind.__name__}"
+    return None

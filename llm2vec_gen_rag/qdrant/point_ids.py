@@ -1,0 +1,103 @@
+"""Any string as the id of a point. Qdrant's own ids are unsigned integers and UUIDs.
+
+A document's id, LangChain's and LlamaIndex's are strings such as ``notes.md#3`` or a digest in
+hex. A string that is no UUID becomes the point id that `Document` derives from it, so the same id
+is the same point for all three, and the string itself is kept in the payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+from uuid import UUID
+
+from qdrant_client import models
+
+from llm2vec_gen_rag.qdrant.documents import Document
+from llm2vec_gen_rag.qdrant.payload import PARENT_KEY, STAMP_KEY
+
+PointId: TypeAlias = int | str | UUID  # what a caller may give
+
+_LARGEST = 2**64 - 1
+
+
+def point_id(given: PointId) -> int | str:
+    """Return the id under which Qdrant stores what a caller writes under the given one.
+
+    Args:
+        given: An integer, a UUID in any of its spellings, or any other string.
+
+    Returns:
+        The integer; the UUID in its usual spelling; or the UUID derived from the string.
+
+    Raises:
+        ValueError: It is none of these, or holds a lone surrogate.
+    """
+    if isinstance(given, int):
+        return given
+    if isinstance(given, UUID):
+        return str(given)
+    derived = Document(text="", id=given).point_id  # which refuses what is no string
+    return _as_uuid(given) or derived
+
+
+def stored_ids(given: PointId) -> list[int | str | UUID]:
+    """Return every id under which a point may be stored whose hit has the given id.
+
+    Args:
+        given: A hit's id, or what a store was given.
+
+    Returns:
+        The document's point, and the framework's own: an integer written as one, or a UUID.
+
+    Raises:
+        ValueError: It is none that `point_id` takes.
+    """
+    if not isinstance(given, str):
+        return [point_id(given)]
+    ids: list[int | str | UUID] = [Document(text="", id=given).point_id]
+    if given.isdecimal() and given == str(int(given)) and int(given) <= _LARGEST:
+        ids.append(int(given))
+    if (uuid := _as_uuid(given)) is not None:
+        ids.append(uuid)
+    return ids
+
+
+def having_ids(given: Iterable[PointId]) -> models.Filter:
+    """Return the filter of every point whose hit has one of the given ids.
+
+    Args:
+        given: Hits' ids, or what a store was given.
+
+    Returns:
+        What passes the points of `stored_ids` and the `other_points` with these ids.
+
+    Raises:
+        ValueError: One of them is none that `point_id` takes.
+    """
+    ids = list(given)
+    points = [point for each in ids for point in stored_ids(each)]
+    where: list[models.Condition] = [models.HasIdCondition(has_id=points)]
+    if names := [each for each in ids if isinstance(each, str)]:
+        where.append(other_points(names))
+    return models.Filter(should=where)
+
+
+def other_points(ids: list[str]) -> models.Filter:
+    """Return the filter of the points whose payload names one of these ids.
+
+    Two sources with one id may have a point each, of which only one is derived from the id alone.
+    """
+    # the id is in the stamp, and under the frameworks' name, which has an index
+    named: list[models.Condition] = [
+        models.FieldCondition(key=key, match=models.MatchAny(any=ids))
+        for key in (PARENT_KEY, f"{STAMP_KEY}.id")
+    ]
+    return models.Filter(must=named)
+
+
+def _as_uuid(text: str) -> str | None:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None

@@ -1,0 +1,194 @@
+"""A collection opens with the model that wrote it, on the base model that it was written on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from qdrant_client import QdrantClient
+from reference_kits import KITS, ReferenceKit
+from safetensors.torch import load_file, save_file
+
+from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.backbone.digest import weight_checksums
+from llm2vec_gen_rag.errors import CollectionError, CollectionMismatchError
+from llm2vec_gen_rag.qdrant import Document, DocumentCollection
+from llm2vec_gen_rag.qdrant.llm_identity import LLMIdentity
+
+IDENTITY = "llm2vec_gen"
+DOWN = "model.layers.0.mlp.down_proj.weight"
+
+
+@pytest.fixture
+def written(model):
+    """A client with the collection "notes", which `model` wrote in float32."""
+    client = QdrantClient(":memory:")
+    DocumentCollection(client, "notes", model).index([Document("The yen is the money of Japan.")])
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def base(qwen3, tmp_path):
+    """A copy of the base model, to change."""
+    return shutil.copytree(qwen3.base, tmp_path / "base")
+
+
+def load(kit, base, dtype="float32"):
+    return LLM2VecGen.from_pretrained(kit.checkpoint, base_model=base, dtype=dtype, device="cpu")
+
+
+def change_weights(base, change):
+    weights = load_file(base / "model.safetensors")
+    change(weights)
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+
+
+def change_config(base, **settings):
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | settings))
+
+
+def flip(bit):
+    """Flip one bit of one weight, as it is stored in float32."""
+
+    def change(weights):
+        weights[DOWN].view(torch.int32)[3, 5] ^= torch.tensor(1 << bit, dtype=torch.int64).int()
+
+    return change
+
+
+def another_revision(weights):
+    generator = torch.Generator().manual_seed(0)
+    for weight in weights.values():
+        weight.mul_(1 + 1e-3 * torch.randn(weight.shape, generator=generator))
+
+
+CHANGES = {
+    "all zero": lambda weights: [weight.zero_() for weight in weights.values()],
+    "one matrix zero": lambda weights: weights[DOWN].zero_(),
+    "one row zero": lambda weights: weights[DOWN][1].zero_(),
+    "a flipped sign": flip(31),
+    "a flipped exponent": flip(25),
+    "a flipped bit of little weight": flip(0),
+    "every sign of one matrix": lambda weights: weights[DOWN].neg_(),
+    "another revision": another_revision,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_other_weights_of_the_base_model_are_refused(written, qwen3, base, change):
+    change_weights(base, change)
+    with pytest.raises(CollectionMismatchError, match="its base model had other weights than your"):
+        DocumentCollection(written, "notes", load(qwen3, base))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("change", ["all zero", "one matrix zero", "every sign of one matrix"])
+def test_other_weights_are_refused_in_another_dtype_too(written, qwen3, base, change, dtype):
+    change_weights(base, CHANGES[change])
+    with pytest.raises(CollectionMismatchError, match=r"other weights|has the cosine"):
+        DocumentCollection(written, "notes", load(qwen3, base, dtype))
+
+
+def test_one_flipped_bit_is_refused_in_bfloat16_too(written, qwen3, base):
+    change_weights(base, CHANGES["a flipped sign"])
+    with pytest.raises(CollectionMismatchError, match="other weights than yours"):
+        DocumentCollection(written, "notes", load(qwen3, base, "bfloat16"))
+
+
+def test_layers_cut_from_the_loaded_model_are_refused(written, qwen3):
+    cut = qwen3.load()
+    cut.backbone.base_model.layers = cut.backbone.base_model.layers[:-2]
+    cut.backbone.config.num_hidden_layers -= 2
+    with pytest.raises(CollectionMismatchError, match="other weights than yours"):
+        DocumentCollection(written, "notes", cut)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"rms_norm_eps": 0.5}, {"hidden_act": "relu"}], ids=lambda settings: str(settings)
+)
+def test_the_same_weights_under_another_config_are_refused(written, qwen3, base, settings):
+    change_config(base, **settings)
+    with pytest.raises(CollectionMismatchError, match="embedding of a fixed text has the cosine"):
+        DocumentCollection(written, "notes", load(qwen3, base))
+
+
+@pytest.mark.parametrize("kit", KITS)
+def test_floating_point_dtypes_of_one_model_open_what_the_others_wrote(kit):
+    models = [ReferenceKit(kit).load(dtype=d) for d in ("float32", "bfloat16", "float16")]
+    for writer in models:
+        client = QdrantClient(":memory:")
+        DocumentCollection(client, "notes", writer)
+        for reader in models:
+            DocumentCollection(client, "notes", reader)
+
+
+@pytest.mark.parametrize("dtypes", [("float32", "int8"), ("int8", "bfloat16"), ("int8", "int8")])
+def test_int8_and_floating_point_share_a_model_that_8_bits_hardly_change(qwen3, dtypes):
+    client = QdrantClient(":memory:")
+    for dtype in dtypes:
+        DocumentCollection(client, "notes", qwen3.load(dtype=dtype))
+
+
+def test_int8_of_a_model_that_8_bits_change_is_refused_with_the_dtype_to_pass(model):
+    mine = LLMIdentity.of(model)
+    turned = [*mine.probe[:-1], mine.probe[-1] + 0.08]  # as 8 bits turn vectors of SmolLM2
+    assert mine.difference(LLMIdentity("bfloat16", {}, turned)) is None
+    message = mine.difference(LLMIdentity("bfloat16 and int8", {}, turned))
+    assert "yours in bfloat16 and int8, and 8 bits change this model too much" in message
+    assert message.endswith("pass the same dtype")
+
+
+def test_a_probe_that_differs_by_a_little_passes_and_by_more_does_not(model):
+    mine = LLMIdentity.of(model)
+    assert mine.difference(mine) is None
+    theirs = LLMIdentity(mine.dtypes, {}, [*mine.probe[:-1], mine.probe[-1] + 0.05])
+    assert mine.difference(theirs) is None
+    theirs = LLMIdentity(mine.dtypes, {}, [*mine.probe[:-1], mine.probe[-1] + 0.2])
+    assert "has the cosine 0.98" in mine.difference(theirs)
+
+
+def test_a_float32_model_has_the_checksum_of_its_bfloat16_copy(qwen3):
+    whole = weight_checksums(qwen3.load().backbone)
+    rounded = weight_checksums(qwen3.load(dtype="bfloat16").backbone)
+    assert set(whole) == {"float32", "bfloat16"}
+    assert rounded == {"bfloat16": whole["bfloat16"]}
+    assert whole["float32"] != whole["bfloat16"]
+
+
+def test_weights_that_are_not_in_memory_have_no_checksum():
+    assert weight_checksums(torch.nn.Linear(3, 2, device="meta")) == {}
+
+
+def test_a_collection_of_format_1_is_to_be_indexed_again(written, model):
+    record = written.get_collection("notes").config.metadata[IDENTITY]
+    del record["llm"]
+    written.update_collection("notes", metadata={IDENTITY: record | {"format": 1}})
+    with pytest.raises(CollectionMismatchError, match=r"its format is 1.*index your documents aga"):
+        DocumentCollection(written, "notes", model)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: "qwen3",
+        lambda record: [1, 2],
+        lambda record: 7,
+        lambda record: {"format": 2},
+        lambda record: record | {"llm": None},
+        lambda record: record | {"llm": record["llm"] | {"probe": "x"}},
+        lambda record: record | {"llm": record["llm"] | {"probe": [None]}},
+        lambda record: record | {"llm": record["llm"] | {"checksums": None}},
+        lambda record: record | {"query_instructions": None},
+        lambda record: record | {"query_instructions": "x"},
+        lambda record: record | {"unknown": 1},
+    ],
+)
+def test_a_damaged_record_of_the_model_is_an_error_of_ours(written, model, damage):
+    record = written.get_collection("notes").config.metadata[IDENTITY]
+    written.update_collection("notes", metadata={IDENTITY: damage(record)})
+    with pytest.raises(CollectionError, match="What collection 'notes' remembers of its model is"):
+        DocumentCollection(written, "notes", model)

@@ -1,0 +1,106 @@
+"""One word is one word for hybrid search, however Unicode and typography write it."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from llm2vec_gen_rag.qdrant import Document
+from llm2vec_gen_rag.qdrant.words import words_of
+
+ONE_WORD = [
+    "Zürich",
+    "Łódź",
+    "naïveté",
+    "İstanbul",
+    "தமிழ்",  # Tamil, with vowel signs and a pulli
+    "हिन्दी",  # Hindi, with a virama
+    "বাংলা",
+    "ภาษาไทย",
+    "كِتَابٌ",  # Arabic with its vowel signs
+    "שָׁלוֹם",
+    "한국어",
+    "が",
+    "e\u0301\u0323",  # two marks in the order that is not canonical
+    "ᾳ\u0301",
+]
+
+
+@pytest.mark.parametrize("word", ONE_WORD)
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_every_normal_form_is_one_and_the_same_word(word, form):
+    (found,) = words_of(word)
+    assert words_of(unicodedata.normalize(form, word)) == [found]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("inter\u00adnational", "international"),  # a soft hyphen
+        ("inter\u200bnational", "international"),  # a zero-width space
+        ("inter\u2060national", "international"),  # a word joiner
+        ("inter\ufeffnational", "international"),  # a byte order mark in the middle
+        ("\u200fשלום\u200e", "שלום"),  # marks of direction
+        ("می\u200cخواهم", "میخواهم"),  # Persian, with a zero-width non-joiner
+        ("क\u094d\u200dष", "क\u094dष"),  # Hindi, with a zero-width joiner
+        ("葛\U000e0100城", "葛城"),  # an ideograph's variant
+        ("caf\u200be\u0301", "café"),  # hidden between a letter and its accent
+        ("ＱＸ－７７１３１", "qx-77131"),
+        ("ＱＸ＿７７", "qx_77"),
+        ("ｶﾞｷﾞ", "ガギ"),  # half-width katakana
+        ("ﬁnd", "find"),
+        ("STRASSE", "straße"),
+        ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+        ("Windows™", "windows tm"),
+        ("№5", "no 5"),
+        ("½", "1/2"),
+        ("rock´n roll", "rock n roll"),  # an accent on its own is no part of a word
+        ("x≠y", "x y"),
+    ],
+)
+def test_what_readers_take_for_the_same_has_the_same_words(written, meant):
+    assert words_of(written) == words_of(meant)
+
+
+def test_accents_and_vowel_signs_distinguish_words():
+    assert words_of("résumé") != words_of("resume")
+    assert words_of("كِتَاب") != words_of("كُتَّاب")
+
+
+def test_punctuation_still_cuts():
+    assert words_of("E-1107: don't stop,now a_b 1️⃣") == [
+        *("e", "1107", "don", "t", "stop", "now", "a_b", "1")
+    ]
+    assert words_of("") == words_of("!? \u200b\u0301") == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "typed"),
+    [
+        (unicodedata.normalize("NFD", "Ein Café in Zürich."), "zürich"),
+        ("Ein Café in Zürich.", unicodedata.normalize("NFD", "Zürich")),
+        ("The inter\u00adnational code.", "international"),
+        ("Part ＱＸ７７１３１ of the catalogue.", "qx77131"),
+        ("من می\u200cخواهم", "میخواهم"),
+        ("தமிழ் மொழி", "தமிழ்"),
+    ],
+)
+def test_hybrid_search_finds_the_word_in_its_other_spelling(collection, stored, typed):
+    others = [Document(f"Part {i} of the catalogue.") for i in range(9)]
+    collection.index([*others, Document(stored)])
+    assert collection.hybrid_search(typed, k=1)[0].text == stored
+
+
+def test_parts_of_a_word_in_a_script_with_vowel_signs_are_no_words(collection):
+    collection.index([Document("தமிழ்", id="tamil"), Document("மழை", id="rain")])
+    hits = collection.client.query_points(
+        "notes", query=_words_alone("ம"), using="bm25", with_payload=True
+    )
+    assert hits.points == []
+
+
+def _words_alone(text):
+    from llm2vec_gen_rag.qdrant.bm25 import query_vector
+
+    return query_vector(text)

@@ -1,0 +1,128 @@
+"""A small HTTP server that plays a Qdrant server with one collection, and fails as it is told."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+INFO = {
+    "status": "green",
+    "optimizer_status": "ok",
+    "segments_count": 1,
+    "payload_schema": {},
+    "config": {
+        "params": {"vectors": {"size": 4, "distance": "Cosine"}},
+        "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000},
+        "optimizer_config": {
+            "deleted_threshold": 0.2,
+            "vacuum_min_vector_number": 1000,
+            "default_segment_number": 0,
+            "flush_interval_sec": 5,
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer instead of the right one; `carries_out` says whether the request is done, too."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    after: float = 0
+    carries_out: bool = False
+
+
+class PlayedServer:
+    """Answers for the collection "notes", and remembers what it was asked.
+
+    Attributes:
+        url: Where it listens.
+        asked: Every request, such as "PUT /points", without the collection's path.
+        failures: Answers to give before the right ones, by request; the last one stays.
+        created: What the collection was created with.
+        points: The points of the collection.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.failures: defaultdict[str, list[Answer | None]] = defaultdict(list)
+        self.created: dict[str, Any] | None = None
+        self.points: dict[str, dict[str, Any]] = {}
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def fail(self, asked: str, *answers: Answer | None) -> None:
+        """Answer a request so, one after the other; None is the right answer, from there on."""
+        self.failures[asked] = list(answers)
+
+    def result(self, asked: str, body: dict[str, Any]) -> Any:
+        if asked == "GET /exists":
+            return {"exists": self.created is not None}
+        if asked == "PUT ":
+            self.created = body
+        if asked == "GET ":
+            metadata = {"metadata": self.created["metadata"]} if self.created else {}
+            return INFO | {"config": INFO["config"] | metadata}
+        if asked == "POST /points":
+            return [self.points[i] | {"vector": None} for i in body["ids"] if i in self.points]
+        if asked == "PUT /points":
+            self.points |= {point["id"]: point for point in body["points"]}
+        if asked == "POST /points/scroll":
+            return {"points": [], "next_page_offset": None}
+        if asked == "POST /points/count":
+            return {"count": len(self.points)}
+        if asked == "POST /points/query/batch":
+            hits = [
+                {"id": p["id"], "version": 1, "score": 0.5, "payload": p["payload"]}
+                for p in self.points.values()
+            ]
+            return [{"points": hits} for _ in body["searches"]]
+        if asked in {"PUT /points", "PUT /index", "POST /points/batch", "POST /points/delete"}:
+            return {"operation_id": 1, "status": "completed"}
+        return True
+
+    def answer(self, asked: str, body: dict[str, Any]) -> Answer:
+        self.asked.append(asked)
+        planned = self.failures[asked]
+        failure = planned.pop(0) if len(planned) > 1 else (planned or [None])[0]
+        if failure is not None and not failure.carries_out:
+            return failure
+        result = {"result": self.result(asked, body), "status": "ok", "time": 0.0}
+        return failure or Answer(body=json.dumps(result).encode())
+
+    def _handler(played) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+        class Handler(BaseHTTPRequestHandler):
+            def _handle(self) -> None:
+                content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                path = self.path.partition("?")[0].removeprefix("/collections/notes")
+                played.headers.append(dict(self.headers))
+                answer = played.answer(
+                    f"{self.command} {path}", json.loads(content) if content else {}
+                )
+                time.sleep(answer.after)
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer.body)))
+                self.end_headers()
+                self.wfile.write(answer.body)
+
+            do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815
+
+            def log_message(self, *args: Any) -> None:
+                """Keep out of the test's own output."""
+
+        return Handler
