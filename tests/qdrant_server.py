@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -82,6 +82,10 @@ class PlayedServer:
             self.points |= {point["id"]: point for point in body["points"]}
         if asked == "POST /points/scroll":
             return {"points": [], "next_page_offset": None}
+        if asked == "POST /facet":
+            stamps = [point["payload"]["_llm2vec_gen"] for point in self.points.values()]
+            held = Counter(held["source"] for stamp in stamps for held in stamp["sources"])
+            return {"hits": [{"value": value, "count": count} for value, count in held.items()]}
         if asked == "POST /points/count":
             return {"count": len(self.points)}
         if asked == "POST /points/query/batch":
