@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -84,15 +84,22 @@ class PlayedServer:
             return {"points": [], "next_page_offset": None}
         if asked == "POST /points/count":
             return {"count": len(self.points)}
-        if asked == "POST /points/query/batch":
-            hits = [
-                {"id": p["id"], "version": 1, "score": 0.5, "payload": p["payload"]}
-                for p in self.points.values()
-            ]
-            return [{"points": hits} for _ in body["searches"]]
+        if asked in {"POST /points/query/batch", "POST /facet"}:
+            return self._found(asked, body)
         if asked in {"PUT /points", "PUT /index", "POST /points/batch", "POST /points/delete"}:
             return {"operation_id": 1, "status": "completed"}
         return True
+
+    def _found(self, asked: str, body: dict[str, Any]) -> Any:
+        if asked == "POST /facet":
+            stamps = [point["payload"]["_llm2vec_gen"] for point in self.points.values()]
+            held = Counter(held["source"] for stamp in stamps for held in stamp["sources"])
+            return {"hits": [{"value": value, "count": count} for value, count in held.items()]}
+        hits = [
+            {"id": p["id"], "version": 1, "score": 0.5, "payload": p["payload"]}
+            for p in self.points.values()
+        ]
+        return [{"points": hits} for _ in body["searches"]]
 
     def answer(self, asked: str, body: dict[str, Any]) -> Answer:
         self.asked.append(asked)

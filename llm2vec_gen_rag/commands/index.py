@@ -167,7 +167,7 @@ def _as_json(
 ) -> dict[str, Any]:
     whole, lines = _files_and_lines(done)
     return {
-        "store": arguments.store,
+        "store": shown_store(arguments),
         "collection": arguments.collection,
         "documents": documents,
         **dataclasses.asdict(done.documents),

@@ -76,13 +76,13 @@ def sync_path(
         CollectionError: if there is no document, and must be; nothing is removed.
     """
     where = full_path(path)
-    names = source_names(collection.client, collection.name)
+    names = source_names(collection._client, collection.name)
     source = _enclosing_source(collection, where, names) or where
     left_out = [LeftOut(file, reason) for file, reason in found.unreadable.items()]
     leave_out = None if path.is_file() else left_out.append
     given = _documents(path, source, found, passage_characters, leave_out)
     seen: dict[Holder, set[str]] = {}
-    client, name, model = collection.client, collection.name, collection.model
+    client, name, model = collection._client, collection.name, collection.model
     with tqdm(desc="Indexing", unit="doc", disable=not show_progress) as bar:
         report = index_all(client, name, model, given, _BATCH, bar.update, seen)
     kept = {full_path(left.path) for left in left_out}
@@ -111,20 +111,20 @@ def remove_path(collection: DocumentCollection, path: str) -> IndexReport:
         CollectionError: if the collection holds nothing from there.
     """
     where = full_path(Path(path))
-    names = source_names(collection.client, collection.name)
+    names = source_names(collection._client, collection.name)
     sources = [n for n in names if n == path or is_within(n, where) or is_within(where, n)]
 
     def lets_go(_: str, holder: Holder) -> bool:
         return holder.source == path or holder.is_within(where)
 
-    held = held_by(collection.client, collection.name, sources)
+    held = held_by(collection._client, collection.name, sources)
     if not any(lets_go(point, holder) for point, stamp in held for holder in stamp.holders):
         known = ", ".join(sorted(names)) or "none"
         raise CollectionError(
             f"collection {collection.name!r} holds nothing from {path}; expected one of its "
             f"sources ({known}) or what is below it. Check the path."
         )
-    return prune(collection.client, collection.name, sources, lets_go)
+    return prune(collection._client, collection.name, sources, lets_go)
 
 
 def _documents(
@@ -141,7 +141,7 @@ def _enclosing_source(collection: DocumentCollection, where: str, names: list[st
     """Return the outermost folder around a path that was indexed."""
     for name in sorted(names, key=len):
         if name != where and is_within(where, name):
-            held = held_by(collection.client, collection.name, [name])
+            held = held_by(collection._client, collection.name, [name])
             if any(h.file and h.source == name for _, stamp in held for h in stamp.holders):
                 return name
     return None
@@ -152,7 +152,7 @@ def _moved_from(collection: DocumentCollection, source: str, names: list[str]) -
     gone = {n for n in names if n != source and os.path.isabs(n) and not os.path.exists(n)}
     if not gone:
         return ()
-    held = held_by(collection.client, collection.name, [source])
+    held = held_by(collection._client, collection.name, [source])
     return tuple(sorted({h.source for _, stamp in held for h in stamp.holders} & gone))
 
 

@@ -31,6 +31,7 @@ _REPEATABLE = {
     "count",
     "create_payload_index",
     "delete",
+    "facet",
     "get_collection",
     "get_collections",
     "query_batch_points",

@@ -78,7 +78,7 @@ from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
 
 given, path = sys.argv[1:]
 client = connect(path) if given == "ours" else QdrantClient(path=path)
-builtins.kept = CollectionClient(client, "notes")  # until the interpreter is gone
+builtins.kept = CollectionClient(client)  # until the interpreter is gone
 if "://" not in path:
     builtins.kept.get_collections()
 """

@@ -175,7 +175,7 @@ class files_of_at_most:  # noqa: N801
 
 def test_files_that_become_read_only_are_an_error_of_ours(folder, model):
     collection = DocumentCollection.open(folder, "notes", model)
-    storage = collection.client._wrapped._client.collections["notes"].storage
+    storage = collection._client._wrapped._client.collections["notes"].storage
     storage.storage.execute("PRAGMA query_only = ON")  # as root may write any file
     with pytest.raises(CollectionError, match=r"cannot be written \(attempt to write a readonly"):
         collection.index([Document("new")])

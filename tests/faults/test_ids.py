@@ -206,7 +206,7 @@ def test_langchains_index_adds_skips_replaces_and_cleans_up(collection, encoder)
     assert collection.count() == 0
 
 
-def test_llama_indexs_pipeline_upserts_and_deletes(collection, embedding):
+def test_the_pipeline_of_llama_index_upserts_and_deletes(collection, embedding):
     pipeline = IngestionPipeline(
         transformations=[MarkdownNodeParser(), embedding],
         docstore=SimpleDocumentStore(),

@@ -6,6 +6,7 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from qdrant_client import models
 
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant import Document, IndexReport, indexing, pruning, writing
@@ -83,6 +84,35 @@ def test_deleting_an_id_deletes_the_documents_of_every_source(collection):
     collection.delete(["yen"])
     assert texts(collection) == []
     assert collection.index([WON], source="B") == IndexReport(added=1)
+
+
+DELETIONS = {
+    "LangChain": lambda collection, ids: collection.as_langchain().delete(ids),
+    "LlamaIndex": lambda collection, ids: collection.as_llama_index().delete_nodes(ids),
+    "the client": lambda collection, ids: collection.client.delete(collection.name, ids),
+    "a batch": lambda collection, ids: collection.client.batch_update_points(
+        collection.name, [models.DeleteOperation(delete=models.PointIdsList(points=ids))]
+    ),
+}
+
+
+@pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
+def test_the_frameworks_delete_an_id_from_every_source(collection, delete):
+    collection.index([YEN, Document("A bear.", id="bear")], source="A")
+    collection.index([WON], source="B")
+    delete(collection, ["yen"])
+    assert texts(collection) == ["A bear."]
+
+
+def test_an_id_gets_the_documents_of_every_source(collection):
+    collection.index([YEN, Document("A bear.", id="bear")], source="A")
+    collection.index([WON], source="B")
+    both = {YEN.text, WON.text}
+    found = collection.as_langchain().get_by_ids(["yen"])
+    assert len(found) == 2
+    assert {document.page_content for document in found} == both
+    (node,) = collection.as_llama_index().get_nodes(["yen"])  # which asks for one an id
+    assert node.get_content() in both
 
 
 def test_one_text_with_two_metadata_and_no_ids_is_two_documents(collection):
