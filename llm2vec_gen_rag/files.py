@@ -162,7 +162,11 @@ def text_lines(content: bytes, source: str | Path) -> list[str]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write to, which then replaces `path`: whole, or not at all."""
+    """Yield a path to write to, which then replaces `path`: whole, or not at all.
+
+    Where `path` is a link, the file that it leads to is replaced.
+    """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:

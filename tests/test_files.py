@@ -72,3 +72,12 @@ def test_an_error_of_the_disk_says_what_is_kept_and_what_to_do(tmp_path):
     message = r"the log cannot be written \(File exists\); the rest is kept\. Free disk space"
     with pytest.raises(StorageError, match=message), storing("the log", "the rest is kept"):
         write_text(tmp_path / "file" / "log.txt", "")
+
+
+def test_a_link_stays_and_the_file_behind_it_is_replaced(tmp_path):
+    target, link = tmp_path / "real.txt", tmp_path / "link.txt"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"

@@ -314,7 +314,8 @@ class DocumentCollection:
         seen: dict[Holder, set[str]] | None,
     ) -> IndexReport:
         require_positive("batch_size", batch_size)
-        given = ((document, Holder(source)) for document in documents)
+        holder = Holder(source)
+        given = ((document, holder) for document in documents)
         total = len(documents) if isinstance(documents, Sized) else None
         with tqdm(total=total, desc="Indexing", unit="doc", disable=not show_progress) as bar:
             return indexing.index_all(

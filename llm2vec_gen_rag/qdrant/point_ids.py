@@ -31,9 +31,15 @@ def point_id(given: PointId) -> int | str:
         The integer; the UUID in its usual spelling; or the UUID derived from the string.
 
     Raises:
-        ValueError: It is none of these, or holds a lone surrogate.
+        ValueError: It is none of these, is an integer that Qdrant has no id for, or holds a lone
+            surrogate.
     """
     if isinstance(given, int):
+        if isinstance(given, bool) or not 0 <= given <= _LARGEST:
+            raise ValueError(
+                f"the id is {given!r}; expected a string, a UUID or an integer from 0 to "
+                f"{_LARGEST}. Pass it as a string: {str(given)!r}."
+            )
         return given
     if isinstance(given, UUID):
         return str(given)

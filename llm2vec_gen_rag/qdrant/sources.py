@@ -29,6 +29,21 @@ class Holder:
     source: str
     file: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse, before anything is read or written, what a point could not keep as a name."""
+        if not isinstance(self.source, str):
+            raise ValueError(
+                f"source is {self.source!r}; expected a string, such as a folder's path. Pass "
+                "source=str(...)."
+            )
+        try:
+            self.source.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"source is {self.source!r}, which holds a lone surrogate; expected text that "
+                "UTF-8 can write. Choose another name."
+            ) from error
+
     @property
     def path(self) -> str:
         """Return the absolute path of the file; empty if `index` did not read one."""

@@ -490,3 +490,11 @@ def test_a_collection_can_be_opened_on_a_client_that_another_lent(collection, mo
     second.index([Document("text", id="a", metadata={"n": 1})])  # rewrites the payload alone
     assert second.search("x")[0].metadata == {"n": 1}
     assert collection.count() == 0
+
+
+@pytest.mark.parametrize("given", [-1, 2**64])
+def test_an_integer_that_qdrant_has_no_id_for_is_refused(collection, given):
+    store = collection.as_langchain()
+    with pytest.raises(ValueError, match="expected a string, a UUID or an integer"):
+        store.add_texts(["q"], ids=[given])
+    assert collection.count() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from qdrant_client import models
@@ -218,3 +219,13 @@ def test_a_document_that_never_stops_changing_is_an_error(collection, monkeypatc
     monkeypatch.setattr(indexing, "carry_out", lambda *arguments: (set(arguments[-1].wanted), []))
     with pytest.raises(CollectionError, match="Other processes keep changing 1 of the documents"):
         collection.index([YEN])
+
+
+@pytest.mark.parametrize("source", [None, 5, b"notes", Path("notes"), "\ud800"])
+@pytest.mark.parametrize("write", ["index", "sync"])
+def test_a_source_that_is_no_string_is_refused_before_anything_is_written(
+    collection, source, write
+):
+    with pytest.raises(ValueError, match="source is"):
+        getattr(collection, write)([Document("n")], source=source)
+    assert collection.count() == 0
