@@ -159,7 +159,7 @@ def test_a_collection_stays_its_parents(model, tmp_path):
                 with pytest.raises(CollectionError, match="Open it after the fork"):
                     collection.count()
                 collection.close()
-                collection.client._wrapped.close()  # as qdrant-client does when a program ends
+                collection._client._wrapped.close()  # as qdrant-client does when a program ends
             finally:
                 os._exit(1 if sys.exc_info()[0] else 0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
