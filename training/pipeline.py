@@ -11,6 +11,7 @@ stopped resumes when the same call is made again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from llm2vec_gen_rag.training.folder_lock import written_by_one
 from llm2vec_gen_rag.training.recipe_teacher import read_vectors, recipe_teacher
 from llm2vec_gen_rag.training.respond import respond
 from llm2vec_gen_rag.training.responses.decoding import Decoding
+from llm2vec_gen_rag.training.responses.response import Response
 from llm2vec_gen_rag.training.run_folder import (
     MODEL_FOLDER,
     RESPONSES_FILE,
@@ -148,6 +150,7 @@ def fit_response_tokens(
         vectors,
         recipe,
         folder / MODEL_FOLDER,
+        sources=Counter(answered.sources),
         untrained=untrained,
         show_progress=show_progress,
     )
@@ -160,6 +163,7 @@ def train(
     recipe: Recipe,
     folder: str | Path,
     *,
+    brought: Sequence[Response] = (),
     instruction: str = "",
     decoding: Decoding = "greedy",
     batch_size: int = 64,
@@ -175,6 +179,7 @@ def train(
         queries: the queries, without duplicates.
         recipe: every choice of the run.
         folder: gets the responses, the teacher, its vectors, and the model under `model/`.
+        brought: as `respond`.
         instruction: as `respond`.
         decoding: as `respond`.
         batch_size: as `respond`.
@@ -189,6 +194,7 @@ def train(
         queries,
         recipe,
         folder,
+        brought=brought,
         instruction=instruction,
         decoding=decoding,
         batch_size=batch_size,

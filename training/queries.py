@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,22 @@ from llm2vec_gen_rag.files import parse_json_line, text_lines
 
 # files that `datasets` leaves in a folder it saved itself
 _SAVED_DATASET = ("dataset_info.json", "dataset_dict.json")
+ANSWER = "response"  # the field of a JSON object that holds the answer which it brings
+
+
+@dataclass(frozen=True)
+class QueryTable:
+    """What a source of queries holds, unchecked.
+
+    Attributes:
+        queries: one a row.
+        answers: the answer that each row brings; None if it brings none.
+        place: says where a row is, such as "queries.jsonl, line 3".
+    """
+
+    queries: list[Any]
+    answers: list[Any]
+    place: Callable[[int], str]
 
 
 def read_queries(source: str | Path, *, column: str = "query", split: str = "train") -> list[str]:
@@ -37,8 +54,31 @@ def read_queries(source: str | Path, *, column: str = "query", split: str = "tra
             duplicate; the error says in which line, or in which row, counted from 0.
         MissingExtraError: if the source needs the `datasets` library and it is not installed.
     """
+    table = read_table(source, column=column, split=split)
+    check_queries(table.queries, table.place)
+    return table.queries
+
+
+def read_table(source: str | Path, *, column: str = "query", split: str = "train") -> QueryTable:
+    """Return what a file or a dataset holds, before its rows are checked.
+
+    Only a row of a `.jsonl` file can bring an answer, in its field "response"; null is none.
+
+    Args:
+        source: as `read_queries`.
+        column: as `read_queries`.
+        split: as `read_queries`.
+
+    Returns:
+        At least one row.
+
+    Raises:
+        ValueError: if there is no such source or column, or it holds no queries.
+        MissingExtraError: as `read_queries`.
+    """
     path = Path(source)
     unit, first = "line", 1
+    answers: list[Any] = []
     if path.is_dir() or _looks_like_a_name(path):
         queries, unit, first = _read_dataset(str(source), column, split), "row", 0
     elif not path.exists():
@@ -46,7 +86,7 @@ def read_queries(source: str | Path, *, column: str = "query", split: str = "tra
     elif path.suffix == ".parquet":
         queries, unit, first = _read_parquet(path, column), "row", 0
     elif path.suffix == ".jsonl":
-        queries = _read_json_lines(path, column)
+        queries, answers = _read_json_lines(path, column)
     elif path.suffix in {".txt", ""}:
         queries = _read_lines(path)
     else:
@@ -56,8 +96,11 @@ def read_queries(source: str | Path, *, column: str = "query", split: str = "tra
         )
     if not queries:
         raise ValueError(f"{source} holds no queries; expected at least one")
-    check_queries(queries, lambda row: f"{source}, {unit} {row + first}")
-    return queries
+    return QueryTable(
+        queries,
+        answers or [None] * len(queries),
+        lambda row: f"{source}, {unit} {row + first}",
+    )
 
 
 def check_queries(
@@ -101,16 +144,20 @@ def _read_lines(path: Path) -> list[str]:
     return lines
 
 
-def _read_json_lines(path: Path, column: str) -> list[Any]:
-    """Return one field of the JSON object in each line; a blank line is refused, not skipped."""
+def _read_json_lines(path: Path, column: str) -> tuple[list[Any], list[Any]]:
+    """Return the query and the answer in each line's object; a blank line is refused, not skipped.
+
+    Where the query itself is in the field of the answer, no row brings one.
+    """
     example = json.dumps({column: "..."})
-    queries = []
+    queries, answers = [], []
     for number, line in enumerate(_read_lines(path), start=1):
         place = f"{path}, line {number}"
         row = parse_json_line(line, place, example)
         _require_column(column, list(row), place)
         queries.append(row[column])
-    return queries
+        answers.append(None if column == ANSWER else row.get(ANSWER))
+    return queries, answers
 
 
 def _read_parquet(path: Path, column: str) -> list[Any]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.training.config import Recipe
+from llm2vec_gen_rag.training.responses.brought import check_brought
 from llm2vec_gen_rag.training.responses.decoding import Decoding
 from llm2vec_gen_rag.training.responses.endpoint import Endpoint
 from llm2vec_gen_rag.training.responses.local import write_responses
+from llm2vec_gen_rag.training.responses.response import Response
 from llm2vec_gen_rag.training.responses.shards import Shard
 from llm2vec_gen_rag.training.run_folder import answering
 
@@ -22,6 +24,7 @@ def respond(
     recipe: Recipe,
     folder: str | Path,
     *,
+    brought: Sequence[Response] = (),
     instruction: str = "",
     decoding: Decoding = "greedy",
     shard: Shard | None = None,
@@ -38,6 +41,7 @@ def respond(
         queries: all queries of the run, without duplicates.
         recipe: gives `max_new_tokens` and `seed`.
         folder: of the run.
+        brought: answers that some of the queries bring, which the LLM is not asked.
         instruction: precedes every query; becomes the trained model's instruction for retrieval.
         decoding: "greedy", or "sampled" as the LLM's own generation config says.
         shard: which part of the queries to answer; None answers all.
@@ -48,18 +52,21 @@ def respond(
         The file with the responses.
 
     Raises:
-        ValueError: if the queries are unusable, the folder holds another model's responses, or
-            several processes were launched.
+        ValueError: if the queries or the answers that they bring are unusable, the folder holds
+            another model's responses or others that queries brought, or several processes were
+            launched.
         NonFiniteError: if the LLM computes NaN or infinity.
         StorageError: if the folder cannot be written to, or the disk is full; the responses so far
             are kept.
     """
+    check_brought(brought, queries)
     with answering(Path(folder), queries, shard) as (path, to_answer):
         write_responses(
             backbone,
             tokenizer,
             to_answer,
             path,
+            brought=brought,
             instruction=instruction,
             max_new_tokens=recipe.max_new_tokens,
             decoding=decoding,
@@ -76,6 +83,7 @@ def respond_by_endpoint(
     recipe: Recipe,
     folder: str | Path,
     *,
+    brought: Sequence[Response] = (),
     tokenizer: PreTrainedTokenizerBase | None = None,
     instruction: str = "",
     decoding: Decoding = "greedy",
@@ -89,6 +97,7 @@ def respond_by_endpoint(
         queries: all queries of the run, without duplicates.
         recipe: gives `max_new_tokens` and `seed`.
         folder: of the run.
+        brought: as `respond`.
         tokenizer: as `write_endpoint_responses`.
         instruction: as `respond`.
         decoding: as `write_endpoint_responses`.
@@ -99,18 +108,20 @@ def respond_by_endpoint(
         The file with the responses.
 
     Raises:
-        ValueError: as `write_endpoint_responses`, and if several processes were launched.
+        ValueError: as `write_endpoint_responses`, and as `respond`.
         EndpointError: as `write_endpoint_responses`.
         StorageError: as `write_endpoint_responses`.
     """
     # needs the extra "endpoint", which a loaded LLM does without
     from llm2vec_gen_rag.training.responses.remote import write_endpoint_responses
 
+    check_brought(brought, queries)
     with answering(Path(folder), queries, shard) as (path, to_answer):
         write_endpoint_responses(
             endpoint,
             to_answer,
             path,
+            brought=brought,
             instruction=instruction,
             max_new_tokens=recipe.max_new_tokens,
             tokenizer=tokenizer,

@@ -1,7 +1,7 @@
 """The folder of a run: what each stage of training writes for the next.
 
-responses.jsonl                    the LLM's answers; of shards, responses-1-of-4.jsonl and so on
-responses.model.json               which LLM wrote them, and how it was asked
+responses.jsonl                    the answers; of shards, responses-1-of-4.jsonl and so on
+responses.model.json               which LLM answers, and how it was asked
 responses.unfinished               exists until the responses stage has finished
 teacher/                           the teacher, if it was fitted on these answers
 teacher_vectors.safetensors        its vectors of the answers
@@ -20,6 +20,7 @@ from typing import Any
 from llm2vec_gen_rag.files import storing
 from llm2vec_gen_rag.training.folder_lock import written_by_one
 from llm2vec_gen_rag.training.responses.file import read_origin, read_run
+from llm2vec_gen_rag.training.responses.response import Source
 from llm2vec_gen_rag.training.responses.shards import Shard, run_files
 
 RESPONSES_FILE = "responses.jsonl"
@@ -38,12 +39,14 @@ class AnsweredQueries:
 
     Attributes:
         queries: the queries, without their instruction.
-        answers: the LLM's answer to each.
+        answers: the answer to each.
+        sources: who answered each: the LLM, the query's own row, or a policy.
         origin: which LLM answered and how it was asked, as recorded beside the responses.
     """
 
     queries: list[str]
     answers: list[str]
+    sources: list[Source]
     origin: dict[str, Any]
 
     @property
@@ -80,7 +83,7 @@ def answering(
     if shard is not None:
         path, queries = shard.path(path), shard.of(queries)
     mark = _mark(path)
-    begun = mark.exists()
+    begun, existed = mark.exists(), path.exists()
     with storing(f"the folder of the run {folder}", KEPT):
         folder.mkdir(parents=True, exist_ok=True)
         mark.touch()
@@ -88,7 +91,7 @@ def answering(
         with written_by_one(mark, "another process"):
             yield path, queries
     except ValueError:  # refused before a query was asked: finished responses are still finished
-        if not begun:
+        if not begun and path.exists() == existed:
             mark.unlink()
         raise
     # a run without shards has answered the queries of all its shards
@@ -118,7 +121,7 @@ def read_answered_queries(folder: Path, queries: Sequence[str] | None = None) ->
             f"responses --queries FILE --output {folder}"
         )
     _require_whole(folder, files)
-    found = {response.query: response.response for response in read_run(path)}
+    found = {response.query: response for response in read_run(path)}
     wanted = sorted(found if queries is None else queries)
     missing = [query for query in wanted if query not in found]
     if missing or not wanted:
@@ -127,7 +130,13 @@ def read_answered_queries(folder: Path, queries: Sequence[str] | None = None) ->
             f"{len(missing)} of {len(wanted)} queries{such} have no response in {path} or its "
             "shards; run the responses stage again, with these queries"
         )
-    return AnsweredQueries(wanted, [found[query] for query in wanted], read_origin(files[0]))
+    responses = [found[query] for query in wanted]
+    return AnsweredQueries(
+        wanted,
+        [response.response for response in responses],
+        [response.source for response in responses],
+        read_origin(files[0]),
+    )
 
 
 def require_one_process(stage: str, advice: str) -> None:

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 from llm2vec_gen_rag.commands.options import new_command, shows_progress
 from llm2vec_gen_rag.commands.train_options import (
-    BATCH_SIZE,
     add_llm_options,
-    add_query_options,
     add_run_options,
     base_model_of,
     load_llm,
-    queries_of,
     report_fit,
     require_training_extra,
 )
+from llm2vec_gen_rag.commands.train_queries import BATCH_SIZE, add_query_options, query_rows_of
 from llm2vec_gen_rag.commands.train_responses import add_responses
 from llm2vec_gen_rag.commands.train_stages import add_fit, add_teach
 
@@ -60,17 +58,18 @@ def run(arguments: argparse.Namespace) -> None:
 
     recipe = load_recipe(arguments.recipe)
     base_model = base_model_of(arguments, recipe)
-    queries = queries_of(arguments)
+    rows = query_rows_of(arguments)
     backbone, tokenizer = load_llm(base_model, arguments)
     result = train(
         backbone,
         tokenizer,
-        queries,
+        rows.queries,
         recipe,
         arguments.output,
+        brought=rows.brought,
         instruction=arguments.instruction,
         decoding=arguments.decoding,
         batch_size=arguments.batch_size or BATCH_SIZE,
         show_progress=shows_progress(),
     )
-    report_fit(arguments, len(queries), recipe, result)
+    report_fit(arguments, len(rows.queries), recipe, result)

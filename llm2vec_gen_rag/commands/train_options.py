@@ -1,18 +1,15 @@
-"""What the stages of `train` share: their options, their queries, their LLM, their report."""
+"""What the stages of `train` share: their options, their LLM, their report."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm2vec_gen_rag.commands.lines import read_lines
-from llm2vec_gen_rag.commands.options import add_device_options, positive_int, quieten_loading
+from llm2vec_gen_rag.commands.options import add_device_options, quieten_loading
 from llm2vec_gen_rag.commands.output import print_json
 from llm2vec_gen_rag.errors import require_extra
-from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -20,8 +17,6 @@ if TYPE_CHECKING:
     from llm2vec_gen_rag.training.config import Recipe
     from llm2vec_gen_rag.training.fit.outputs import FitResult
     from llm2vec_gen_rag.training.run_folder import AnsweredQueries
-
-BATCH_SIZE = 64
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -53,78 +48,6 @@ def add_llm_options(parser: argparse.ArgumentParser, default: str) -> None:
         "--base-model", metavar="NAME", help=f"a folder or a hub id (default: {default})"
     )
     add_device_options(group)
-
-
-def add_query_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add what names the queries and how the LLM is asked."""
-    group = parser.add_argument_group("queries")
-    group.add_argument(
-        "--queries",
-        required=required,
-        metavar="SOURCE",
-        help="a text file of one query a line (- for standard input), .jsonl, .parquet, or a "
-        "dataset's folder or name",
-    )
-    group.add_argument(
-        "--column",
-        default="query",
-        metavar="NAME",
-        help="the query's field in JSON, its column in Parquet and datasets (default: query)",
-    )
-    group.add_argument(
-        "--split", default="train", help="which split of a dataset to read (default: train)"
-    )
-    group.add_argument(
-        "--instruction",
-        default=QUERY_INSTRUCTIONS["retrieval"],
-        metavar="TEXT",
-        help="precedes every query, in training and in searching "
-        f'(default: "{QUERY_INSTRUCTIONS["retrieval"]}")',
-    )
-    group.add_argument(
-        "--decoding",
-        choices=("greedy", "sampled"),
-        default="greedy",
-        help="greedy (the default), or sampled as the LLM's own generation config says",
-    )
-    group.add_argument(
-        "--batch-size",
-        type=positive_int,
-        metavar="N",
-        help=f"queries answered at a time, and at most lost when stopped (default: {BATCH_SIZE})",
-    )
-
-
-def queries_of(arguments: argparse.Namespace) -> list[str]:
-    """Return the queries of the source.
-
-    In a text file, empty lines and duplicates are skipped and counted on standard error; in any
-    other source they are an error.
-
-    Args:
-        arguments: of the command.
-
-    Returns:
-        At least one query, none blank, none twice.
-
-    Raises:
-        ValueError: if they cannot be read, or there are none.
-    """
-    source = arguments.queries
-    if source != "-" and not (Path(source).is_file() and Path(source).suffix in {".txt", ""}):
-        from llm2vec_gen_rag.training.queries import read_queries
-
-        return read_queries(source, column=arguments.column, split=arguments.split)
-    lines = read_lines(source)
-    queries = list(dict.fromkeys(line for line in lines if line.strip()))
-    if not queries:
-        raise ValueError(f"{source} holds no query; expected one a line.")
-    if len(queries) < len(lines):
-        sys.stderr.write(
-            f"{source}: {len(queries)} queries; {len(lines) - len(queries)} lines are empty or "
-            "repeat an earlier one, and are skipped\n"
-        )
-    return queries
 
 
 def base_model_of(arguments: argparse.Namespace, recipe: Recipe) -> str:

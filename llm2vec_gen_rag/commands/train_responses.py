@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm2vec_gen_rag.commands.options import new_command, positive_int, shows_progress
 from llm2vec_gen_rag.commands.output import print_json
 from llm2vec_gen_rag.commands.train_options import (
-    BATCH_SIZE,
     add_llm_options,
-    add_query_options,
     add_run_options,
     base_model_of,
     load_llm,
-    queries_of,
     refuse_unread,
     require_stage_first,
     require_training_extra,
 )
+from llm2vec_gen_rag.commands.train_queries import BATCH_SIZE, add_query_options, query_rows_of
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
     from llm2vec_gen_rag.training.config import Recipe
+    from llm2vec_gen_rag.training.responses.brought import QueryRows
     from llm2vec_gen_rag.training.responses.endpoint import Endpoint
 
 SUMMARY = """\
@@ -33,12 +32,15 @@ First stage: the frozen LLM answers the queries; its responses are appended to O
 Run it again after an interruption, and it resumes: no query is answered twice. With --shard,
 each of n machines or GPUs answers its part; all write into one folder, or their files are
 copied into one. With --endpoint, a server that speaks OpenAI's chat completions answers
-instead of a loaded LLM."""
+instead of a loaded LLM. Rows that bring their own response and the examples of a --policy
+are not asked."""
 
 EXAMPLES = """\
   llm2vec-gen-rag train responses --base-model Qwen/Qwen3-0.6B --queries q.jsonl --output mine
   llm2vec-gen-rag train responses --base-model Qwen/Qwen3-0.6B --queries q.jsonl --output mine \\
     --shard 1/2
+  llm2vec-gen-rag train responses --base-model Qwen/Qwen3-0.6B --queries q.jsonl --output mine \\
+    --policy default
 with a vLLM server, in one terminal and in another:
   vllm serve Qwen/Qwen3-8B --port 8000
   llm2vec-gen-rag train responses --recipe qwen3-8b --queries q.jsonl --output mine \\
@@ -90,22 +92,24 @@ def _respond(arguments: argparse.Namespace) -> None:
 
     recipe = load_recipe(arguments.recipe)
     shard = None if arguments.shard is None else Shard.parse(arguments.shard)
-    queries = queries_of(arguments)
+    rows = query_rows_of(arguments)
     how = {
+        "brought": rows.brought,
         "instruction": arguments.instruction,
         "decoding": arguments.decoding,
         "shard": shard,
         "show_progress": shows_progress(),
     }
     if endpoint is None:
-        path = _respond_by_llm(arguments, recipe, queries, how)
+        path = _respond_by_llm(arguments, recipe, rows, how)
     else:
-        path = _respond_by_endpoint(endpoint, arguments, recipe, queries, how)
-    _report_responses(arguments, path, len(queries if shard is None else shard.of(queries)))
+        path = _respond_by_endpoint(endpoint, arguments, recipe, rows, how)
+    queries = rows.queries if shard is None else shard.of(rows.queries)
+    _report_responses(arguments, path, len(queries))
 
 
 def _respond_by_llm(
-    arguments: argparse.Namespace, recipe: Recipe, queries: Sequence[str], how: dict[str, Any]
+    arguments: argparse.Namespace, recipe: Recipe, rows: QueryRows, how: dict[str, Any]
 ) -> Path:
     """Load the frozen LLM and let it answer."""
     require_training_extra()
@@ -114,7 +118,7 @@ def _respond_by_llm(
     backbone, tokenizer = load_llm(base_model_of(arguments, recipe), arguments)
     batch_size = arguments.batch_size or BATCH_SIZE
     return respond(
-        backbone, tokenizer, queries, recipe, arguments.output, batch_size=batch_size, **how
+        backbone, tokenizer, rows.queries, recipe, arguments.output, batch_size=batch_size, **how
     )
 
 
@@ -122,7 +126,7 @@ def _respond_by_endpoint(
     endpoint: Endpoint,
     arguments: argparse.Namespace,
     recipe: Recipe,
-    queries: Sequence[str],
+    rows: QueryRows,
     how: dict[str, Any],
 ) -> Path:
     """Let a server answer."""
@@ -134,7 +138,7 @@ def _respond_by_endpoint(
     if arguments.base_model:
         tokenizer = AutoTokenizer.from_pretrained(arguments.base_model)
     return respond_by_endpoint(
-        endpoint, queries, recipe, arguments.output, tokenizer=tokenizer, **how
+        endpoint, rows.queries, recipe, arguments.output, tokenizer=tokenizer, **how
     )
 
 
@@ -165,11 +169,17 @@ def _report_responses(arguments: argparse.Namespace, path: Path, asked: int) -> 
     """Print how many queries are answered, and how many answers were cut."""
     from llm2vec_gen_rag.training.responses.file import read_responses
 
-    cut = sum(not response.finished for response in read_responses(path))
+    responses = read_responses(path)
+    cut = sum(not response.finished for response in responses)
+    sources = Counter(response.source for response in responses)
+    given, policy = sources["given"], sources["policy"]
     if arguments.json:
-        print_json({"responses": str(path), "queries": asked, "unfinished": cut})
+        counts = {"unfinished": cut, "given": given, "policy": policy}
+        print_json({"responses": str(path), "queries": asked, **counts})
         return
     print(f"{asked} queries are answered, in {path}; {cut} of its answers are cut at the limit")
+    if given or policy:
+        print(f"of its answers {given} are given with their queries and {policy} are the policy's")
     if arguments.shard is None:
         print(
             f"next: llm2vec-gen-rag train teach --output {arguments.output} "

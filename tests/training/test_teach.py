@@ -21,7 +21,8 @@ from llm2vec_gen_rag.teachers.stored_vectors import read_teacher_vectors
 from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.pipeline import RESPONSES_FILE, VECTORS_FILE, teach, train
-from llm2vec_gen_rag.training.responses.file import Response, append_responses, open_responses
+from llm2vec_gen_rag.training.responses.file import append_responses, open_responses
+from llm2vec_gen_rag.training.responses.response import Response
 
 QUERIES = ["what do bears eat?", "where do they live?", "why?"]  # in the order of the stages
 ANSWERS = ["fish and honey, mostly", "in woods near rivers", ""]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ print(queries @ documents.T, model.decode("What is the capital of France?"))
 | base model | {base}, frozen |
 | teacher | {teacher}, vectors of {dimension} |
 | trained | {trained} |
-| data | {pairs:,} questions with the LLM's own answers, on average {question:.0f} and \
+| data | {pairs:,} questions with {answers}, on average {question:.0f} and \
 {answer:.0f} tokens |
 | at the limit of {max_length} tokens | {limit_questions:.1%} of the questions, \
 {limit_answers:.1%} of the answers |
@@ -60,6 +60,7 @@ def fit_card(
     model: LLM2VecGen,
     recipe: Recipe,
     pairs: Sequence[TokenPair],
+    sources: Mapping[str, int] | None,
     log: Sequence[dict[str, float]],
 ) -> str:
     """Return the model card.
@@ -69,6 +70,7 @@ def fit_card(
         model: the trained model.
         recipe: what it was trained with.
         pairs: what it was trained on.
+        sources: how many answers are of each source; None: all the LLM's own.
         log: both losses, as `FitResult.log`.
 
     Returns:
@@ -86,6 +88,7 @@ def fit_card(
         dimension=model.dimension,
         trained=_trained(model),
         pairs=len(pairs),
+        answers=_answers(sources or {}),
         question=questions.mean(),
         answer=answers.mean(),
         max_length=recipe.max_length,
@@ -99,6 +102,18 @@ def fit_card(
         alignment=log[-1]["alignment"],
         recipe=yaml.safe_dump(dataclasses.asdict(recipe), sort_keys=False),
     )
+
+
+def _answers(sources: Mapping[str, int]) -> str:
+    """Return whose answers the model was trained on."""
+    others = {
+        "given with their queries": sources.get("given", 0),
+        "of a policy": sources.get("policy", 0),
+    }
+    if not any(others.values()):
+        return "the LLM's own answers"
+    counts = ", ".join(f"{count:,} {whose}" for whose, count in others.items() if count)
+    return f"answers, {sources.get('llm', 0):,} the LLM's own, {counts}"
 
 
 def _trained(model: LLM2VecGen) -> str:

@@ -55,6 +55,7 @@ def save_outputs(
     recipe: Recipe,
     pairs: Sequence[TokenPair],
     run: Mapping[str, Any],
+    sources: Mapping[str, int] | None,
 ) -> None:
     """Write the model, its card, the loss curves and, once these are whole, the log.
 
@@ -64,6 +65,7 @@ def save_outputs(
         recipe: every choice of the run.
         pairs: what the model was trained on.
         run: as `run_identity` returns it.
+        sources: how many answers are of each source; None: all the LLM's own.
 
     Raises:
         StorageError: if they cannot be written; the training checkpoint of the last step is kept.
@@ -74,7 +76,7 @@ def save_outputs(
         "seconds": round(result.seconds, 1),
         "log": result.log,
     }
-    card = fit_card(result.folder.resolve().name, model, recipe, pairs, result.log)
+    card = fit_card(result.folder.resolve().name, model, recipe, pairs, sources, result.log)
     what = f"the trained model in {result.folder}"
     kept = "the training checkpoint of the last step is kept"
     with storing(what, kept, RuntimeError, StorageError):

@@ -7,7 +7,7 @@ every step's rows are planned, the teacher is a matrix. The frozen LLM is neithe
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ def fit(
     recipe: Recipe,
     output_folder: str | Path,
     *,
+    sources: Mapping[str, int] | None = None,
     untrained: str | None = None,
     show_progress: bool = False,
 ) -> FitResult:
@@ -50,11 +51,12 @@ def fit(
         model: the untrained model, from `LLM2VecGen.initialise` or `from_pretrained`; untrained
             also when a run resumes.
         questions: each with its instruction, as it will be encoded.
-        answers: the LLM's answer to each question.
+        answers: the answer to each question, as a rule the LLM's own.
         teacher_vectors: (questions, model.dimension), the teacher's vectors of the answers.
         recipe: every choice of the run.
         output_folder: gets the model in the published format, `README.md`, `training_log.json` and
             `loss_curves.png`; while training, training checkpoints.
+        sources: how many answers are of each source, for the model card; None: all the LLM's own.
         untrained: names what the untrained weights were made from, beside the recipe, so that a
             stopped run is recognised: made with another number of threads, the weights themselves
             differ in their last bits. None takes a hash of the weights.
@@ -78,11 +80,11 @@ def fit(
         untrained=untrained, show_progress=show_progress,
     )  # fmt: skip
     if not plan.arguments.should_save:
-        return _fit(model, questions, teacher_vectors, recipe, folder, plan)
+        return _fit(model, questions, teacher_vectors, recipe, folder, plan, sources)
     with storing(f"training checkpoints in {folder}", KEPT):
         folder.mkdir(parents=True, exist_ok=True)
     with written_by_one(folder, "another training run"):
-        return _fit(model, questions, teacher_vectors, recipe, folder, plan)
+        return _fit(model, questions, teacher_vectors, recipe, folder, plan, sources)
 
 
 def _fit(
@@ -92,6 +94,7 @@ def _fit(
     recipe: Recipe,
     folder: Path,
     plan: Plan,
+    sources: Mapping[str, int] | None,
 ) -> FitResult:
     """Do what `fit` does, once its plan is made and no other run writes to the folder."""
     writes = plan.arguments.should_save
@@ -116,7 +119,7 @@ def _fit(
     with training_mode(model, recipe):
         result = _train(trainer, folder, checkpoints.last)
     if writes:
-        save_outputs(model, result, recipe, plan.pairs, plan.run)
+        save_outputs(model, result, recipe, plan.pairs, plan.run, sources)
         checkpoints.discard()
     trainer.accelerator.wait_for_everyone()
     return result

@@ -11,7 +11,7 @@ from typing import Any
 
 from llm2vec_gen_rag.errors import EndpointError, MissingExtraError
 from llm2vec_gen_rag.training.responses.endpoint import Endpoint
-from llm2vec_gen_rag.training.responses.file import Response
+from llm2vec_gen_rag.training.responses.response import Response
 
 try:
     import httpx

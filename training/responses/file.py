@@ -1,9 +1,9 @@
 """Files of responses: appended to batch by batch, no query twice.
 
-`NAME.jsonl` holds one JSON object a line, `{"query", "response", "finished"}`. Each batch is on the
-disk before the next begins, so that a stopped run resumes. `NAME.model.json` says which model wrote
-the responses and how it was asked. The files of all shards (see `shards`) are one run: a query in
-any of them is answered.
+`NAME.jsonl` holds one JSON object a line, a `Response`. Each batch is on the disk before the next
+begins, so that a stopped run resumes. `NAME.model.json` says which model wrote the responses and
+how it was asked. The files of all shards (see `shards`) are one run: a query in any of them is
+answered.
 """
 
 from __future__ import annotations
@@ -12,34 +12,23 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llm2vec_gen_rag.files import parse_json_line, replacing, storing
+from llm2vec_gen_rag.files import replacing, storing
+from llm2vec_gen_rag.training.responses.response import Response, parse_response
 from llm2vec_gen_rag.training.responses.shards import run_files
 
-_EXAMPLE = '{"query": "...", "response": "...", "finished": true}'
 
-
-@dataclass(frozen=True)
-class Response:
-    """A query, the LLM's answer, and whether the LLM ended it before the limit of tokens."""
-
-    query: str
-    response: str
-    finished: bool
-
-
-def open_responses(path: Path, origin: dict[str, Any]) -> set[str]:
-    """Make a file ready to be appended to, and return the queries that its run has answered.
+def open_responses(path: Path, origin: dict[str, Any]) -> dict[str, Response]:
+    """Make a file ready to be appended to, and return what its run has answered.
 
     Args:
         path: the file, of a whole run or of one shard.
         origin: what decides the responses: the model, and how it is asked.
 
     Returns:
-        Those in any file of the run.
+        The response to each query in any file of the run.
 
     Raises:
         ValueError: if a file of the run was written by another model or with other settings, or
@@ -49,7 +38,7 @@ def open_responses(path: Path, origin: dict[str, Any]) -> set[str]:
     files = run_files(path)
     for file in files:
         _require_same_origin(file, origin)
-    answered = {response.query for file in files for response in read_responses(file)}
+    answered = _by_query(files)
     with _storing(path):
         _claim(path, origin)
         _drop_unfinished_line(path)
@@ -66,7 +55,7 @@ def append_responses(path: Path, responses: Sequence[Response]) -> None:
     Raises:
         StorageError: if they cannot be written; the file is as it was before.
     """
-    lines = "".join(json.dumps(asdict(response)) + "\n" for response in responses).encode("ascii")
+    lines = b"".join(response.as_line() for response in responses)
     with _storing(path):
         _append(path, lines)
 
@@ -88,7 +77,7 @@ def read_responses(path: str | Path) -> list[Response]:
         raise ValueError(f"there is no response file {path}; write it with write_responses")
     whole_lines = path.read_bytes().rpartition(b"\n")[0]
     return [
-        _parse(line, f"{path}, line {number}")
+        parse_response(line, f"{path}, line {number}")
         for number, line in enumerate(whole_lines.split(b"\n"), start=1)
         if whole_lines
     ]
@@ -117,11 +106,7 @@ def read_run(path: str | Path) -> list[Response]:
         origin = read_origin(files[0])
         for file in files[1:]:
             _require_same_origin(file, origin)
-    found: dict[str, Response] = {}
-    for file in files:
-        for response in read_responses(file):
-            found.setdefault(response.query, response)
-    return list(found.values())
+    return list(_by_query(files).values())
 
 
 def read_answers(path: str | Path, queries: Sequence[str]) -> list[str]:
@@ -175,6 +160,15 @@ def read_origin(path: Path) -> dict[str, Any]:
     return dict(origin)
 
 
+def _by_query(files: Sequence[Path]) -> dict[str, Response]:
+    """Return the first response to each query in files."""
+    found: dict[str, Response] = {}
+    for file in files:
+        for response in read_responses(file):
+            found.setdefault(response.query, response)
+    return found
+
+
 def _claim(path: Path, origin: dict[str, Any]) -> None:
     """Create the file, and beside it the record of where its responses come from."""
     if path.exists():
@@ -207,23 +201,6 @@ def _drop_unfinished_line(path: Path) -> None:
     """Cut off what a stopped run left of its last line."""
     with path.open("r+b") as file:
         file.truncate(file.read().rfind(b"\n") + 1)
-
-
-def _parse(line: bytes, place: str) -> Response:
-    """Read one line of a response file."""
-    row = parse_json_line(line, place, _EXAMPLE)
-    try:
-        response = Response(**row)
-    except TypeError as error:
-        raise ValueError(
-            f"{place} is not a response ({error}); expected {_EXAMPLE}. Fix or delete the line."
-        ) from error
-    if not isinstance(response.query, str) or not isinstance(response.response, str):
-        raise ValueError(
-            f"{place} has a query or a response that is not a string; expected {_EXAMPLE}. Fix or "
-            "delete the line."
-        )
-    return response
 
 
 def _append(path: Path, content: bytes) -> None:

@@ -30,8 +30,10 @@ from llm2vec_gen_rag.decoder import (
 )
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds, answer_prompts
 from llm2vec_gen_rag.training.queries import check_queries
+from llm2vec_gen_rag.training.responses.brought import append_brought
 from llm2vec_gen_rag.training.responses.decoding import Decoding, as_decoding, query_seed
-from llm2vec_gen_rag.training.responses.file import Response, append_responses, open_responses
+from llm2vec_gen_rag.training.responses.file import append_responses, open_responses
+from llm2vec_gen_rag.training.responses.response import Response
 from llm2vec_gen_rag.training.responses.sampling import SampledTokens, sampling_settings
 
 
@@ -41,6 +43,7 @@ def write_responses(
     queries: Sequence[str],
     path: str | Path,
     *,
+    brought: Sequence[Response] = (),
     instruction: str = "",
     max_new_tokens: int = 500,
     max_prompt_length: int = 1024,
@@ -52,7 +55,7 @@ def write_responses(
     """Append the LLM's answer to each query that no file of the run answers yet.
 
     A model with a chat template is asked through it, with thinking off; any other continues the
-    plain text. The longest queries come first, so the file is not in their order.
+    plain text. The longest queries come first, so the LLM's answers are not in their order.
 
     Args:
         backbone: the frozen causal LLM.
@@ -60,6 +63,7 @@ def write_responses(
         queries: the queries, without duplicates; of a run cut into shards, `shard.of(queries)`.
         path: the file to create or append to, by custom `NAME.jsonl`; of a shard,
             `shard.path(path)`.
+        brought: answers that queries bring; they are appended first, and not asked for.
         instruction: precedes every query.
         max_new_tokens: longest answer.
         max_prompt_length: queries are cut to this many tokens, not counting the template.
@@ -70,7 +74,8 @@ def write_responses(
 
     Raises:
         ValueError: if there are no queries, one is blank or a duplicate, a number is not positive,
-            or the file is damaged or was written by another model or with other settings.
+            or the file is damaged or was written by another model, with other settings or from
+            other answers that queries bring.
         NonFiniteError: if the LLM computes NaN or infinity.
         StorageError: if the file cannot be written, as on a full disk; responses in it are kept.
     """
@@ -93,7 +98,7 @@ def write_responses(
     if sampling is not None:
         origin |= {"sampling": sampling, "seed": seed}
     answered = open_responses(Path(path), origin)
-    pending = [query for query in queries if query not in answered]
+    pending = append_brought(Path(path), queries, brought, answered)
     prompts = answer_prompts(
         tokenizer,
         TextTokenizer(tokenizer),

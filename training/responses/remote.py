@@ -35,10 +35,12 @@ from tqdm import tqdm
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer, utf8_text
 from llm2vec_gen_rag.training.queries import check_queries
+from llm2vec_gen_rag.training.responses.brought import append_brought
 from llm2vec_gen_rag.training.responses.chat_completions import ChatRequest, ask_all
 from llm2vec_gen_rag.training.responses.decoding import Decoding, as_decoding, query_seed
 from llm2vec_gen_rag.training.responses.endpoint import Endpoint
-from llm2vec_gen_rag.training.responses.file import Response, append_responses, open_responses
+from llm2vec_gen_rag.training.responses.file import append_responses, open_responses
+from llm2vec_gen_rag.training.responses.response import Response
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -49,6 +51,7 @@ def write_endpoint_responses(
     queries: Sequence[str],
     path: str | Path,
     *,
+    brought: Sequence[Response] = (),
     instruction: str = "",
     max_new_tokens: int = 500,
     tokenizer: PreTrainedTokenizerBase | None = None,
@@ -67,6 +70,7 @@ def write_endpoint_responses(
         queries: the queries, without duplicates; of a run cut into shards, `shard.of(queries)`.
         path: the file to create or append to, by custom `NAME.jsonl`; of a shard,
             `shard.path(path)`.
+        brought: answers that queries bring; they are appended first, and not asked for.
         instruction: precedes every query.
         max_new_tokens: longest answer.
         tokenizer: the model's tokenizer, to cut queries with; None cuts none, and a server refuses
@@ -98,7 +102,7 @@ def write_endpoint_responses(
     if decoding == "sampled":
         origin |= {"sampling": "generation-config", "seed": seed}
     answered = open_responses(Path(path), origin)
-    pending = [query for query in queries if query not in answered]
+    pending = append_brought(Path(path), queries, brought, answered)
     texts = _cut([instruction + query for query in pending], tokenizer, max_prompt_length)
     requests = [
         ChatRequest(

@@ -13,11 +13,11 @@ import pytest
 
 from llm2vec_gen_rag.errors import StorageError
 from llm2vec_gen_rag.training.responses.file import (
-    Response,
     append_responses,
     open_responses,
     read_responses,
 )
+from llm2vec_gen_rag.training.responses.response import Response
 
 ORIGIN = {"model": "mine"}
 FIRST = [Response("a", "A" * 100, True), Response("b", "B" * 100, True)]
@@ -70,7 +70,7 @@ def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path, missing):
     with room_for(whole.stat().st_size - missing), pytest.raises(StorageError, match=full):
         append_responses(path, SECOND)
     assert path.read_bytes() == before
-    assert open_responses(path, ORIGIN) == {"a", "b"}
+    assert open_responses(path, ORIGIN).keys() == {"a", "b"}
     append_responses(path, SECOND)
     assert path.read_bytes() == whole.read_bytes()
 
@@ -79,7 +79,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing_in_the_way(tmp_path):
     path = tmp_path / "r.jsonl"
     with room_for(3), pytest.raises(StorageError, match=r"r\.jsonl cannot be written"):
         open_responses(path, ORIGIN)
-    assert open_responses(path, ORIGIN) == set()
+    assert open_responses(path, ORIGIN) == {}
 
 
 def test_a_folder_without_permission_is_reported(read_only_folder):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from llm2vec_gen_rag.training.responses.file import (
-    Response,
     append_responses,
     open_responses,
     read_answers,
     read_run,
 )
+from llm2vec_gen_rag.training.responses.response import Response
 from llm2vec_gen_rag.training.responses.shards import Shard, run_files
 
 ORIGIN = {"model": "mine", "max_new_tokens": 6}
@@ -22,7 +22,7 @@ ORIGIN = {"model": "mine", "max_new_tokens": 6}
 def write(path, queries, origin=ORIGIN):
     answered = open_responses(path, origin)
     append_responses(path, [Response(q, q.upper(), True) for q in queries if q not in answered])
-    return answered
+    return set(answered)
 
 
 @pytest.mark.parametrize(("queries", "count"), [(1, 1), (10, 3), (4, 4)])

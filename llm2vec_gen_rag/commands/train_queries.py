@@ -1,0 +1,121 @@
+"""The queries of `train`: their options, the answers that some bring, and a policy's prompts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llm2vec_gen_rag.commands.lines import read_lines
+from llm2vec_gen_rag.commands.options import positive_int
+from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS
+
+if TYPE_CHECKING:
+    from llm2vec_gen_rag.training.responses.brought import QueryRows
+
+BATCH_SIZE = 64
+
+
+def add_query_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add what names the queries and how the LLM is asked."""
+    group = parser.add_argument_group("queries")
+    group.add_argument(
+        "--queries",
+        required=required,
+        metavar="SOURCE",
+        help="a text file of one query a line (- for standard input), .jsonl, .parquet, or a "
+        "dataset's folder or name; a row of .jsonl may bring its own response",
+    )
+    group.add_argument(
+        "--column",
+        default="query",
+        metavar="NAME",
+        help="the query's field in JSON, its column in Parquet and datasets (default: query)",
+    )
+    group.add_argument(
+        "--split", default="train", help="which split of a dataset to read (default: train)"
+    )
+    group.add_argument(
+        "--policy",
+        metavar="NAME_OR_FILE",
+        help="also train on the prompts of a refusal policy, with its answers: default, or a "
+        ".yaml file",
+    )
+    group.add_argument(
+        "--instruction",
+        default=QUERY_INSTRUCTIONS["retrieval"],
+        metavar="TEXT",
+        help="precedes every query, in training and in searching "
+        f'(default: "{QUERY_INSTRUCTIONS["retrieval"]}")',
+    )
+    group.add_argument(
+        "--decoding",
+        choices=("greedy", "sampled"),
+        default="greedy",
+        help="greedy (the default), or sampled as the LLM's own generation config says",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=positive_int,
+        metavar="N",
+        help=f"queries answered at a time, and at most lost when stopped (default: {BATCH_SIZE})",
+    )
+
+
+def query_rows_of(arguments: argparse.Namespace) -> QueryRows:
+    """Return the queries of the source and of the policy, with the answers that they bring.
+
+    In a text file, empty lines and duplicates are skipped; in any other source they are an error.
+    Standard error says how many are, how many rows bring an answer, and how many get the policy's.
+
+    Args:
+        arguments: of the command.
+
+    Returns:
+        At least one query, none blank, none twice.
+
+    Raises:
+        ValueError: if the queries or the policy cannot be read, or there are no queries.
+    """
+    rows = _rows_of_source(arguments)
+    if rows.brought:
+        sys.stderr.write(
+            f"{arguments.queries}: {len(rows.brought)} of {len(rows.queries)} queries bring their "
+            "own answer\n"
+        )
+    if arguments.policy is None:
+        return rows
+    from llm2vec_gen_rag.training.responses.policy_file import load_policy
+
+    policy = load_policy(arguments.policy)
+    if also := policy.also_in(rows.queries):
+        sys.stderr.write(
+            f"{arguments.queries}: {len(also)} queries, such as {also[0][:80]!r}, are examples of "
+            "the policy, and get its answer\n"
+        )
+    return policy.added_to(rows)
+
+
+def _rows_of_source(arguments: argparse.Namespace) -> QueryRows:
+    """Return the queries of the source, with the answers that rows bring."""
+    from llm2vec_gen_rag.training.responses.brought import QueryRows, read_query_rows
+
+    source = arguments.queries
+    if source == "-" or (Path(source).is_file() and Path(source).suffix in {".txt", ""}):
+        return QueryRows(_lines_of_text(source), [])
+    return read_query_rows(source, column=arguments.column, split=arguments.split)
+
+
+def _lines_of_text(source: str) -> list[str]:
+    """Return the distinct lines of a text, the others counted; raise ValueError without any."""
+    lines = read_lines(source)
+    queries = list(dict.fromkeys(line for line in lines if line.strip()))
+    if not queries:
+        raise ValueError(f"{source} holds no query; expected one a line.")
+    if len(queries) < len(lines):
+        sys.stderr.write(
+            f"{source}: {len(queries)} queries; {len(lines) - len(queries)} lines are empty or "
+            "repeat an earlier one, and are skipped\n"
+        )
+    return queries
