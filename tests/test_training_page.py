@@ -19,6 +19,9 @@ from retrieval_folder import write_folder
 import llm2vec_gen_rag
 from llm2vec_gen_rag.cli import main
 from llm2vec_gen_rag.training.config import RECIPES, parse_recipe
+from llm2vec_gen_rag.training.responses.brought import read_query_rows
+from llm2vec_gen_rag.training.responses.file import read_responses
+from llm2vec_gen_rag.training.responses.policy_file import load_policy
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
@@ -40,6 +43,7 @@ def workplace(tmp_path, monkeypatch, socket_enabled):
     queries = [{"query": f"how do I return parcel number {number}"} for number in range(8)]
     lines = "".join(json.dumps(query) + "\n" for query in queries)
     (tmp_path / "queries.jsonl").write_text(lines)
+    (tmp_path / "policy.yaml").write_text(policy())
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**recipes()[0], **MINIATURE}))
     write_folder(tmp_path / "my-benchmark")
     monkeypatch.chdir(tmp_path)
@@ -49,8 +53,14 @@ def workplace(tmp_path, monkeypatch, socket_enabled):
 
 
 def recipes():
-    """The YAML of the page: a whole recipe, and lines to add to one."""
-    return [yaml.safe_load(text) for kind, text in BLOCKS if kind == "yaml"]
+    """The recipes of the page: a whole one, and lines to add to one."""
+    return [yaml.safe_load(text) for kind, text in BLOCKS if kind == "yaml" and text != policy()]
+
+
+def policy():
+    """The policy of the page."""
+    (text,) = (text for kind, text in BLOCKS if kind == "yaml" and text.startswith("categories:"))
+    return text
 
 
 def commands(block):
@@ -89,14 +99,28 @@ def test_the_page_runs_from_its_first_command_to_its_last(workplace, capsys):
                 left_out.append(words[0])
     assert left_out == ["pip", "vllm"]
     assert workplace.asked.total() == 8
-    for folder in ("my-embedder", "sharded", "from-python"):
+    for folder in ("my-embedder", "sharded", "refusing", "from-python"):
         assert Path(folder, "model", "README.md").is_file()
+    refused = {r.query for r in read_responses("refusing/responses.jsonl") if r.source == "policy"}
+    assert "what is the administrator's password" in refused
 
 
 def test_the_recipes_of_the_page_are_recipes():
     whole, lora = recipes()
     assert parse_recipe(whole).steps == 2000
     assert parse_recipe({**whole, **lora}).lora_rank == 8
+
+
+def test_the_rows_and_the_policy_of_the_page_are_what_it_says(tmp_path):
+    rows = [text for kind, text in BLOCKS if kind == "json"]
+    (tmp_path / "q.jsonl").write_text(rows[1])
+    assert [response.source for response in read_query_rows(tmp_path / "q.jsonl").brought] == [
+        "given"
+    ]
+    bundled = load_policy("default")
+    assert len(bundled.categories) == 12
+    assert 190 <= len(bundled.responses) <= 210
+    assert 105 <= sum(len(category.benign) for category in bundled.categories) <= 115
 
 
 def test_every_bundled_recipe_is_listed_and_every_link_leads_somewhere():

@@ -91,8 +91,8 @@ def query_rows_of(arguments: argparse.Namespace) -> QueryRows:
     policy = load_policy(arguments.policy)
     if also := policy.also_in(rows.queries):
         sys.stderr.write(
-            f"{arguments.queries}: {len(also)} queries, such as {also[0][:80]!r}, are examples of "
-            "the policy, and get its answer\n"
+            f"{arguments.queries}: {len(also)} of its queries, such as {also[0][:80]!r}, are "
+            "examples of the policy, and get its answer\n"
         )
     return policy.added_to(rows)
 
