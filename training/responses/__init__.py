@@ -2,6 +2,6 @@
 
 `local`: a loaded LLM writes them, greedily or by `sampling`. `remote`: a server writes them;
 `endpoint` holds the settings of its client, `chat_completions`. `brought`: rows bring their own;
-`policy` and `policy_file`: a refusal policy brings them. `response`, `file` and `shards`: where they
-are written.
+`policy` and `policy_file`: a refusal policy does. `response`, `file` and `shards`: where they are
+written.
 """
