@@ -98,6 +98,7 @@ def test_a_prompt_that_stands_twice_is_reported_with_both_its_places(refused):
         ("../outside.txt", b"a\n", "leads out of"),
         ("/etc/hostname", None, "leads out of"),
         ("link.txt", "link", "leads out of"),
+        ("folder.txt", "folder", "expected a .txt file"),
         (7, None, "has 7 for its examples_file"),
     ],
 )
@@ -107,6 +108,8 @@ def test_a_file_of_examples_that_cannot_be_read_is_reported(tmp_path, name, cont
     if content == "link":
         (tmp_path / "outside.txt").write_text("a\n")
         (folder / name).symlink_to(tmp_path / "outside.txt")
+    elif content == "folder":
+        (folder / name).mkdir()
     elif content is not None:
         (folder / name).write_bytes(content)
     row = {**without("examples"), "examples_file": name}

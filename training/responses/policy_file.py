@@ -124,7 +124,7 @@ def _examples_in_file(policy: Path, name: str, place: str) -> list[str]:
             f"{place} has the examples_file {name!r}, which leads out of {folder}; expected a path "
             "relative to the policy's folder, and in it. Copy the file there."
         )
-    if path.suffix not in {".txt", ".jsonl"}:
+    if path.suffix not in {".txt", ".jsonl"} or path.is_dir():
         raise ValueError(
             f"{place} has the examples_file {name!r}; expected a .txt file of one prompt a line, "
             'or a .jsonl file of objects such as {"query": "..."}'
