@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.qdrant import indexing, searching
+from llm2vec_gen_rag.qdrant.beside import PointsBeside
 from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
 from llm2vec_gen_rag.qdrant.identity import claim
@@ -20,6 +21,7 @@ from llm2vec_gen_rag.qdrant.location import require_collection_name
 from llm2vec_gen_rag.qdrant.pruning import prune
 from llm2vec_gen_rag.qdrant.sources import Holder
 from llm2vec_gen_rag.qdrant.stores import langchain_store, llama_index_store
+from llm2vec_gen_rag.qdrant.stores_client import StoresClient
 
 if TYPE_CHECKING:
     from langchain_qdrant import QdrantVectorStore as LangChainStore
@@ -58,7 +60,8 @@ class DocumentCollection:
     def __init__(self, client: QdrantClient, name: str, model: LLM2VecGen) -> None:
         require_collection_name(name)
         self._client = cast("QdrantClient", CollectionClient(lender_of(client)))
-        self._lent = cast("QdrantClient", LentClient(self._client, name))
+        stores = cast("QdrantClient", StoresClient(self._client, name))
+        self._lent = cast("QdrantClient", LentClient(stores, name))
         self._name = name
         self._model = model
         claim(self._client, name, model)
@@ -318,8 +321,9 @@ class DocumentCollection:
         given = ((document, holder) for document in documents)
         total = len(documents) if isinstance(documents, Sized) else None
         with tqdm(total=total, desc="Indexing", unit="doc", disable=not show_progress) as bar:
+            client, name, beside = self._client, self._name, PointsBeside(self._client, self._name)
             return indexing.index_all(
-                self._client, self._name, self._model, given, batch_size, bar.update, seen
+                client, name, self._model, given, batch_size, bar.update, beside.held, seen
             )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from llm2vec_gen_rag.errors import CollectionError
+from llm2vec_gen_rag.qdrant.beside import PointsBeside
 from llm2vec_gen_rag.qdrant.collection import DocumentCollection
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
 from llm2vec_gen_rag.qdrant.found_files import FoundFiles
@@ -84,7 +85,8 @@ def sync_path(
     seen: dict[Holder, set[str]] = {}
     client, name, model = collection._client, collection.name, collection.model
     with tqdm(desc="Indexing", unit="doc", disable=not show_progress) as bar:
-        report = index_all(client, name, model, given, _BATCH, bar.update, seen)
+        beside = PointsBeside(client, name).held
+        report = index_all(client, name, model, given, _BATCH, bar.update, beside, seen)
     kept = {full_path(left.path) for left in left_out}
 
     def lets_go(point: str, holder: Holder) -> bool:
