@@ -154,7 +154,8 @@ class DocumentCollection:
             documents: What to index. Of a long text the model reads the beginning only; see
                 `Document`, and `IndexReport.truncated`.
             source: Where they come from, such as a folder's path, for `sync`. Two sources may hold
-                the same document; if they give one id different contents, both are kept.
+                the same document; if they give one id different contents, both are kept. What the
+                frameworks' stores add is kept beside either.
             batch_size: Documents looked up, embedded and written together.
             show_progress: Show a progress bar.
 
@@ -162,7 +163,8 @@ class DocumentCollection:
             How many documents were added, replaced, left unchanged, and truncated.
 
         Raises:
-            ValueError: ``batch_size`` is below 1, or something is no `Document`.
+            ValueError: ``batch_size`` is below 1, something is no `Document`, or an id comes twice
+                with different contents; the batches before it are written.
         """
         return self._index(documents, source, batch_size, show_progress, seen=None)
 
@@ -178,8 +180,9 @@ class DocumentCollection:
         """Index, then let go of what ``source`` no longer holds; see `index` for the arguments.
 
         A document is removed when the last source that held it lets go of it. What other sources
-        hold, and what the frameworks' stores added, stays. An empty iterable lets go of all that
-        the source held. If reading ``documents`` fails, nothing is removed.
+        hold, and what the frameworks' stores added, stays, even under the same id. An empty
+        iterable lets go of all that the source held. If reading ``documents`` fails, nothing is
+        removed.
 
         Args:
             documents: All that the source holds now.
@@ -193,7 +196,8 @@ class DocumentCollection:
             How many documents were added, replaced, left unchanged, truncated and removed.
 
         Raises:
-            ValueError: ``batch_size`` is below 1, or something is no `Document`.
+            ValueError: ``batch_size`` is below 1, something is no `Document`, or an id comes twice
+                with different contents; nothing is removed.
             CollectionError: There are no documents, and ``allow_empty`` is False while the
                 collection holds some of this source; nothing is removed.
         """
@@ -285,6 +289,9 @@ class DocumentCollection:
     def as_langchain(self) -> LangChainStore:
         """Return LangChain's own Qdrant vector store on this collection, with its model.
 
+        What it adds is its own: if a source holds a document of the same id, both are kept. What it
+        deletes by an id is everything with that id.
+
         Returns:
             A ``langchain_qdrant.QdrantVectorStore`` whose documents come with their ids.
 
@@ -296,6 +303,7 @@ class DocumentCollection:
     def as_llama_index(self) -> LlamaIndexStore:
         """Return LlamaIndex's own Qdrant vector store on this collection.
 
+        Documents of one id are kept as `as_langchain` says; the two stores share theirs.
         LlamaIndex embeds outside its stores: give the index that you build on this one
         ``embed_model=LLM2VecGenEmbedding(model=collection.model)``. Its async methods work too.
 
