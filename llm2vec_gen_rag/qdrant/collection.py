@@ -149,6 +149,8 @@ class DocumentCollection:
 
         The iterable is read batch by batch, so it may be larger than memory. Indexing the same
         documents again changes nothing; after an interruption it finishes the work.
+        Give many documents in one call: without a server, each call that changes something looks
+        through the collection once.
 
         Args:
             documents: What to index. Of a long text the model reads the beginning only; see
