@@ -25,7 +25,6 @@ from llm2vec_gen_rag.commands.output import print_json, printable, quoted
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
-    from llm2vec_gen_rag.qdrant import IndexReport
     from llm2vec_gen_rag.qdrant.folders import FolderReport
     from llm2vec_gen_rag.qdrant.found_files import FoundFiles
     from llm2vec_gen_rag.qdrant.text_files import LeftOut
@@ -39,6 +38,8 @@ changed: only what is new or changed is embedded, and what is gone is removed.
 
 What a folder holds that cannot be read (files and lines) is left out, named and counted, what
 it gave before is kept, and the exit code is 0. A file that you name must be readable as a whole.
+Hidden files and folders, and links without --follow-links, are passed over: name one to index
+it. What it gave stays when the folder around it is indexed again, until the file is gone.
 If a folder has no documents any more, nothing is removed without --allow-empty; --remove
 removes what came from a path that is gone.
 
@@ -107,7 +108,7 @@ def _index(arguments: argparse.Namespace) -> None:
         )
         documents = collection.count()
     _name_left_out(done, found)
-    _require_something(path, done.documents, found)
+    _require_something(path, done, found)
     if arguments.json:
         print_json(_as_json(arguments, done, found, documents))
     else:
@@ -135,9 +136,10 @@ def _remove(arguments: argparse.Namespace) -> None:
         _print_total(arguments, documents)
 
 
-def _require_something(path: Path, report: IndexReport, found: FoundFiles) -> None:
+def _require_something(path: Path, done: FolderReport, found: FoundFiles) -> None:
     """Raise ValueError if a path has no documents and had none before."""
-    if not (report.added or report.replaced or report.unchanged or report.removed):
+    report = done.documents
+    if not (report.added or report.replaced or report.unchanged or report.removed or done.kept):
         raise ValueError(
             f"{path} holds no document ({len(found.unreadable)} files without readable text, "
             f"{found.others} of other kinds); expected .txt, .md or .jsonl with text in them."
@@ -155,6 +157,11 @@ def _name_left_out(done: FolderReport, found: FoundFiles) -> None:
         sys.stderr.write(f"left out, {printable(message)}\n")
     if len(messages) > _MOST_NAMED:
         sys.stderr.write(f"left out: {len(messages) - _MOST_NAMED} more, which --json names\n")
+    if done.kept:
+        sys.stderr.write(
+            f"kept: {done.kept} documents of hidden files or behind links, which were not looked "
+            "at: name them to bring them up to date, or name them with --remove\n"
+        )
     for source in done.moved_from:
         sys.stderr.write(
             f"some of these documents are also held by {quoted(source)}, which is not there: if "
@@ -171,6 +178,7 @@ def _as_json(
         "collection": arguments.collection,
         "documents": documents,
         **dataclasses.asdict(done.documents),
+        "kept": done.kept,
         "files": len(found.files),
         "unreadable_files": [str(left.path) for left in whole],
         "unreadable_lines": len(lines),

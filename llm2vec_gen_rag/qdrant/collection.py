@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.qdrant import indexing, searching
+from llm2vec_gen_rag.qdrant.beside import PointsBeside
 from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
 from llm2vec_gen_rag.qdrant.identity import claim
@@ -20,6 +21,7 @@ from llm2vec_gen_rag.qdrant.location import require_collection_name
 from llm2vec_gen_rag.qdrant.pruning import prune
 from llm2vec_gen_rag.qdrant.sources import Holder
 from llm2vec_gen_rag.qdrant.stores import langchain_store, llama_index_store
+from llm2vec_gen_rag.qdrant.stores_client import StoresClient
 
 if TYPE_CHECKING:
     from langchain_qdrant import QdrantVectorStore as LangChainStore
@@ -58,7 +60,8 @@ class DocumentCollection:
     def __init__(self, client: QdrantClient, name: str, model: LLM2VecGen) -> None:
         require_collection_name(name)
         self._client = cast("QdrantClient", CollectionClient(lender_of(client)))
-        self._lent = cast("QdrantClient", LentClient(self._client, name))
+        stores = cast("QdrantClient", StoresClient(self._client, name))
+        self._lent = cast("QdrantClient", LentClient(stores, name))
         self._name = name
         self._model = model
         claim(self._client, name, model)
@@ -146,12 +149,15 @@ class DocumentCollection:
 
         The iterable is read batch by batch, so it may be larger than memory. Indexing the same
         documents again changes nothing; after an interruption it finishes the work.
+        Give many documents in one call: without a server, each call that changes something looks
+        through the collection once.
 
         Args:
             documents: What to index. Of a long text the model reads the beginning only; see
                 `Document`, and `IndexReport.truncated`.
             source: Where they come from, such as a folder's path, for `sync`. Two sources may hold
-                the same document; if they give one id different contents, both are kept.
+                the same document; if they give one id different contents, both are kept. What the
+                frameworks' stores add is kept beside either.
             batch_size: Documents looked up, embedded and written together.
             show_progress: Show a progress bar.
 
@@ -159,7 +165,8 @@ class DocumentCollection:
             How many documents were added, replaced, left unchanged, and truncated.
 
         Raises:
-            ValueError: ``batch_size`` is below 1, or something is no `Document`.
+            ValueError: ``batch_size`` is below 1, something is no `Document`, or an id comes twice
+                with different contents; the batches before it are written.
         """
         return self._index(documents, source, batch_size, show_progress, seen=None)
 
@@ -175,8 +182,9 @@ class DocumentCollection:
         """Index, then let go of what ``source`` no longer holds; see `index` for the arguments.
 
         A document is removed when the last source that held it lets go of it. What other sources
-        hold, and what the frameworks' stores added, stays. An empty iterable lets go of all that
-        the source held. If reading ``documents`` fails, nothing is removed.
+        hold, and what the frameworks' stores added, stays, even under the same id. An empty
+        iterable lets go of all that the source held. If reading ``documents`` fails, nothing is
+        removed.
 
         Args:
             documents: All that the source holds now.
@@ -190,7 +198,8 @@ class DocumentCollection:
             How many documents were added, replaced, left unchanged, truncated and removed.
 
         Raises:
-            ValueError: ``batch_size`` is below 1, or something is no `Document`.
+            ValueError: ``batch_size`` is below 1, something is no `Document`, or an id comes twice
+                with different contents; nothing is removed.
             CollectionError: There are no documents, and ``allow_empty`` is False while the
                 collection holds some of this source; nothing is removed.
         """
@@ -282,6 +291,9 @@ class DocumentCollection:
     def as_langchain(self) -> LangChainStore:
         """Return LangChain's own Qdrant vector store on this collection, with its model.
 
+        What it adds is its own: if a source holds a document of the same id, both are kept. What it
+        deletes by an id is everything with that id.
+
         Returns:
             A ``langchain_qdrant.QdrantVectorStore`` whose documents come with their ids.
 
@@ -293,6 +305,7 @@ class DocumentCollection:
     def as_llama_index(self) -> LlamaIndexStore:
         """Return LlamaIndex's own Qdrant vector store on this collection.
 
+        Documents of one id are kept as `as_langchain` says; the two stores share theirs.
         LlamaIndex embeds outside its stores: give the index that you build on this one
         ``embed_model=LLM2VecGenEmbedding(model=collection.model)``. Its async methods work too.
 
@@ -318,8 +331,9 @@ class DocumentCollection:
         given = ((document, holder) for document in documents)
         total = len(documents) if isinstance(documents, Sized) else None
         with tqdm(total=total, desc="Indexing", unit="doc", disable=not show_progress) as bar:
+            client, name, beside = self._client, self._name, PointsBeside(self._client, self._name)
             return indexing.index_all(
-                self._client, self._name, self._model, given, batch_size, bar.update, seen
+                client, name, self._model, given, batch_size, bar.update, beside.held, seen
             )
 
 

@@ -25,7 +25,8 @@ class Document:
     Attributes:
         text: The text, stored byte for byte.
         id: A name that stays the same when the text changes, such as ``"trip.md#3"``, unique in
-            its source. Without one, text and metadata identify the document.
+            its source: a second one with another content is refused. Without one, text and metadata
+            identify the document.
         metadata: JSON values; both frameworks return and filter by them.
 
     Raises:
@@ -59,14 +60,18 @@ class Document:
     def point_id(self) -> str:
         """Return the Qdrant point id: a UUID derived from the id, or from all else without one."""
         if self.id is not None:
-            return _point_id(f"id:{self.id}")
+            return derived_point_id(f"id:{self.id}")
         if not self.metadata:
-            return _point_id(f"text:{self.text}")
-        return _point_id("all:" + json.dumps([self.text, dict(self.metadata)], sort_keys=True))
+            return derived_point_id(f"text:{self.text}")
+        return derived_point_id(
+            "all:" + json.dumps([self.text, dict(self.metadata)], sort_keys=True)
+        )
 
-    def own_point_id(self, owner: str) -> str:
-        """Return the point of a source whose id is taken by another source's document."""
-        return _point_id(f"own:{json.dumps([owner, self.point_id])}")
+    @property
+    def point_id_beside(self) -> str:
+        """Return the point for this content where the point of the id holds another."""
+        whole = [self.point_id, self.text, dict(self.metadata)]
+        return derived_point_id("beside:" + json.dumps(whole, sort_keys=True))
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class IndexReport:
     Attributes:
         added: New to the collection.
         replaced: This source held it with another text or other metadata. Only a changed text is
-            embedded again.
+            embedded again, or one that parts from what another source holds under its id.
         unchanged: Already there, from this source or from another.
         truncated: Of those embedded now, the ones too long for the model, which read their
             beginning only.
@@ -155,5 +160,6 @@ def _check_names(value: object) -> None:
             _check_names(inner)
 
 
-def _point_id(name: str) -> str:
+def derived_point_id(name: str) -> str:
+    """Return the UUID that stands for a name among the points of every collection."""
     return str(uuid5(_POINT_IDS, name))

@@ -14,10 +14,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from llm2vec_gen_rag.errors import CollectionError
+from llm2vec_gen_rag.qdrant.beside import PointsBeside
 from llm2vec_gen_rag.qdrant.collection import DocumentCollection
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
 from llm2vec_gen_rag.qdrant.found_files import FoundFiles
 from llm2vec_gen_rag.qdrant.indexing import index_all
+from llm2vec_gen_rag.qdrant.passed_over import PassedOver, with_folders
 from llm2vec_gen_rag.qdrant.pruning import held_by, prune, source_names
 from llm2vec_gen_rag.qdrant.sources import WHOLE, Holder, is_within
 from llm2vec_gen_rag.qdrant.text_files import (
@@ -39,11 +41,13 @@ class FolderReport:
         documents: what was done, in documents.
         left_out: the files and lines that were not indexed, but not what they gave before.
         moved_from: sources that hold some of the same documents and are no longer there.
+        kept: the documents of hidden files and files behind links, which were not looked at.
     """
 
     documents: IndexReport
     left_out: tuple[LeftOut, ...]
     moved_from: tuple[str, ...]
+    kept: int
 
 
 def sync_path(
@@ -57,8 +61,9 @@ def sync_path(
 ) -> FolderReport:
     """Index what was found under a path, and let go of what is no longer there.
 
-    What cannot be read is left out, and what it gave before is kept. A file that was named itself
-    has to be readable as a whole.
+    What cannot be read is left out, and what it gave before is kept. So is what is passed over
+    because its name begins with a dot or a link is not followed, while it is there: it was named
+    itself, or followed, before. A file that was named itself has to be readable as a whole.
 
     Args:
         collection: where to.
@@ -84,17 +89,22 @@ def sync_path(
     seen: dict[Holder, set[str]] = {}
     client, name, model = collection._client, collection.name, collection.model
     with tqdm(desc="Indexing", unit="doc", disable=not show_progress) as bar:
-        report = index_all(client, name, model, given, _BATCH, bar.update, seen)
-    kept = {full_path(left.path) for left in left_out}
+        beside = PointsBeside(client, name).held
+        report = index_all(client, name, model, given, _BATCH, bar.update, beside, seen)
+    unread = {full_path(left.path) for left in left_out}
+    passed_over = PassedOver(where, {full_path(link) for link in found.links})
 
     def lets_go(point: str, holder: Holder) -> bool:
-        gone = holder.is_within(where) and point not in seen.get(holder, ())
-        return gone and kept.isdisjoint(_with_folders(holder.path))
+        if not holder.is_within(where) or point in seen.get(holder, ()):
+            return False
+        is_read = unread.isdisjoint(with_folders(holder.path))
+        return is_read and not passed_over.keeps(holder.path, point)
 
     sources = [source, *(other for other in names if other != source and is_within(other, where))]
     may_empty = allow_empty or bool(seen)
     report += prune(client, name, sources, lets_go, may_empty=may_empty, what=where)
-    return FolderReport(report, tuple(left_out), _moved_from(collection, source, names))
+    moved_from = _moved_from(collection, source, names)
+    return FolderReport(report, tuple(left_out), moved_from, len(passed_over.points))
 
 
 def remove_path(collection: DocumentCollection, path: str) -> IndexReport:
@@ -154,9 +164,3 @@ def _moved_from(collection: DocumentCollection, source: str, names: list[str]) -
         return ()
     held = held_by(collection._client, collection.name, [source])
     return tuple(sorted({h.source for _, stamp in held for h in stamp.holders} & gone))
-
-
-def _with_folders(path: str) -> Iterator[str]:
-    """Yield a path and all the folders that it is in."""
-    yield path
-    yield from (parent.as_posix() for parent in Path(path).parents)

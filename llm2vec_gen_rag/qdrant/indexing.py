@@ -6,8 +6,8 @@ leaves complete points, which the next run finds by their ids and stamps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice, pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from qdrant_client import QdrantClient, models
@@ -16,7 +16,7 @@ from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.complete_points import complete_point
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
 from llm2vec_gen_rag.qdrant.payload import lacks_half
-from llm2vec_gen_rag.qdrant.placing import ADDED, UNCHANGED, Plan, candidates
+from llm2vec_gen_rag.qdrant.placing import Plan, candidates, is_settled
 from llm2vec_gen_rag.qdrant.point_ids import having_ids
 from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
 from llm2vec_gen_rag.qdrant.writing import (
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Given: TypeAlias = tuple[Document, Holder]
+Key: TypeAlias = tuple[str, Holder]
+Beside: TypeAlias = Callable[[Document, Holder], list[str]]
 
 PAGE = 256  # points a request
 
@@ -50,6 +52,7 @@ def index_all(
     given: Iterable[Given],
     batch_size: int,
     advance: Callable[[int], object],
+    beside: Beside,
     seen: dict[Holder, set[str]] | None = None,
 ) -> IndexReport:
     """Index documents batch by batch.
@@ -61,58 +64,51 @@ def index_all(
         given: Documents and who holds them, read no further than needed.
         batch_size: Documents looked up, embedded and written together.
         advance: Called with the number of documents after each batch.
+        beside: Asked where else than at the point of its id a holder may have had a document.
         seen: Gets the points that each holder now holds, for `pruning.prune`.
 
     Returns:
         What was done with the documents.
     """
     report = IndexReport()
-    for batch in batches(given, batch_size):
-        report += index_batch(client, name, model, batch)
+    for batch in batches(_with_one_content(given), batch_size):
+        report += index_batch(client, name, model, batch, beside)
         if seen is not None:
             for document, holder in batch:
-                seen.setdefault(holder, set()).update(candidates(document, holder))
+                seen.setdefault(holder, set()).update(candidates(document))
         advance(len(batch))
     return report
 
 
 def index_batch(
-    client: QdrantClient, name: str, model: LLM2VecGen, given: Sequence[Given]
+    client: QdrantClient, name: str, model: LLM2VecGen, given: Sequence[Given], beside: Beside
 ) -> IndexReport:
     """Write the documents that are new or changed, and who holds them.
-
-    If a holder has an id twice, the later document replaces the earlier one.
 
     Args:
         client: The collection's client.
         name: The collection.
         model: Embeds what is new or changed, in one call.
         given: One batch of documents and their holders.
+        beside: Asked where else than at the point of its id a holder may have had a document.
 
     Returns:
         What was done with these documents.
 
     Raises:
-        ValueError: Something else than a `Document` is among them.
         CollectionError: Other writers change the same documents all the time.
     """
-    contents: dict[tuple[str, Holder], list[str]] = {}
-    pending: dict[tuple[str, Holder], Document] = {}
-    for document, holder in given:
-        _check_document(document)
-        key = (document.point_id, holder)
-        contents.setdefault(key, []).append(Stamp.of(document, [holder]).content)
-        pending[key] = document
-    report = IndexReport()
+    pending = {(document.point_id, holder): document for document, holder in given}
+    report = IndexReport(unchanged=len(given) - len(pending))  # given twice
     for _ in range(ATTEMPTS):
-        points = [p for key, document in pending.items() for p in candidates(document, key[1])]
-        plan = Plan(read_stamps(client, name, points))
-        outcomes = {key: plan.place(document, key[1]) for key, document in pending.items()}
+        places, found = _look_up(client, name, pending, beside)
+        plan = Plan(found)
+        outcomes = {key: plan.place(d, key[1], places[key]) for key, d in pending.items()}
         late, embedded = carry_out(client, name, model, plan)
         report += IndexReport(truncated=_count_truncated(model, embedded))
-        again = {k: d for k, d in pending.items() if late.intersection(candidates(d, k[1]))}
+        again = {key: d for key, d in pending.items() if late.intersection(places[key])}
         for key in pending.keys() - again.keys():
-            report += _report(contents[key], outcomes[key])
+            report += IndexReport(**{outcomes[key]: 1})
         if not again:
             return report
         pending = again
@@ -162,6 +158,38 @@ def _as_point(record: models.Record) -> models.PointStruct:
     return models.PointStruct(id=record.id, vector=vector, payload=record.payload)
 
 
+def _with_one_content(given: Iterable[Given]) -> Iterator[Given]:
+    """Yield what is given, as long as no holder has two contents under one id."""
+    first: dict[tuple[str, Holder], tuple[str, int]] = {}
+    for position, (document, holder) in enumerate(given):
+        _check_document(document)
+        if document.id is not None:  # without one, another content is another document
+            content = Stamp.of(document, ()).content
+            known, where = first.setdefault((document.id, holder), (content, position))
+            if known != content:
+                raise ValueError(
+                    f"documents[{position}] has the id {document.id!r}, and so has "
+                    f"documents[{where}], with another text or other metadata; expected ids that "
+                    "occur once in a source. Change one of the two."
+                )
+        yield document, holder
+
+
+def _look_up(
+    client: QdrantClient, name: str, pending: Mapping[Key, Document], beside: Beside
+) -> tuple[dict[Key, list[str]], dict[str, Stamp | None]]:
+    """Return the points where each document may be, and what is there now."""
+    places = {key: [*candidates(document)] for key, document in pending.items()}
+    found = read_stamps(client, name, chain.from_iterable(places.values()))
+    earlier: list[str] = []
+    for key, document in pending.items():
+        if not is_settled(found, document, key[1]):
+            held = beside(document, key[1])
+            places[key] += held
+            earlier += held
+    return places, {**found, **read_stamps(client, name, set(earlier) - found.keys())}
+
+
 def _check_document(document: object) -> None:
     if not isinstance(document, Document):
         raise ValueError(
@@ -178,21 +206,3 @@ def _count_truncated(model: LLM2VecGen, documents: Sequence[Document]) -> int:
     # no token but a BOS is shorter than a byte, so most texts need no counting
     maybe = [text for text in texts if len(text.encode()) >= room]
     return sum(len(ids) > room for ids in model.text_tokenizer.token_ids(maybe))
-
-
-def _report(contents: Sequence[str], outcome: str) -> IndexReport:
-    """Return what was done with the documents that one holder has of one id.
-
-    Args:
-        contents: Their digests, in order: the last one is now stored.
-        outcome: What the last one was to the collection.
-
-    Returns:
-        One count for each.
-    """
-    if outcome == UNCHANGED:
-        return IndexReport(unchanged=len(contents))
-    replaced = sum(before != after for before, after in pairwise(contents))
-    unchanged = len(contents) - 1 - replaced
-    added = int(outcome == ADDED)
-    return IndexReport(added=added, replaced=replaced + 1 - added, unchanged=unchanged)

@@ -25,6 +25,7 @@ NODE_KEY = "_node_content"  # llama_index.core.vector_stores.utils.node_to_metad
 STAMP_KEY = "_llm2vec_gen"
 SOURCE_KEY = f"{STAMP_KEY}.sources[].source"
 STATE_KEY = f"{STAMP_KEY}.state"
+BESIDE_KEY = f"{STAMP_KEY}.beside"  # the point of the id, in one that lies beside it
 
 _NODE_TYPE_KEY = "_node_type"
 # LlamaIndex writes the parent document's id under three names; its store deletes by the second.
@@ -46,13 +47,15 @@ def document_payload(
     Returns:
         A new dictionary.
     """
-    point = document.point_id if point is None else point
+    of_id = document.point_id
+    point = of_id if point is None else point
     payload = {
         TEXT_KEY: document.text,
         METADATA_KEY: dict(document.metadata),
         STAMP_KEY: {
-            "id": point if document.id is None else document.id,
+            "id": of_id if document.id is None else document.id,
             **Stamp.of(document, holders).fields(point),
+            **({} if point == of_id else {"beside": of_id}),
         },
     }
     return complete_payload(point, payload)
@@ -114,6 +117,13 @@ def read_stamp(payload: Mapping[str, Any]) -> Stamp | None:
     """Return the stamp of a point; None if a framework's own store wrote it."""
     stamp = stamp_of(payload)
     return Stamp.read(stamp) if "content" in stamp else None
+
+
+def stamp_at(point_id: int | str, payload: Mapping[str, Any]) -> Stamp | None:
+    """Return the stamp that was written for this very point; None in one that a user copied."""
+    stamp = read_stamp(payload)
+    is_own = stamp is not None and stamp.state(str(point_id)) == stamp_of(payload).get("state")
+    return stamp if is_own else None
 
 
 def stamp_of(payload: Mapping[str, Any]) -> dict[str, Any]:

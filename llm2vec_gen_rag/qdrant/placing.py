@@ -1,14 +1,15 @@
 """Which point a document goes to, and who holds it afterwards.
 
 A document's id names its point. If two sources give one id different contents, the point of the id
-keeps the first, and the other source gets a point of its own: both stay findable, and neither run
-undoes the other. Documents that are alike share a point.
+keeps the first, and the other content gets a point beside it: both stay findable, and neither run
+undoes the other. So it is with a point that a framework's store wrote, which is never a source's.
+Documents that are alike share a point.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from llm2vec_gen_rag.qdrant.documents import Document
 from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
@@ -16,34 +17,51 @@ from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
 ADDED, REPLACED, UNCHANGED = "added", "replaced", "unchanged"
 
 
-def candidates(document: Document, holder: Holder) -> tuple[str, str]:
-    """Return the point of the document's id, and the holder's own point for that id."""
-    return document.point_id, document.own_point_id(f"{holder.source}\n{holder.file}")
+def candidates(document: Document) -> tuple[str, str]:
+    """Return the two points that may hold a document: that of its id, and the one beside it."""
+    return document.point_id, document.point_id_beside
+
+
+def is_settled(found: Mapping[str, Stamp | None], document: Document, holder: Holder) -> bool:
+    """Return whether the point of a document's id holds it for this holder, so nowhere else."""
+    stamp = found.get(document.point_id)
+    return stamp is not None and Stamp.of(document, stamp.holders | {holder}) == stamp
 
 
 class Plan:
     """The points of a batch: as stored, and as they are to be.
 
     Args:
-        stored: The stamp of each point that there is, of all `candidates`.
+        found: The points that there are, of all that may hold the documents; None for the stamp of
+            one that no source holds.
 
     Attributes:
-        stored: As given.
+        stored: The stamps that were found.
         wanted: The stamps as they are to be; a point without a holder is to be deleted.
         documents: What is to be written at points whose content changes.
     """
 
-    def __init__(self, stored: Mapping[str, Stamp]) -> None:
-        self.stored = dict(stored)
-        self.wanted = dict(stored)
+    def __init__(self, found: Mapping[str, Stamp | None]) -> None:
+        self.stored = {point: stamp for point, stamp in found.items() if stamp is not None}
+        self.wanted = dict(self.stored)
         self.documents: dict[str, Document] = {}
+        self._taken = found.keys() - self.stored.keys()
 
-    def place(self, document: Document, holder: Holder) -> str:
-        """Give the document its point, and return whether it is added, replaced or unchanged."""
+    def place(self, document: Document, holder: Holder, earlier: Iterable[str] = ()) -> str:
+        """Give a document its point.
+
+        Args:
+            document: The document.
+            holder: Who holds it.
+            earlier: Where else the holder may have had a document of this id.
+
+        Returns:
+            Whether it is added, replaced or unchanged.
+        """
         stamp = Stamp.of(document, [holder])
-        points = candidates(document, holder)
+        points = dict.fromkeys([*candidates(document), *earlier])
         held = next((s.content for p in points if (s := self._held(p, holder))), None)
-        target = self._target(*points, stamp.content, holder)
+        target = self._target(*candidates(document), stamp.content, holder)
         present = self._present(target)
         known = present is not None and present.content == stamp.content
         for point in points:
@@ -62,13 +80,14 @@ class Plan:
         """Return the points that are to be written or deleted."""
         return [p for p, stamp in self.wanted.items() if stamp != self.stored.get(p)]
 
-    def _target(self, of_id: str, own: str, content: str, holder: Holder) -> str:
+    def _target(self, of_id: str, beside: str, content: str, holder: Holder) -> str:
+        for point in (of_id, beside):
+            present = self._present(point)
+            if present is not None and present.content == content:
+                return point
         present = self._present(of_id)
-        if present is not None and present.content == content:
-            return of_id
-        if self._present(own) is not None:
-            return own
-        return of_id if present is None or present.holders == {holder} else own
+        is_free = of_id not in self._taken and (present is None or present.holders == {holder})
+        return of_id if is_free else beside
 
     def _present(self, point: str) -> Stamp | None:
         """Return the stamp of a point that somebody holds."""

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from qdrant_client import models
 
-from llm2vec_gen_rag.qdrant.documents import Document
+from llm2vec_gen_rag.qdrant.documents import Document, derived_point_id
 from llm2vec_gen_rag.qdrant.payload import PARENT_KEY, STAMP_KEY
 
 PointId: TypeAlias = int | str | UUID  # what a caller may give
@@ -54,19 +54,19 @@ def stored_ids(given: PointId) -> list[int | str | UUID]:
         given: A hit's id, or what a store was given.
 
     Returns:
-        The document's point, and the framework's own: an integer written as one, or a UUID.
+        The document's point; the framework's own, an integer written as one, or a UUID; and what
+        a store has beside either.
 
     Raises:
         ValueError: It is none that `point_id` takes.
     """
-    if not isinstance(given, str):
-        return [point_id(given)]
-    ids: list[int | str | UUID] = [Document(text="", id=given).point_id]
-    if given.isdecimal() and given == str(int(given)) and int(given) <= _LARGEST:
-        ids.append(int(given))
-    if (uuid := _as_uuid(given)) is not None:
-        ids.append(uuid)
-    return ids
+    ids = _plain_ids(given) if isinstance(given, str) else [point_id(given)]
+    return [*ids, *map(stores_point_id, ids)]
+
+
+def stores_point_id(stored: int | str) -> str:
+    """Return the point that a store writes instead of this one, which a source holds."""
+    return derived_point_id(f"store:{stored}")
 
 
 def having_ids(given: Iterable[PointId]) -> models.Filter:
@@ -100,6 +100,15 @@ def other_points(ids: list[str]) -> models.Filter:
         for key in (PARENT_KEY, f"{STAMP_KEY}.id")
     ]
     return models.Filter(must=named)
+
+
+def _plain_ids(given: str) -> list[int | str]:
+    ids: list[int | str] = [Document(text="", id=given).point_id]
+    if given.isdecimal() and given == str(int(given)) and int(given) <= _LARGEST:
+        ids.append(int(given))
+    if (uuid := _as_uuid(given)) is not None:
+        ids.append(uuid)
+    return ids
 
 
 def _as_uuid(text: str) -> str | None:

@@ -9,7 +9,7 @@ from qdrant_client import QdrantClient, models
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.documents import IndexReport
 from llm2vec_gen_rag.qdrant.indexing import PAGE, batches, scroll
-from llm2vec_gen_rag.qdrant.payload import SOURCE_KEY, STAMP_KEY, read_stamp
+from llm2vec_gen_rag.qdrant.payload import SOURCE_KEY, STAMP_KEY, stamp_at
 from llm2vec_gen_rag.qdrant.placing import without
 from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
 from llm2vec_gen_rag.qdrant.writing import (
@@ -69,7 +69,7 @@ def held_by(client: QdrantClient, name: str, sources: Sequence[str]) -> Iterator
         must=[models.FieldCondition(key=SOURCE_KEY, match=models.MatchAny(any=[*sources]))]
     )
     for record in scroll(client, name, of_sources, with_payload=[STAMP_KEY]):
-        if stamp := read_stamp(record.payload or {}):
+        if stamp := stamp_at(str(record.id), record.payload or {}):
             yield str(record.id), stamp
 
 
@@ -97,5 +97,6 @@ def _let_go(
         removed += sum(not stamp.holders for p, stamp in wanted.items() if p not in late)
         if not late:
             return removed
-        stored = read_stamps(client, name, late)
+        now = read_stamps(client, name, late)
+        stored = {point: stamp for point, stamp in now.items() if stamp is not None}
     raise CollectionError(contention(name, len(stored)))

@@ -73,8 +73,8 @@ class Stamp:
     @classmethod
     def of(cls, document: Document, holders: Iterable[Holder]) -> Stamp:
         """Return the stamp of a document with these holders."""
-        content = json.dumps([document.text, dict(document.metadata)], sort_keys=True)
-        return cls(_digest(document.text), _digest(content), frozenset(holders))
+        content = _content(document.text, document.metadata)
+        return cls(_digest(document.text), content, frozenset(holders))
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Stamp:
@@ -91,6 +91,10 @@ class Stamp:
             "state": self.state(point_id),
         }
 
+    def is_of(self, text: str, metadata: Mapping[str, Any]) -> bool:
+        """Return whether this is the stamp of such a text with such metadata."""
+        return self.content == _content(text, metadata)
+
     def state(self, point_id: str) -> str:
         """Return a digest of the point's stamp: a write applies to the state it has read only."""
         held = sorted((holder.source, holder.file) for holder in self.holders)
@@ -100,6 +104,10 @@ class Stamp:
 def is_within(path: str, folder: str) -> bool:
     """Return whether an absolute path is this one or below it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _content(text: str, metadata: Mapping[str, Any]) -> str:
+    return _digest(json.dumps([text, dict(metadata)], sort_keys=True))
 
 
 def _digest(text: str) -> str:

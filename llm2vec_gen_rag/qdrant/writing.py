@@ -20,8 +20,8 @@ from llm2vec_gen_rag.qdrant.payload import (
     STAMP_KEY,
     STATE_KEY,
     document_payload,
-    read_stamp,
     restamped,
+    stamp_at,
 )
 from llm2vec_gen_rag.qdrant.placing import Plan
 from llm2vec_gen_rag.qdrant.sources import Stamp
@@ -33,12 +33,11 @@ ATTEMPTS = 10  # at points that other writers change at the same time
 MAX_LENGTH = 512  # tokens that the model reads of a document: the length it is trained at
 
 
-def read_stamps(client: QdrantClient, name: str, points: Iterable[str]) -> dict[str, Stamp]:
-    """Return the stamps of those points that there are, and that `index` or `sync` wrote."""
+def read_stamps(client: QdrantClient, name: str, points: Iterable[str]) -> dict[str, Stamp | None]:
+    """Return the stamps of those points that there are; None for one that no source wrote."""
     ids = sorted(set(points))
     records = client.retrieve(name, ids, with_payload=[STAMP_KEY]) if ids else []
-    stamps = {str(record.id): read_stamp(record.payload or {}) for record in records}
-    return {point: stamp for point, stamp in stamps.items() if stamp is not None}
+    return {str(record.id): stamp_at(str(record.id), record.payload or {}) for record in records}
 
 
 def carry_out(
@@ -121,7 +120,7 @@ def _write_documents(
         )
         for (point, document), vector in zip(documents.items(), vectors, strict=True)
     ]
-    client.upsert(name, points, update_filter=_new_or_as_read(stored, documents))
+    client.upsert(name, points, update_filter=_as_read(stored, documents))
 
 
 def _rewrite_payloads(
@@ -190,7 +189,7 @@ def _payloads_as_read(
         return {}
     records = client.retrieve(name, sorted(stored), with_payload=True)
     payloads = {str(record.id): record.payload or {} for record in records}
-    return {p: payload for p, payload in payloads.items() if read_stamp(payload) == stored[p]}
+    return {p: payload for p, payload in payloads.items() if stamp_at(p, payload) == stored[p]}
 
 
 def _overwriting(
@@ -207,10 +206,9 @@ def _only(points: list[str], stored: Mapping[str, Stamp]) -> models.Filter:
     return models.Filter(must=[models.HasIdCondition(has_id=ids), _in_state(stored, points)])
 
 
-def _new_or_as_read(stored: Mapping[str, Stamp], points: Iterable[str]) -> models.Filter:
-    """Return what an upsert may replace: points as they were read, and those of the frameworks."""
-    unstamped = models.IsEmptyCondition(is_empty=models.PayloadField(key=STATE_KEY))
-    return models.Filter(should=[_in_state(stored, points), unstamped])
+def _as_read(stored: Mapping[str, Stamp], points: Iterable[str]) -> models.Filter:
+    """Return what an upsert may replace, beside adding points: those that are as they were read."""
+    return models.Filter(must=[_in_state(stored, points)])
 
 
 def _in_state(stored: Mapping[str, Stamp], points: Iterable[str]) -> models.FieldCondition:

@@ -185,8 +185,11 @@ def test_links_that_lead_out_are_followed_only_if_asked(index, linked):
     assert f"a link that leads out of the folder: follow it with --follow-links: {linked}" in err
     _, report, _ = index(linked, "--follow-links")
     assert (report["files"], report["added"], report["links"]) == (5, 3, [])
-    assert index(linked)[1]["removed"] == 3
-    assert index(linked / "secret.txt")[1]["added"] == 1  # named by the user
+    _, report, err = index(linked)
+    assert (report["removed"], report["kept"], report["documents"]) == (0, 3, 5)
+    assert "kept: 3 documents of hidden files or behind links" in err
+    assert index(linked / "secret.txt")[1]["unchanged"] == 1  # named by the user
+    assert index(linked / "secret.txt", "--remove")[1]["removed"] == 1
 
 
 def test_a_link_to_nothing_is_named_and_what_it_gave_stays(index, folder, tmp_path):

@@ -191,3 +191,84 @@ def test_a_folder_of_another_source_in_python_is_left_alone(index, found, tmp_pa
     index(folder)
     assert found() == {"scan": ["A scan."], **WHOLE}
     assert index(f"{folder}/scan.pdf", "--remove") == [0, 0, 0, 1]
+
+
+@pytest.fixture
+def aside(folder, tmp_path):
+    """A folder with a hidden folder and links to a folder and a file elsewhere."""
+    elsewhere = tmp_path / "elsewhere"
+    for path in (elsewhere, folder / ".priv"):
+        path.mkdir()
+        (path / "b.md").write_text(f"From {path.name}.")
+    (folder / "link").symlink_to(elsewhere)
+    (folder / "link.md").symlink_to(elsewhere / "b.md")
+    return folder
+
+
+ASIDE = [".priv", ".priv/b.md", "link", "link/b.md", "link.md"]
+
+
+@pytest.mark.parametrize("first", ["part", "folder"])
+@pytest.mark.parametrize("part", ASIDE)
+def test_what_was_named_itself_stays_when_the_folder_around_it_is_indexed(
+    index, found, aside, part, first
+):
+    for path in [aside / part, aside] if first == "part" else [aside, aside / part]:
+        index(path)
+    index(aside / part)  # which may become a part of the folder's source
+    everything = found()
+    assert len(everything) == len(WHOLE) + 1
+    for _ in range(2):
+        assert index(aside) == [0, 0, 2, 0]
+        assert index(aside / part) == [0, 0, 1, 0]
+        assert found() == everything
+    (aside / part / "b.md" if (aside / part).is_dir() else aside / part).unlink()
+    assert index(aside) == [0, 0, 2, 1]
+    assert found() == WHOLE
+
+
+@pytest.mark.parametrize("part", ASIDE)
+def test_what_was_named_itself_is_removed_by_its_name(index, found, aside, part):
+    index(aside)
+    index(aside / part)
+    assert index(aside / part, "--remove") == [0, 0, 0, 1]
+    assert found() == WHOLE
+
+
+def test_what_lies_behind_links_stays_when_they_are_followed_no_longer(index, found, aside):
+    assert index(aside, "--follow-links")[0] == 4
+    everything = found()
+    assert index(aside) == [0, 0, 2, 0]
+    (aside / "trip.md").unlink()
+    assert index(aside) == [0, 0, 1, 1]
+    assert index(aside, "--follow-links") == [0, 0, 3, 0]
+    del everything["trip.md#1"]
+    assert found() == everything
+    (aside / "link").unlink()
+    assert index(aside) == [0, 0, 1, 1]
+
+
+def test_what_lies_behind_a_link_to_an_unmounted_drive_stays(index, found, aside, tmp_path):
+    index(aside, "--follow-links")
+    everything = found()
+    (tmp_path / "elsewhere").rename(tmp_path / "unmounted")
+    for flags in ([], ["--follow-links"]):
+        assert index(aside, *flags) == [0, 0, 2, 0]
+    assert found() == everything
+
+
+def test_a_folder_of_which_only_what_is_passed_over_is_left_is_no_error(index, found, aside):
+    index(aside)
+    index(aside / ".priv")
+    for file in (aside / "trip.md", aside / "deep" / "a.md"):
+        file.unlink()
+    assert index(aside, "--allow-empty") == [0, 0, 0, 2]
+    assert index(aside) == [0, 0, 0, 0]
+    assert len(found()) == 1
+
+
+def test_a_file_that_is_hidden_by_a_new_name_goes(index, found, folder):
+    index(folder)
+    (folder / "trip.md").rename(folder / ".trip.md")
+    assert index(folder) == [0, 0, 1, 1]
+    assert list(found()) == ["deep/a.md#1"]

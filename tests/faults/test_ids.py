@@ -101,13 +101,13 @@ async def test_the_async_twins_take_any_id(collection, index):
     assert texts(collection) == {"two"}
 
 
-def test_one_id_is_one_document_for_all_three(collection, index):
+def test_one_id_is_one_document_for_both_stores_beside_a_sources(collection, index):
     collection.index([Document("ours", id="notes.md#3")])
     assert collection.as_langchain().get_by_ids(["notes.md#3"])[0].page_content == "ours"
     collection.as_langchain().add_texts(["LangChain's"], ids=["notes.md#3"])
-    assert texts(collection) == {"LangChain's"}
+    assert texts(collection) == {"ours", "LangChain's"}
     index.insert_nodes([TextNode(id_="notes.md#3", text="LlamaIndex's")])
-    assert texts(collection) == {"LlamaIndex's"}
+    assert texts(collection) == {"ours", "LlamaIndex's"}
     collection.delete(["notes.md#3"])
     assert collection.count() == 0
 

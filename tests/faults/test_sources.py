@@ -126,10 +126,68 @@ def test_one_text_with_two_metadata_and_no_ids_is_two_documents(collection):
     assert [hit.metadata for hit in collection.search("money")] == [{"page": 1}]
 
 
-def test_of_one_id_twice_in_a_source_the_later_stays_and_a_second_run_changes_nothing(collection):
-    assert collection.sync([YEN, WON]) == IndexReport(added=1, replaced=1)
-    assert collection.sync([YEN, WON]) == IndexReport(unchanged=2)
-    assert texts(collection) == [WON.text]
+@pytest.mark.parametrize("between", [0, 1, 5])
+@pytest.mark.parametrize("second", [WON, dataclasses.replace(YEN, metadata={"lang": "de"})])
+@pytest.mark.parametrize("write", ["index", "sync"])
+def test_one_id_with_two_contents_in_a_source_is_refused_however_far_apart(
+    collection, write, second, between
+):
+    collection.sync([Document("kept")])
+    others = [Document(f"text {number}") for number in range(between)]
+    message = rf"documents\[{between + 1}\] has the id 'yen', and so has documents\[0\]"
+    with pytest.raises(ValueError, match=message):
+        getattr(collection, write)([YEN, *others, second], batch_size=2)
+    assert "kept" in texts(collection)
+    assert second.text == YEN.text or second.text not in texts(collection)
+
+
+@pytest.mark.parametrize("between", [0, 1, 5])
+def test_a_document_twice_in_a_source_is_one(collection, between):
+    others = [Document(f"text {number}") for number in range(between)]
+    given = [YEN, *others, YEN]
+    assert collection.sync(given, batch_size=2) == IndexReport(added=between + 1, unchanged=1)
+    assert collection.sync(given, batch_size=2) == IndexReport(unchanged=between + 2)
+    assert collection.count() == between + 1
+
+
+@pytest.mark.parametrize("between", [0, 5])
+def test_one_text_with_two_metadata_and_no_ids_may_be_any_distance_apart(collection, between):
+    others = [Document(f"text {number}") for number in range(between)]
+    twins = [Document(YEN.text), Document(YEN.text, metadata={"page": 1})]
+    given = [twins[0], *others, twins[1]]
+    assert collection.sync(given, batch_size=2) == IndexReport(added=between + 2)
+    assert collection.sync(given, batch_size=2) == IndexReport(unchanged=between + 2)
+
+
+def test_two_sources_that_come_to_agree_share_one_point_at_once(collection):
+    """Whether the point of their id is their own, another source's or a store's."""
+    for other in (None, "C", "store"):
+        if other == "C":
+            collection.sync([dataclasses.replace(YEN, text="another")], source="C")
+        elif other == "store":
+            collection.sync([], source="C")
+            collection.as_langchain().add_texts(["another"], ids=["yen"])
+        for source in ("A", "B"):
+            collection.sync([YEN], source=source)
+        assert collection.sync([WON], source="A").replaced == 1
+        assert collection.sync([WON], source="B").replaced == 1
+        assert [text for text in texts(collection) if text != "another"] == [WON.text]
+        for source in ("A", "B"):
+            assert collection.sync([WON], source=source) == IndexReport(unchanged=1)
+        assert collection.sync([], source="A") == IndexReport()
+        assert collection.sync([], source="B") == IndexReport(removed=1)
+
+
+def test_a_source_that_parts_from_others_leaves_nothing_behind(collection):
+    collection.index([YEN], source="A")
+    for text in ("one", "two", "three", YEN.text, "four"):
+        report = collection.index([dataclasses.replace(YEN, text=text)], source="B")
+        assert report == IndexReport(added=1) if text == "one" else IndexReport(replaced=1)
+        assert texts(collection) == sorted({YEN.text, text})
+    collection.sync([], source="A")
+    for text, report in [("four", IndexReport(unchanged=1)), ("five", IndexReport(replaced=1))]:
+        assert collection.index([dataclasses.replace(YEN, text=text)], source="B") == report
+        assert texts(collection) == [text]
 
 
 def test_an_empty_source_may_be_refused_before_anything_goes(collection):

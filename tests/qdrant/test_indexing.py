@@ -65,14 +65,6 @@ def test_changed_metadata_is_replaced_without_embedding(collection, embedded, do
     assert collection.hybrid_search("yen", k=1)[0].text == new.text  # both vectors stayed
 
 
-def test_within_one_run_the_later_of_two_documents_with_one_id_stays(collection):
-    first, second = Document("first", id="x"), Document("second", id="x")
-    assert collection.index([first, second, second]) == IndexReport(
-        added=1, replaced=1, unchanged=1
-    )
-    assert [hit.text for hit in collection.search("first")] == ["second"]
-
-
 def test_a_text_without_an_id_is_its_own_name(collection):
     report = collection.index([Document("same"), Document("same"), Document("other")])
     assert report == IndexReport(added=2, unchanged=1)
