@@ -193,14 +193,13 @@ def load_llm(
     A dtype that carries no gradient is refused, because `train fit` needs the LLM that answered.
 
     Args:
-        base_model: a folder or a hub id.
+        base_model: a folder, a GGUF file or a hub id.
         arguments: of the command; name the device and the dtype.
 
     Returns:
         The LLM, on its device, and the tokenizer.
     """
-    from transformers import AutoTokenizer
-
+    from llm2vec_gen_rag.backbone.base_tokenizer import load_base_tokenizer
     from llm2vec_gen_rag.backbone.device import pick_device, pick_dtype
     from llm2vec_gen_rag.backbone.int8 import refuse_gradient
     from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
@@ -210,8 +209,7 @@ def load_llm(
     dtype = pick_dtype(arguments.dtype, device, None)
     refuse_gradient(dtype)
     backbone = load_backbone(base_model, device, dtype, BackboneOptions())
-    tokenizer: Any = AutoTokenizer
-    return backbone, tokenizer.from_pretrained(base_model)
+    return backbone, load_base_tokenizer(base_model)
 
 
 def report_fit(
