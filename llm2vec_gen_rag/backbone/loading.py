@@ -1,4 +1,4 @@
-"""Load the frozen LLM: from a folder, a GGUF file or the hub, whole, in one dtype, without gradients."""
+"""Load the frozen LLM: a folder, a GGUF file or from the hub, whole, without gradients."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llm2vec_gen_rag.commands.lines import read_lines
 from llm2vec_gen_rag.commands.options import add_device_options, positive_int, quieten_loading
@@ -50,7 +50,9 @@ def add_llm_options(parser: argparse.ArgumentParser, default: str) -> None:
     """
     group = parser.add_argument_group("frozen LLM")
     group.add_argument(
-        "--base-model", metavar="NAME", help=f"a folder or a hub id (default: {default})"
+        "--base-model",
+        metavar="NAME",
+        help=f"a folder, a GGUF file or a hub id (default: {default})",
     )
     add_device_options(group)
 
@@ -135,7 +137,7 @@ def base_model_of(arguments: argparse.Namespace, recipe: Recipe) -> str:
         recipe: of the run.
 
     Returns:
-        A folder or a hub id.
+        A folder, a GGUF file or a hub id.
 
     Raises:
         ValueError: if neither names one.
@@ -157,7 +159,7 @@ def answering_model_of(
         answered: the responses.
 
     Returns:
-        A folder or a hub id.
+        A folder, a GGUF file or a hub id.
     """
     if arguments.base_model is None and "weights" in answered.origin:
         return str(answered.origin["model"])

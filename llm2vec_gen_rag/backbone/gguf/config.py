@@ -117,10 +117,9 @@ def token_id(file: GGUFFile, name: str) -> int | None:
         BaseModelError: if it is not one of the vocabulary.
     """
     index: int | None = file.get(f"tokenizer.ggml.{name}_token_id", int)
-    if index is not None and not 0 <= index < _vocabulary(file):
-        raise file.error(
-            f"its {name} token has the id {index}, and there are {_vocabulary(file)} tokens"
-        )
+    tokens: list[str] = file.get("tokenizer.ggml.tokens", list, [])
+    if index is not None and tokens and not 0 <= index < len(tokens):
+        raise file.error(f"its {name} token has the id {index}, and there are {len(tokens)} tokens")
     return index
 
 
@@ -135,7 +134,8 @@ def _architecture(file: GGUFFile) -> str:
     if (parts := file.get("split.count", int, 1)) > 1:
         raise file.error(
             f"it is one of {parts} parts of a model",
-            "Merge them with: llama-gguf-split --merge FIRST_PART WHOLE.gguf",
+            "Run: llama-gguf-split --merge FIRST_PART WHOLE.gguf, and pass base_model= with the "
+            "whole.",
         )
     keys = [key for key in file.metadata if key.startswith(f"{family}.")]
     for key in keys:
@@ -167,10 +167,14 @@ def _epsilon(file: GGUFFile) -> float:
 
 
 def _vocabulary(file: GGUFFile) -> int:
-    """Return how many embeddings there are."""
+    """Return how many embeddings there are; refuse fewer than tokens."""
     if "token_embd.weight" not in file.tensors:
-        raise file.error("it has no tensor token_embd.weight: it holds a vocabulary alone")
-    return file.tensors["token_embd.weight"].shape[0]
+        raise file.error("it has no tensor token_embd.weight, as if it held a tokenizer alone")
+    rows = file.tensors["token_embd.weight"].shape[0]
+    tokens: list[str] = file.get("tokenizer.ggml.tokens", list, [])
+    if len(tokens) > rows:
+        raise file.error(f"it has {len(tokens)} tokens, and embeddings for {rows}")
+    return rows
 
 
 def _require_plain_heads(file: GGUFFile, head: int, hidden: int, heads: int) -> None:

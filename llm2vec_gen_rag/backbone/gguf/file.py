@@ -1,6 +1,6 @@
 """The GGUF format: what a file states of itself, and where its tensors are.
 
-magic "GGUF", version, counts | metadata: key, type, value | tensors: name, shape, type, offset | data
+"GGUF", version, counts | metadata: key, type, value | tensors: name, shape, type, offset | data
 
 The reader of the `gguf` package makes an array of every string, which takes seconds for a
 vocabulary, and follows the sizes in a damaged file wherever they lead.
@@ -26,7 +26,7 @@ _ALIGNMENT = 32  # of tensors, unless `general.alignment` states another
 _STRING, _ARRAY = 8, 9
 _SCALARS = dict(enumerate(("B", "b", "H", "h", "I", "i", "f", "?"))) | {10: "Q", 11: "q", 12: "d"}
 _MOST_DIMENSIONS = 4
-# the least bytes of a value in an array, by type: a count beyond the end of a file is no count
+# the length of a string takes as many bytes: a count of more strings than fit is no count
 _STRING_HEADER = 8
 
 
@@ -247,7 +247,11 @@ def _require_version(fields: _Fields) -> None:
         )
     version = fields.number("I")
     if version & 0xFFFF == 0:
-        raise _error(fields.path, "its numbers are big-endian", "Convert it with gguf-convert-endian.")
+        raise _error(
+            fields.path,
+            "its numbers are big-endian",
+            "Convert it with gguf-convert-endian, or pass base_model= with another file.",
+        )
     if version not in _VERSIONS:
         raise _error(
             fields.path,

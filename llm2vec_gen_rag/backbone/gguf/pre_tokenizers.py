@@ -33,6 +33,14 @@ _GPT2_LIKE = PreTokenizer((_GPT2,))
 _SINGLE_DIGITS = PreTokenizer((r"\p{N}", _GPT2))
 _LLAMA3_EXPRESSION = rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}{{1,3}}|{_SIGNS_AND_SPACES}"
 _LLAMA3 = PreTokenizer((_LLAMA3_EXPRESSION,), whole_words=True, adds_bos=True)
+_TEKKEN_EXPRESSION = "|".join(
+    (
+        r"[^\r\n\p{L}\p{N}]?((?=[\p{L}])([^a-z]))*((?=[\p{L}])([^A-Z]))+",
+        r"[^\r\n\p{L}\p{N}]?((?=[\p{L}])([^a-z]))+((?=[\p{L}])([^A-Z]))*",
+        r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    )
+)
+_DEEPSEEK_CODER = ("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", r"\p{N}")
 _QWEN2 = PreTokenizer((rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}|{_SIGNS_AND_SPACES}",))
 
 PRE_TOKENIZERS = {
@@ -55,4 +63,6 @@ PRE_TOKENIZERS = {
     "deepseek-r1-qwen": _QWEN2,
     "megrez": _QWEN2,
     "stablelm2": _QWEN2,
+    "tekken": PreTokenizer((_TEKKEN_EXPRESSION,), whole_words=True, adds_bos=True),
+    "deepseek-coder": PreTokenizer(_DEEPSEEK_CODER),
 }

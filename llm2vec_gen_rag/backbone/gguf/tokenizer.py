@@ -22,8 +22,8 @@ from llm2vec_gen_rag.backbone.gguf.config import token_id
 from llm2vec_gen_rag.backbone.gguf.file import GGUFFile
 from llm2vec_gen_rag.backbone.gguf.pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
 
-# kinds of token: those found as a whole, and among them those that are no text
-_UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
+# kinds of token: all but the first are found as a whole
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4
 _SPACE = "▁"
 
 
@@ -93,7 +93,9 @@ def _byte_level(file: GGUFFile, tokens: list[str], pre_tokenizer: PreTokenizer) 
     pairs = [(merge.find(" ", 1), merge) for merge in _strings(file, "merges")]
     merges = [(merge[:end], merge[end + 1 :]) for end, merge in pairs]
     tokenizer = Tokenizer(
-        models.BPE(vocabulary, _known(file, merges, vocabulary), ignore_merges=pre_tokenizer.whole_words)
+        models.BPE(
+            vocabulary, _known(file, merges, vocabulary), ignore_merges=pre_tokenizer.whole_words
+        )
     )
     splits = [
         pre_tokenizers.Split(Regex(expression), "isolated")
@@ -111,7 +113,9 @@ def _known(
     """Return the merges; refuse one of tokens that the vocabulary lacks."""
     for first, second in merges:
         if not {first, second, first + second} <= vocabulary.keys():
-            raise file.error(f"its tokenizer merges {first!r} and {second!r}, and lacks a token for it")
+            raise file.error(
+                f"its tokenizer merges {first!r} and {second!r}, and lacks a token for it"
+            )
     return merges
 
 
@@ -163,16 +167,14 @@ def _add_special_tokens(file: GGUFFile, tokenizer: Tokenizer, tokens: list[str])
     kinds = file.get("tokenizer.ggml.token_type", list, [])
     if kinds and len(kinds) != len(tokens):
         raise file.error(f"its tokenizer has {len(kinds)} kinds for {len(tokens)} tokens")
-    pairs = list(zip(tokens, kinds))
+    pairs = list(zip(tokens, kinds or [_NORMAL] * len(tokens), strict=True))
     special = [token for token, kind in pairs if kind in (_CONTROL, _UNKNOWN)]
     whole = [token for token, kind in pairs if kind == _USER_DEFINED]
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in special])
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in whole])
 
 
-def _add_ends(
-    file: GGUFFile, tokenizer: Tokenizer, tokens: list[str], *, adds_bos: bool
-) -> None:
+def _add_ends(file: GGUFFile, tokenizer: Tokenizer, tokens: list[str], *, adds_bos: bool) -> None:
     """Let texts begin with BOS, or end with EOS, as the file says."""
     asked = {
         "bos": file.get("tokenizer.ggml.add_bos_token", bool, adds_bos),

@@ -1,4 +1,4 @@
-"""The weights of an LLM in a GGUF file: its tensors dequantised, under the names of transformers."""
+"""The weights of an LLM in a GGUF file: dequantised, under the names of `transformers`."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ _INSIDE_LAYERS = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+
 
 def own_dtype(file: GGUFFile) -> torch.dtype:
     """Return the dtype of the embeddings if they are not quantised, else bfloat16.
