@@ -1,48 +1,17 @@
-"""The GGUF format: what a file states of itself, and where its tensors are.
-
-"GGUF", version, counts | metadata: key, type, value | tensors: name, shape, type, offset | data
-
-The reader of the `gguf` package makes an array of every string, which takes seconds for a
-vocabulary, and follows the sizes in a damaged file wherever they lead.
-"""
+"""A GGUF file: its metadata, and its tensors as they are packed."""
 
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from llm2vec_gen_rag.backbone.gguf.header import StoredTensor, file_error, read_header
 from llm2vec_gen_rag.errors import BaseModelError, require_extra
-
-_MAGIC = b"GGUF"
-_VERSIONS = (2, 3)
-_ALIGNMENT = 32  # of tensors, unless `general.alignment` states another
-_STRING, _ARRAY = 8, 9
-_SCALARS = dict(enumerate(("B", "b", "H", "h", "I", "i", "f", "?"))) | {10: "Q", 11: "q", 12: "d"}
-_MOST_DIMENSIONS = 4
-# the length of a string takes as many bytes: a count of more strings than fit is no count
-_STRING_HEADER = 8
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """Where a tensor is, and in which form.
-
-    Attributes:
-        shape: as PyTorch counts dimensions: the last varies fastest.
-        kind: number of the type, such as that of Q4_1.
-        offset: from the start of the file, in bytes.
-    """
-
-    shape: tuple[int, ...]
-    kind: int
-    offset: int
 
 
 @dataclass(frozen=True)
@@ -78,7 +47,7 @@ class GGUFFile:
         try:
             size = path.stat().st_size
             with path.open("rb") as stream:
-                metadata, tensors = _read_header(_Fields(stream, path, size))
+                metadata, tensors = read_header(stream, path, size)
         except OSError as error:
             reason = error.strerror or error
             raise BaseModelError(
@@ -100,7 +69,7 @@ class GGUFFile:
         Returns:
             The error.
         """
-        return _error(self.path, found, remedy)
+        return file_error(self.path, found, remedy)
 
     def get(self, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
         """Return a value of the metadata.
@@ -162,107 +131,3 @@ def _bytes_of(tensor: StoredTensor) -> int:
 
     values, size = GGML_QUANT_SIZES[GGMLQuantizationType(tensor.kind)]
     return math.prod(tensor.shape) // values * size
-
-
-class _Fields:
-    """Reads numbers and strings one after another, none of them beyond the end of the file."""
-
-    def __init__(self, stream: BinaryIO, path: Path, size: int) -> None:
-        self._stream = stream
-        self._size = size
-        self.path = path
-
-    def content(self, count: int) -> bytes:
-        # a damaged file can state any size: nothing of it is allocated
-        content = self._stream.read(count) if count <= self._size else b""
-        if len(content) < count:
-            raise _error(self.path, f"it ends within its metadata, at {self._size} bytes")
-        return content
-
-    def number(self, code: str) -> Any:
-        return struct.unpack(f"<{code}", self.content(struct.calcsize(f"<{code}")))[0]
-
-    def string(self) -> str:
-        # an old tokenizer can hold a token that is cut within a character
-        return self.content(self.number("Q")).decode("utf-8", "replace")
-
-    def value(self, kind: int) -> Any:
-        if kind == _STRING:
-            return self.string()
-        if kind == _ARRAY:
-            return self._array(*struct.unpack("<IQ", self.content(12)))
-        if kind not in _SCALARS:
-            raise _error(self.path, f"its metadata has a value of the unknown type {kind}")
-        return self.number(_SCALARS[kind])
-
-    def _array(self, kind: int, count: int) -> list[Any]:
-        if kind in _SCALARS:
-            content = self.content(count * struct.calcsize(f"<{_SCALARS[kind]}"))
-            return list(struct.unpack(f"<{count}{_SCALARS[kind]}", content))
-        if count * _STRING_HEADER > self._size:
-            raise _error(self.path, f"its metadata has an array of {count} values")
-        read: Callable[[], Any] = self.string if kind == _STRING else lambda: self.value(kind)
-        return [read() for _ in range(count)]
-
-    def end(self) -> int:
-        return self._stream.tell()
-
-
-def _read_header(fields: _Fields) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
-    """Return metadata, and tensors by name."""
-    _require_version(fields)
-    tensor_count, value_count = fields.number("Q"), fields.number("Q")
-    metadata: dict[str, Any] = {}
-    for _ in range(value_count):
-        key = fields.string()
-        metadata[key] = fields.value(fields.number("I"))
-    stated = [_stored(fields) for _ in range(tensor_count)]
-    alignment = metadata.get("general.alignment", _ALIGNMENT)
-    if not isinstance(alignment, int) or alignment < 1:
-        raise _error(fields.path, f"its general.alignment is {alignment!r}")
-    data = -(-fields.end() // alignment) * alignment
-    return metadata, {
-        name: StoredTensor(shape, kind, data + offset) for name, shape, kind, offset in stated
-    }
-
-
-def _stored(fields: _Fields) -> tuple[str, tuple[int, ...], int, int]:
-    """Return name, shape, type and offset of the next tensor."""
-    name, count = fields.string(), fields.number("I")
-    if count > _MOST_DIMENSIONS:
-        raise _error(fields.path, f"its tensor {name!r:.60} has {count} dimensions")
-    shape = tuple(fields.number("Q") for _ in range(count))[::-1]
-    return name, shape, fields.number("I"), fields.number("Q")
-
-
-def _require_version(fields: _Fields) -> None:
-    """Raise an error unless the file begins as a GGUF file of this byte order does."""
-    magic = fields.content(len(_MAGIC))
-    if magic != _MAGIC:
-        raise _error(
-            fields.path,
-            f"it begins with {magic!r}, and a GGUF file with {_MAGIC!r}",
-            "Pass base_model= with a GGUF file, a folder in the layout of transformers, or a hub "
-            "id.",
-        )
-    version = fields.number("I")
-    if version & 0xFFFF == 0:
-        raise _error(
-            fields.path,
-            "its numbers are big-endian",
-            "Convert it with gguf-convert-endian, or pass base_model= with another file.",
-        )
-    if version not in _VERSIONS:
-        raise _error(
-            fields.path,
-            f"it is of version {version} of the format; expected one of {_VERSIONS}",
-            "Convert the model again with a present llama.cpp, or pass base_model= with a file "
-            "that was.",
-        )
-
-
-def _error(path: Path, found: str, remedy: str | None = None) -> BaseModelError:
-    return BaseModelError(
-        f"the base model {str(path)!r} cannot be loaded: {found}. "
-        f"{remedy or 'Download or convert it again, or pass base_model= with another file.'}"
-    )

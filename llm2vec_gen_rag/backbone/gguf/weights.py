@@ -37,7 +37,8 @@ _INSIDE_LAYERS = {
 def own_dtype(file: GGUFFile) -> torch.dtype:
     """Return the dtype of the embeddings if they are not quantised, else bfloat16.
 
-    bfloat16 rounds a weight by at most 1/256 of it, a tenth of what quantisation to 8 bits does.
+    bfloat16 rounds a weight by at most 1/256 of itself, and quantisation to 8 bits by 1/254 of the
+    largest of its block.
     """
     from gguf import GGMLQuantizationType
 
