@@ -93,7 +93,8 @@ def test_a_gguf_file_embeds_in_other_dtypes(llama, packed, dtype):
 
 def test_a_gguf_file_can_be_put_on_a_device_map(llama, packed):
     mapped = llama.load(base_model=packed, device=None, device_map="cpu")
-    np.testing.assert_array_equal(mapped.encode("x"), llama.load(base_model=packed).encode("x"))
+    expected = llama.load(base_model=packed).encode("x")
+    np.testing.assert_allclose(mapped.encode("x"), expected, atol=1e-5)
 
 
 def test_linear_and_llama_3_scaling_of_positions_are_read(llama, tmp_path):
@@ -151,6 +152,7 @@ def test_a_gguf_file_inside_a_checkpoint_moves_with_it(llama, packed, tmp_path):
     assert loaded.encode("x").shape == (loaded.dimension,)
 
 
+@pytest.mark.slow
 def test_a_pool_loads_the_gguf_file_in_each_process(llama, packed, forked_workers):
     settings = {"base_model": packed, "dtype": "float32"}
     with EncoderPool(llama.checkpoint, devices=["cpu"], **settings) as pool:

@@ -9,7 +9,7 @@ vocabulary, and follows the sizes in a damaged file wherever they lead.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -65,13 +65,18 @@ def read_header(
         key = fields.string()
         metadata[key] = fields.value(fields.number("I"))
     stated = [_stored(fields) for _ in range(tensor_count)]
-    alignment = metadata.get("general.alignment", _ALIGNMENT)
-    if not isinstance(alignment, int) or alignment < 1:
-        raise file_error(fields.path, f"its general.alignment is {alignment!r}")
-    data = -(-fields.end() // alignment) * alignment
+    data = _data_start(fields, metadata)
     return metadata, {
         name: StoredTensor(shape, kind, data + offset) for name, shape, kind, offset in stated
     }
+
+
+def _data_start(fields: _Fields, metadata: Mapping[str, Any]) -> int:
+    """Return where the tensors begin: after all that was read, aligned."""
+    alignment = metadata.get("general.alignment", _ALIGNMENT)
+    if not isinstance(alignment, int) or alignment < 1:
+        raise file_error(fields.path, f"its general.alignment is {alignment!r}")
+    return -(-fields.end() // alignment) * alignment
 
 
 def _stored(fields: _Fields) -> tuple[str, tuple[int, ...], int, int]:
