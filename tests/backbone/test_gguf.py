@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -118,6 +120,11 @@ def test_a_folder_with_one_gguf_file_stands_for_the_file(llama, packed, monkeypa
     np.testing.assert_array_equal(llama.load(base_model=packed.parent).encode("x"), expected)
     monkeypatch.chdir(packed.parent)
     np.testing.assert_array_equal(llama.load(base_model="packed.gguf").encode("x"), expected)
+
+
+def test_a_gguf_file_of_any_name_is_known_by_its_first_bytes(llama, packed, tmp_path):
+    blob = shutil.copy(packed, tmp_path / "sha256-77665ea4")
+    assert llama.load(base_model=blob).encode("x").shape == (llama.load().dimension,)
 
 
 def test_a_file_on_the_hub_is_named_by_its_repository_and_path(llama, packed, monkeypatch):

@@ -199,6 +199,7 @@ def test_a_type_of_tensor_that_is_not_known(damaged, whole):
         ({"tokenizer.ggml.model": None}, "tokenizer is a None"),
         ({"tokenizer.ggml.model": "bert"}, "tokenizer is a 'bert'"),
         ({"tokenizer.ggml.model": "llama"}, "0 scores for 487 tokens"),
+        ({"tokenizer.ggml.pre": None}, "splits texts as None does"),
         ({"tokenizer.ggml.pre": "martian"}, "splits texts as 'martian' does"),
         ({"tokenizer.ggml.merges": ["q zz"]}, "merges 'q' and 'zz'"),
         ({"tokenizer.ggml.token_type": [1, 1]}, "2 kinds for 487 tokens"),

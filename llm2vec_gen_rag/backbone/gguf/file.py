@@ -130,4 +130,5 @@ def _bytes_of(tensor: StoredTensor) -> int:
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
     values, size = GGML_QUANT_SIZES[GGMLQuantizationType(tensor.kind)]
-    return math.prod(tensor.shape) // values * size
+    total: int = math.prod(tensor.shape) // values * size
+    return total

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from llm2vec_gen_rag.errors import BaseModelError
 
-_MAGIC = b"GGUF"
+MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _ALIGNMENT = 32  # of tensors, unless `general.alignment` states another
 _STRING, _ARRAY = 8, 9
@@ -90,11 +90,11 @@ def _stored(fields: _Fields) -> tuple[str, tuple[int, ...], int, int]:
 
 def _require_version(fields: _Fields) -> None:
     """Raise an error unless the file begins as a GGUF file of this byte order does."""
-    magic = fields.content(len(_MAGIC))
-    if magic != _MAGIC:
+    magic = fields.content(len(MAGIC))
+    if magic != MAGIC:
         raise file_error(
             fields.path,
-            f"it begins with {magic!r}, and a GGUF file with {_MAGIC!r}",
+            f"it begins with {magic!r}, and a GGUF file with {MAGIC!r}",
             "Pass base_model= with a GGUF file, a folder in the layout of transformers, or a hub "
             "id.",
         )

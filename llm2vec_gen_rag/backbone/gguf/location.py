@@ -8,6 +8,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 
 from llm2vec_gen_rag.arguments import is_path
+from llm2vec_gen_rag.backbone.gguf.header import MAGIC
 from llm2vec_gen_rag.errors import BaseModelError, first_line
 
 _SUFFIX = ".gguf"
@@ -39,7 +40,7 @@ def find_gguf(
     """
     path = Path(base_model)
     if path.is_file():
-        return path
+        return path if path.suffix == _SUFFIX or _begins_as_gguf(path) else None
     if path.is_dir():
         return _only_file_in(path)
     if not base_model.endswith(_SUFFIX):
@@ -58,6 +59,12 @@ def find_gguf(
     except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
         raise BaseModelError(_nowhere(base_model, first_line(error))) from error
     return Path(downloaded)
+
+
+def _begins_as_gguf(path: Path) -> bool:
+    """Return whether a file has the magic, as those that Ollama keeps under a hash for a name."""
+    with path.open("rb") as stream:
+        return stream.read(len(MAGIC)) == MAGIC
 
 
 def _only_file_in(folder: Path) -> Path | None:

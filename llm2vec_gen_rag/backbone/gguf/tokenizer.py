@@ -77,7 +77,7 @@ def _strings(file: GGUFFile, name: str) -> list[str]:
 
 
 def _pre_tokenizer(file: GGUFFile) -> PreTokenizer:
-    name = file.get("tokenizer.ggml.pre", str, "default")
+    name = file.get("tokenizer.ggml.pre", str)
     if name not in PRE_TOKENIZERS:
         raise file.error(
             f"its tokenizer splits texts as {name!r} does, which is not known here; known are "
