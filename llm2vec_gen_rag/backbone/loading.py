@@ -179,8 +179,8 @@ def _find_configs(base_model: str, options: BackboneOptions) -> Path:
     if is_path(base_model):
         raise BaseModelError(
             f"the base model {base_model!r} cannot be loaded (a path is a folder, and there is "
-            "none; nor is there a GGUF file). Expected the frozen LLM's own: pass base_model='<hub id, folder or file>' to "
-            "LLM2VecGen.from_pretrained."
+            "none; nor is there a GGUF file). Expected the frozen LLM's own: pass "
+            "base_model='<hub id, folder or file>' to LLM2VecGen.from_pretrained."
         )
     return Path(
         snapshot_download(
