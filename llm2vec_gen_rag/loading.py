@@ -48,7 +48,7 @@ class LoadedModel:
             checkpoint: the response tokens, heads and tokenizer.
             backbone: the frozen LLM.
             name: what the model was loaded as.
-            base_model: where the LLM is found again: a hub id or a folder.
+            base_model: where the LLM is found again: a hub id, a folder or a GGUF file.
             revision: the commit of the checkpoint's hub repository; None for a folder.
 
         Raises:
@@ -100,8 +100,8 @@ class LoadedModel:
         Args:
             name: a hub id, a folder in the published format, or "almanac" (bundled, offline). A
                 path is a folder: `Path("almanac")` and "./almanac" are one of yours.
-            base_model: the frozen LLM, when it is not where the checkpoint says: a hub id or a
-                folder.
+            base_model: the frozen LLM, when it is not where the checkpoint says: a hub id, a
+                folder, or a GGUF file (on the hub "owner/name/file.gguf").
             device: where to compute; None picks CUDA, else MPS, else the CPU.
             dtype: of the LLM: "float32", "bfloat16" or "float16". None picks what the checkpoint
                 states on an accelerator; on a CPU, bfloat16 if it multiplies that natively, else
@@ -125,6 +125,7 @@ class LoadedModel:
         Raises:
             CheckpointError: if the checkpoint cannot be found or is not whole and sound.
             BaseModelError: if the frozen LLM cannot be loaded.
+            MissingExtraError: if it is a GGUF file, and the extra "gguf" is not installed.
             ValueError: if the device or dtype is unknown or not available, or int8 is combined with
                 a `device_map` or `quantization_config`.
         """

@@ -73,7 +73,8 @@ class Recipe:
         logging_steps: optimizer steps between two lines of the log.
         save_steps: optimizer steps between two training checkpoints; a stopped run resumes there.
         report_to: what else gets the log: "tensorboard", "wandb" or "none".
-        base_model: hub id or folder of the frozen LLM the recipe is meant for, if it is for one.
+        base_model: hub id, folder or GGUF file of the frozen LLM the recipe is meant for, if it is
+            for one.
     """
 
     response_tokens: int = 10

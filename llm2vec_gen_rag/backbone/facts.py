@@ -31,9 +31,9 @@ def embedding_path(backbone: PreTrainedModel) -> str:
 
 
 def base_name(backbone: PreTrainedModel) -> str:
-    """Return where a loaded LLM came from: a hub id, or the absolute path of its folder."""
+    """Return where a loaded LLM came from: a hub id, or the absolute path of a folder or file."""
     name = str(backbone.config._name_or_path)
-    return str(Path(name).resolve()) if Path(name).is_dir() else name
+    return str(Path(name).resolve()) if Path(name).exists() else name
 
 
 def end_token_ids(backbone: PreTrainedModel) -> frozenset[int]:

@@ -84,8 +84,9 @@ def not_loaded(
     kind = MissingPackageError if isinstance(error, ImportError) else BaseModelError
     return kind(
         f"the base model {base_model!r} cannot be loaded{asked} ({_reason(error, folder)}). "
-        "Expected the frozen LLM of this checkpoint as a hub id or a folder with config.json and "
-        "weights: pass base_model='<hub id or folder>' to LLM2VecGen.from_pretrained."
+        "Expected the frozen LLM of this checkpoint as a hub id, a folder with config.json and "
+        "weights, or a GGUF file: pass base_model='<hub id, folder or file>' to "
+        "LLM2VecGen.from_pretrained."
         f"{advice if given else ''}"
     )
 

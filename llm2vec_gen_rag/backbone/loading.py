@@ -1,4 +1,4 @@
-"""Load the frozen LLM: from a folder or the hub, whole, in one dtype, without gradients."""
+"""Load the frozen LLM: a folder, a GGUF file or from the hub, whole, without gradients."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from llm2vec_gen_rag.arguments import is_path
 from llm2vec_gen_rag.backbone.device import cpu_dtype, require_devices
 from llm2vec_gen_rag.backbone.facts import embedding_weight, freeze
+from llm2vec_gen_rag.backbone.gguf.loading import load_gguf
+from llm2vec_gen_rag.backbone.gguf.location import find_gguf
 from llm2vec_gen_rag.backbone.int8 import quantize_layers, require_exact_sums
 from llm2vec_gen_rag.backbone.load_errors import not_loaded, require_config_files, require_whole
 from llm2vec_gen_rag.backbone.threads import note_loading
-from llm2vec_gen_rag.errors import BaseModelError
+from llm2vec_gen_rag.errors import BaseModelError, MissingExtraError
 
 # options that this machine may be unable to meet
 _ASKED_OF_A_MACHINE = ("device_map", "quantization_config", "attn_implementation")
@@ -69,9 +71,11 @@ def load_backbone(
     """Load the frozen LLM, in evaluation mode and without gradients.
 
     Args:
-        base_model: a hub id or a folder.
+        base_model: a hub id, a folder, or a GGUF file: its path, that of a folder with no other
+            weights, or on the hub "owner/name/file.gguf".
         device: where to put it, unless `options` has a device map or a quantization config.
-        dtype: of its weights; None takes the base model's own. int8 is for the linear layers only,
+        dtype: of its weights; None takes the base model's own, which for a quantised GGUF file is
+            bfloat16: it is dequantised as it is loaded. int8 is for the linear layers only,
             on a CPU: see `int8.quantize_layers`.
         options: how to load it.
 
@@ -81,6 +85,7 @@ def load_backbone(
     Raises:
         BaseModelError: if it cannot be found or loaded, lacks weights, has weights that its config
             does not use, or is to be put on a device that is not available.
+        MissingExtraError: if it is a GGUF file, and the extra "gguf" is not installed.
         UnsafeFileError: if its weights are a pickle with code in it.
         ValueError: if int8 is combined with a device map or a quantization config, or this CPU or
             LLM does not support it.
@@ -102,24 +107,19 @@ def _load_whole(
     base_model: str, device: torch.device, dtype: torch.dtype | None, options: BackboneOptions
 ) -> PreTrainedModel:
     """Return the LLM on its device; refuse one that lacks weights, or has others."""
-    loader: Any = AutoModelForCausalLM  # its annotations leave out the loading report
     given, folder = options.loader_arguments(), Path(base_model)
+    asked = {name: given[name] for name in _ASKED_OF_A_MACHINE if name in given}
     try:
-        folder = _find_configs(base_model, options)
-        require_config_files(base_model, folder)
-        backbone, report = loader.from_pretrained(
-            base_model,
-            dtype=dtype or "auto",
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # for the report to name them
-            **given,
-        )
-    except (BaseModelError, MemoryError):
+        if (file := _find_gguf(base_model, options)) is not None:
+            backbone: Any = load_gguf(base_model, file, dtype, asked)
+        else:
+            folder = _find_configs(base_model, options)
+            require_config_files(base_model, folder)
+            backbone = _load_folder(base_model, dtype, given)
+    except (BaseModelError, MissingExtraError, MemoryError):
         raise
     except Exception as error:  # of any type: a damaged file or an option fails anywhere in there
-        asked = {name: given[name] for name in _ASKED_OF_A_MACHINE if name in given}
         raise not_loaded(base_model, folder, asked, error) from error
-    require_whole(base_model, report)
     if options.device_map is None and options.quantization_config is None:
         backbone.to(device)
     if embedding_weight(backbone).is_meta:
@@ -130,6 +130,30 @@ def _load_whole(
         )
     whole: PreTrainedModel = backbone
     return whole
+
+
+def _load_folder(base_model: str, dtype: torch.dtype | None, given: dict[str, Any]) -> Any:
+    """Return the LLM that `transformers` finds, if its weights are exactly those of its config."""
+    loader: Any = AutoModelForCausalLM  # its annotations leave out the loading report
+    backbone, report = loader.from_pretrained(
+        base_model,
+        dtype=dtype or "auto",
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # for the report to name them
+        **given,
+    )
+    require_whole(base_model, report)
+    return backbone
+
+
+def _find_gguf(base_model: str, options: BackboneOptions) -> Path | None:
+    """Return the GGUF file that a base model is in, or None."""
+    return find_gguf(
+        base_model,
+        token=options.token,
+        cache_folder=options.cache_folder,
+        local_files_only=options.local_files_only,
+    )
 
 
 def _refuse_other_plans(options: BackboneOptions) -> None:
@@ -155,8 +179,8 @@ def _find_configs(base_model: str, options: BackboneOptions) -> Path:
     if is_path(base_model):
         raise BaseModelError(
             f"the base model {base_model!r} cannot be loaded (a path is a folder, and there is "
-            "none). Expected the frozen LLM's own: pass base_model='<hub id or folder>' to "
-            "LLM2VecGen.from_pretrained."
+            "none; nor is there a GGUF file). Expected the frozen LLM's own: pass "
+            "base_model='<hub id, folder or file>' to LLM2VecGen.from_pretrained."
         )
     return Path(
         snapshot_download(

@@ -135,7 +135,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, base_model: str) -> N
     Args:
         folder: where to; created if it does not exist.
         checkpoint: what to write.
-        base_model: where its base model is: a hub id or a folder.
+        base_model: where its base model is: a hub id, a folder or a GGUF file.
 
     Raises:
         CheckpointError: if a file to be copied from where the checkpoint was read is gone.
@@ -211,7 +211,7 @@ def require_fit(checkpoint: Checkpoint, base_model: str, hidden: int, vocabulary
 def _base_to_record(folder: Path, base_model: str) -> str:
     """Return what a checkpoint in this folder records as its base model, to be found again."""
     path = Path(base_model)
-    if not path.is_dir():
+    if not path.exists():
         return base_model
     if path.resolve().is_relative_to(folder.resolve()):
         return f"./{path.resolve().relative_to(folder.resolve()).as_posix()}"

@@ -62,7 +62,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--base-model",
         metavar="NAME",
-        help="the frozen LLM, when it is not where the checkpoint says: a folder or a hub id",
+        help="the frozen LLM, when it is not where the checkpoint says: a folder, a GGUF file "
+        "or a hub id",
     )
     group.add_argument("--revision", help="branch, tag or commit of the checkpoint on the hub")
     add_device_options(group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llm2vec_gen_rag.commands.options import add_device_options, quieten_loading
 from llm2vec_gen_rag.commands.output import print_json
@@ -45,7 +45,9 @@ def add_llm_options(parser: argparse.ArgumentParser, default: str) -> None:
     """
     group = parser.add_argument_group("frozen LLM")
     group.add_argument(
-        "--base-model", metavar="NAME", help=f"a folder or a hub id (default: {default})"
+        "--base-model",
+        metavar="NAME",
+        help=f"a folder, a GGUF file or a hub id (default: {default})",
     )
     add_device_options(group)
 
@@ -58,7 +60,7 @@ def base_model_of(arguments: argparse.Namespace, recipe: Recipe) -> str:
         recipe: of the run.
 
     Returns:
-        A folder or a hub id.
+        A folder, a GGUF file or a hub id.
 
     Raises:
         ValueError: if neither names one.
@@ -80,7 +82,7 @@ def answering_model_of(
         answered: the responses.
 
     Returns:
-        A folder or a hub id.
+        A folder, a GGUF file or a hub id.
     """
     if arguments.base_model is None and "weights" in answered.origin:
         return str(answered.origin["model"])
@@ -116,14 +118,13 @@ def load_llm(
     A dtype that carries no gradient is refused, because `train fit` needs the LLM that answered.
 
     Args:
-        base_model: a folder or a hub id.
+        base_model: a folder, a GGUF file or a hub id.
         arguments: of the command; name the device and the dtype.
 
     Returns:
         The LLM, on its device, and the tokenizer.
     """
-    from transformers import AutoTokenizer
-
+    from llm2vec_gen_rag.backbone.base_tokenizer import load_base_tokenizer
     from llm2vec_gen_rag.backbone.device import pick_device, pick_dtype
     from llm2vec_gen_rag.backbone.int8 import refuse_gradient
     from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
@@ -133,8 +134,7 @@ def load_llm(
     dtype = pick_dtype(arguments.dtype, device, None)
     refuse_gradient(dtype)
     backbone = load_backbone(base_model, device, dtype, BackboneOptions())
-    tokenizer: Any = AutoTokenizer
-    return backbone, tokenizer.from_pretrained(base_model)
+    return backbone, load_base_tokenizer(base_model)
 
 
 def report_fit(

@@ -130,13 +130,12 @@ def _respond_by_endpoint(
     how: dict[str, Any],
 ) -> Path:
     """Let a server answer."""
-    from transformers import AutoTokenizer
-
+    from llm2vec_gen_rag.backbone.base_tokenizer import load_base_tokenizer
     from llm2vec_gen_rag.training.respond import respond_by_endpoint
 
     tokenizer: Any = None
     if arguments.base_model:
-        tokenizer = AutoTokenizer.from_pretrained(arguments.base_model)
+        tokenizer = load_base_tokenizer(arguments.base_model)
     return respond_by_endpoint(
         endpoint, rows.queries, recipe, arguments.output, tokenizer=tokenizer, **how
     )

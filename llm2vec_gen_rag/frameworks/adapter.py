@@ -39,7 +39,8 @@ class FrameworkAdapter(BaseModel):
     Attributes:
         model: a loaded `LLM2VecGen`; None loads `model_name`.
         model_name: a hub id, a folder in the published format, or "almanac" (bundled, offline).
-        base_model: the frozen LLM, if it is not where the checkpoint says: a hub id or a folder.
+        base_model: the frozen LLM, if it is not where the checkpoint says: a hub id, a folder or
+            a GGUF file.
         revision: the checkpoint's revision on the hub.
         dtype: such as "float32", or "int8" on a CPU; None picks the best for the device. It then
             holds the dtype that was picked.
