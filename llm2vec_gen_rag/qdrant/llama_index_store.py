@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from llama_index.core.schema import BaseNode
 from llama_index.vector_stores.qdrant import QdrantVectorStore
+from pydantic_core import to_jsonable_python
 from qdrant_client import models
+
+from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
 
 _EVERYTHING = models.FilterSelector(filter=models.Filter())
 
 
 class LlamaIndexStore(QdrantVectorStore):
-    """`llama_index.vector_stores.qdrant.QdrantVectorStore`, except that clearing it empties it.
+    """`llama_index.vector_stores.qdrant.QdrantVectorStore`, except for two things.
 
-    There the collection is deleted, and created with the next nodes: without the record of the
-    model that wrote it, and without the words for hybrid search.
+    - Clearing it empties the collection. There it is deleted, and created with the next nodes:
+      without the record of the model that wrote it, and without the words for hybrid search.
+    - Metadata that JSON would change is refused. There NaN becomes None, and 1 the name "1".
     """
+
+    def add(self, nodes: list[BaseNode], *args: Any, **kwargs: Any) -> list[str]:
+        """Add nodes with embeddings; see `llama_index.vector_stores.qdrant.QdrantVectorStore.add`.
+
+        Args:
+            nodes: The nodes.
+            *args: As there.
+            **kwargs: As there.
+
+        Returns:
+            Their ids.
+
+        Raises:
+            ValueError: One of them has no embedding, or holds what no
+                `llm2vec_gen_rag.qdrant.Document` could.
+        """
+        _check_nodes(nodes)
+        return super().add(nodes, *args, **kwargs)
+
+    async def async_add(self, nodes: list[BaseNode], *args: Any, **kwargs: Any) -> list[str]:
+        """Add nodes with embeddings; see `add`."""
+        _check_nodes(nodes)
+        return await super().async_add(nodes, *args, **kwargs)
 
     def clear(self) -> None:
         """Delete every document of the collection, whoever wrote it."""
@@ -22,3 +52,22 @@ class LlamaIndexStore(QdrantVectorStore):
     async def aclear(self) -> None:
         """Delete every document of the collection, whoever wrote it."""
         await self._aclient.delete(self.collection_name, _EVERYTHING)
+
+
+def _check_nodes(nodes: Any) -> None:
+    """Raise ValueError unless every node can be written, and comes back as it was."""
+    if not isinstance(nodes, list | tuple):
+        raise ValueError(f"nodes is {nodes!r:.80}; expected a list of nodes, such as [node].")
+    for place, node in enumerate(nodes):
+        if not isinstance(node, BaseNode):
+            raise ValueError(
+                f"nodes[{place}] is {node!r:.80}; expected a node of LlamaIndex, such as "
+                "TextNode(text=...) with its embedding."
+            )
+        if node.embedding is None:
+            raise ValueError(
+                f"node {node.node_id!r} has no embedding; expected that of its text. Add it "
+                "through a VectorStoreIndex with embed_model=LLM2VecGenEmbedding(model=...)."
+            )
+        require_text(f"text of node {node.node_id!r}", node.get_content())
+        require_json(f"metadata of node {node.node_id!r}", node.metadata, to_jsonable_python)
