@@ -88,16 +88,14 @@ def with_hit_ids(given: Iterable[PointId]) -> models.Filter:
     """
     ids = list(given)
     points = [point for each in ids for point in stored_ids(each)]
-    unnamed = models.IsEmptyCondition(is_empty=models.PayloadField(key=ID_KEY))
-    mine: list[models.Condition] = [unnamed]
-    if names := [str(each) for each in ids if not isinstance(each, int)]:
-        mine.append(models.FieldCondition(key=ID_KEY, match=models.MatchAny(any=names)))
-    stored: list[models.Condition] = [
-        models.HasIdCondition(has_id=points),
-        models.Filter(should=mine),
+    own_names: list[models.Condition] = [
+        models.IsEmptyCondition(is_empty=models.PayloadField(key=ID_KEY)),
+        models.FieldCondition(key=ID_KEY, match=models.MatchAny(any=[str(each) for each in ids])),
     ]
-    where: list[models.Condition] = [models.Filter(must=stored)]
-    if names:
+    where: list[models.Condition] = [
+        models.Filter(must=[models.HasIdCondition(has_id=points), models.Filter(should=own_names)])
+    ]
+    if names := [str(each) for each in ids if not isinstance(each, int)]:
         where.append(_elsewhere(names))
     return models.Filter(should=where)
 
