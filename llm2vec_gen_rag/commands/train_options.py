@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm2vec_gen_rag.commands.lines import read_lines
 from llm2vec_gen_rag.commands.options import add_device_options, positive_int, quieten_loading
-from llm2vec_gen_rag.commands.output import print_json
+from llm2vec_gen_rag.commands.output import print_json, quoted
 from llm2vec_gen_rag.errors import require_extra
 from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS
 
@@ -121,8 +121,8 @@ def queries_of(arguments: argparse.Namespace) -> list[str]:
         raise ValueError(f"{source} holds no query; expected one a line.")
     if len(queries) < len(lines):
         sys.stderr.write(
-            f"{source}: {len(queries)} queries; {len(lines) - len(queries)} lines are empty or "
-            "repeat an earlier one, and are skipped\n"
+            f"{quoted(source)}: {len(queries)} queries; {len(lines) - len(queries)} lines are "
+            "empty or repeat an earlier one, and are skipped\n"
         )
     return queries
 
@@ -232,10 +232,12 @@ def report_fit(
         )
     else:
         if result.found:
-            print(f"{result.folder} holds the finished model of this very run: nothing to do")
+            print(
+                f"{quoted(result.folder)} holds the finished model of this very run: nothing to do"
+            )
         print(
             f"{queries} queries, {recipe.steps} steps in {result.seconds:.0f} s: "
             f"reconstruction loss {result.reconstruction:.4f}, alignment loss "
             f"{result.alignment:.6f}\n"
-            f'load it with: LLM2VecGen.from_pretrained("{result.folder}")'
+            f"load it with: LLM2VecGen.from_pretrained({str(result.folder)!r})"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm2vec_gen_rag.commands.options import new_command, positive_int, shows_progress
-from llm2vec_gen_rag.commands.output import print_json
+from llm2vec_gen_rag.commands.output import print_json, quoted
 from llm2vec_gen_rag.commands.train_options import (
     BATCH_SIZE,
     add_llm_options,
@@ -169,9 +169,12 @@ def _report_responses(arguments: argparse.Namespace, path: Path, asked: int) -> 
     if arguments.json:
         print_json({"responses": str(path), "queries": asked, "unfinished": cut})
         return
-    print(f"{asked} queries are answered, in {path}; {cut} of its answers are cut at the limit")
+    print(
+        f"{asked} queries are answered, in {quoted(path)}; {cut} of its answers are cut at the "
+        "limit"
+    )
     if arguments.shard is None:
         print(
-            f"next: llm2vec-gen-rag train teach --output {arguments.output} "
-            f"--recipe {arguments.recipe}"
+            f"next: llm2vec-gen-rag train teach --output {quoted(arguments.output)} "
+            f"--recipe {quoted(arguments.recipe)}"
         )

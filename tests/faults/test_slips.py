@@ -124,7 +124,7 @@ for _ in range(70):
     BAD["too deep"][1]["deep"] = {"deep": BAD["too deep"][1]["deep"]}
 
 
-@pytest.mark.parametrize("text,metadata", BAD.values(), ids=BAD)
+@pytest.mark.parametrize(("text", "metadata"), BAD.values(), ids=BAD)
 def test_what_a_document_cannot_hold_no_store_takes(collection, text, metadata):
     with pytest.raises(ValueError, match="document 'bad'"):
         Document(text, id="bad", metadata=metadata)
@@ -155,9 +155,9 @@ async def test_what_a_document_cannot_hold_llama_index_cannot_add(collection, na
     for node in nodes:
         node.embedding = [1.0] * collection.model.dimension
     store = collection.as_llama_index()
-    with pytest.raises(ValueError, match="^(text|metadata) of node 'bad'"):
+    with pytest.raises(ValueError, match=r"^(text|metadata) of node 'bad'"):
         store.add(nodes)
-    with pytest.raises(ValueError, match="^(text|metadata) of node 'bad'"):
+    with pytest.raises(ValueError, match=r"^(text|metadata) of node 'bad'"):
         await store.async_add(nodes)
     assert collection.count() == 0
 
