@@ -12,6 +12,28 @@ from qdrant_client import AsyncQdrantClient
 from llm2vec_gen_rag.qdrant.documents import Document, Hit
 
 
+def as_list(what: str, values: Any, kind: str) -> list[Any]:
+    """Return values as a list.
+
+    Args:
+        what: The argument's name, for the error.
+        values: An iterable.
+        kind: What it should hold.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        ValueError: It is none, or a string, which would be read as a list of its letters.
+    """
+    if isinstance(values, str):
+        raise ValueError(f"{what} is the string {values!r:.80}; expected a list: [{values!r:.80}].")
+    is_other = isinstance(values, bytes | Mapping | BaseModel)
+    if is_other or not isinstance(values, Iterable):
+        raise ValueError(f"{what} is {values!r:.80}; expected a list of {kind}. Pass [] for none.")
+    return list(values)
+
+
 def require_query(query: object) -> None:
     """Raise ValueError unless a query is a string."""
     if not isinstance(query, str):
@@ -32,7 +54,7 @@ def as_queries(queries: Any) -> list[str]:
     Raises:
         ValueError: It is something else, such as a lone string.
     """
-    listed = _listed("queries", queries, "strings")
+    listed = as_list("queries", queries, "strings")
     for place, query in enumerate(listed):
         if not isinstance(query, str):
             raise ValueError(f"queries[{place}] is {query!r:.80}; expected a string. Leave it out.")
@@ -62,7 +84,7 @@ def as_hit_ids(ids: Any) -> list[str]:
     Raises:
         ValueError: It is something else, such as a lone string.
     """
-    listed = _listed("ids", ids, "strings, as Hit.id always is")
+    listed = as_list("ids", ids, "strings, as Hit.id always is")
     for place, each in enumerate(listed):
         if not isinstance(each, str):
             remedy = ": pass hit.id" if isinstance(each, Hit) else ", as `Hit.id` always is"
@@ -83,7 +105,7 @@ def as_ids(what: str, ids: Any) -> list[Any]:
     Raises:
         ValueError: It is something else, such as a lone string.
     """
-    listed = _listed(what, ids, "ids")
+    listed = as_list(what, ids, "ids")
     for place, each in enumerate(listed):
         if isinstance(each, bool) or not isinstance(each, int | str | UUID):
             raise ValueError(
@@ -118,13 +140,3 @@ def require_model(model: object) -> None:
             f"model is {model!r:.80}; expected a loaded LLM2VecGen. To load one by its name, call "
             "LLM2VecGen.from_pretrained(...)."
         )
-
-
-def _listed(what: str, values: Any, kind: str) -> list[Any]:
-    """Return values as a list; raise ValueError for what is none, and for a lone string."""
-    if isinstance(values, str):
-        raise ValueError(f"{what} is the string {values!r:.80}; expected a list: [{values!r:.80}].")
-    is_other = isinstance(values, bytes | Mapping | BaseModel)
-    if is_other or not isinstance(values, Iterable):
-        raise ValueError(f"{what} is {values!r:.80}; expected a list of {kind}. Pass [] for none.")
-    return list(values)

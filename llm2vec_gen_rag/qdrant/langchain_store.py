@@ -10,7 +10,8 @@ from langchain_core.documents import Document
 from langchain_qdrant import QdrantVectorStore
 from pydantic_core import to_jsonable_python
 
-from llm2vec_gen_rag.qdrant.call_arguments import as_ids
+from llm2vec_gen_rag.arguments import require_positive
+from llm2vec_gen_rag.qdrant.call_arguments import as_ids, as_list
 from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
 from llm2vec_gen_rag.qdrant.payload import read_id
 
@@ -49,8 +50,10 @@ class LangChainStore(QdrantVectorStore):
             ValueError: There are not as many ids or mappings as texts, or one of them is not what
                 a `llm2vec_gen_rag.qdrant.Document` could hold.
         """
+        require_positive("batch_size", batch_size)  # upstream adds nothing in batches of none
         listed = _listed_texts(texts)
-        given = list(ids or [None] * len(listed))  # upstream too takes [] for no ids
+        # upstream too takes [] for no ids
+        given = as_list("ids", ids or [None] * len(listed), "ids")
         mappings = list(metadatas or [])
         for what, values in (("ids", given), ("metadatas", mappings)):
             if values and len(values) != len(listed):

@@ -19,6 +19,9 @@ Anything = TypeVar("Anything")
 
 # Where Qdrant takes a vector, or the id of the point that has it.
 _VECTORS = {"query", "nearest", "positive", "negative", "target", "example"}
+_FILTERS = {
+    *("filter", "query_filter", "scroll_filter", "count_filter", "facet_filter", "update_filter"),
+}
 
 
 def named_arguments(
@@ -116,6 +119,8 @@ def _fields(fields: Mapping[str, Any], ids: CallersIds, points_are_here: bool) -
     """Return fields of a request, or arguments of a call, translated each."""
     if fields.get("limit") is not None:
         require_positive("limit", fields["limit"])
+    for name in _FILTERS & fields.keys():
+        _require_filter(name, fields[name])
     elsewhere = fields.get("lookup_from")  # a collection that has the points to start from
     if "lookup_from" in fields:
         named = getattr(elsewhere, "collection", None)
@@ -126,6 +131,14 @@ def _fields(fields: Mapping[str, Any], ids: CallersIds, points_are_here: bool) -
         else _translated(value, ids, points_are_here)
         for name, value in fields.items()
     }
+
+
+def _require_filter(name: str, given: object) -> None:
+    if not isinstance(given, models.Filter | Message | None):
+        raise ValueError(
+            f"{name} is {given!r:.80}; expected a qdrant_client.models.Filter, such as "
+            'Filter(must=[FieldCondition(key="metadata.lang", match=MatchValue(value="en"))]).'
+        )
 
 
 def _point_or_vector(value: Any, ids: CallersIds, points_are_here: bool) -> Any:

@@ -22,12 +22,14 @@ class LlamaIndexStore(QdrantVectorStore):
     - Metadata that JSON would change is refused. There NaN becomes None, and 1 the name "1".
     """
 
-    def add(self, nodes: list[BaseNode], *args: Any, **kwargs: Any) -> list[str]:
+    def add(  # type: ignore[override]  # as upstream's
+        self, nodes: list[BaseNode], shard_identifier: Any | None = None, **kwargs: Any
+    ) -> list[str]:
         """Add nodes with embeddings; see `llama_index.vector_stores.qdrant.QdrantVectorStore.add`.
 
         Args:
             nodes: The nodes.
-            *args: As there.
+            shard_identifier: As there.
             **kwargs: As there.
 
         Returns:
@@ -38,12 +40,14 @@ class LlamaIndexStore(QdrantVectorStore):
                 `llm2vec_gen_rag.qdrant.Document` could.
         """
         _check_nodes(nodes)
-        return super().add(nodes, *args, **kwargs)
+        return super().add(nodes, shard_identifier, **kwargs)
 
-    async def async_add(self, nodes: list[BaseNode], *args: Any, **kwargs: Any) -> list[str]:
+    async def async_add(  # type: ignore[override]  # as upstream's
+        self, nodes: list[BaseNode], shard_identifier: Any | None = None, **kwargs: Any
+    ) -> list[str]:
         """Add nodes with embeddings; see `add`."""
         _check_nodes(nodes)
-        return await super().async_add(nodes, *args, **kwargs)
+        return await super().async_add(nodes, shard_identifier, **kwargs)
 
     def clear(self) -> None:
         """Delete every document of the collection, whoever wrote it."""

@@ -85,6 +85,28 @@ def test_langchains_store_deletes_a_list_of_ids(written):
     assert written.count() == 0
 
 
+@pytest.mark.parametrize("number", [0, -1, "3", True])
+def test_langchains_store_adds_in_batches_of_at_least_one(written, number):
+    store = written.as_langchain()
+    assert refuses(store.add_texts, ["x"], batch_size=number).startswith("batch_size is")
+    for texts in (None, "x", b"x", 7):
+        refuses(store.add_texts, texts)
+    for options in ({"ids": "y"}, {"ids": [b"y"]}, {"metadatas": {"a": 1}}, {"metadatas": ["a"]}):
+        refuses(store.add_texts, ["x"], **options)
+    assert written.count() == 1
+
+
+def test_a_filter_of_the_client_is_one_of_qdrants(written):
+    condition = models.FieldCondition(key="metadata.n", match=models.MatchValue(value=1))
+    for given in ({"lang": "en"}, [condition], condition, "lang"):
+        for ask in (
+            lambda where: written.as_langchain().similarity_search("x", filter=where),
+            lambda where: written.client.scroll("notes", where),
+            lambda where: written.client.count("notes", count_filter=where),
+        ):
+            assert 'key="metadata.lang"' in refuses(ask, given)
+
+
 def test_langchains_index_cleans_up_what_is_gone_already(collection):
     records, store = InMemoryRecordManager("notes"), collection.as_langchain()
     records.create_schema()
