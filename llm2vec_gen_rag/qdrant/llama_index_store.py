@@ -9,16 +9,18 @@ from llama_index.vector_stores.qdrant import QdrantVectorStore
 from pydantic_core import to_jsonable_python
 from qdrant_client import models
 
+from llm2vec_gen_rag.qdrant.call_arguments import as_ids
 from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
 
 _EVERYTHING = models.FilterSelector(filter=models.Filter())
 
 
 class LlamaIndexStore(QdrantVectorStore):
-    """`llama_index.vector_stores.qdrant.QdrantVectorStore`, except for two things.
+    """`llama_index.vector_stores.qdrant.QdrantVectorStore`, except for three things.
 
     - Clearing it empties the collection. There it is deleted, and created with the next nodes:
       without the record of the model that wrote it, and without the words for hybrid search.
+    - Ids that are no list of them are refused by name.
     - Metadata that JSON would change is refused. There NaN becomes None, and 1 the name "1".
     """
 
@@ -49,6 +51,24 @@ class LlamaIndexStore(QdrantVectorStore):
         _check_nodes(nodes)
         return await super().async_add(nodes, shard_identifier, **kwargs)
 
+    def get_nodes(self, node_ids: list[str] | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Return the nodes with these ids, or that pass filters; see upstream's."""
+        return super().get_nodes(_listed_or_none(node_ids), *args, **kwargs)
+
+    async def aget_nodes(self, node_ids: list[str] | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Return the nodes with these ids, or that pass filters; see upstream's."""
+        return await super().aget_nodes(_listed_or_none(node_ids), *args, **kwargs)
+
+    def delete_nodes(self, node_ids: list[str] | None = None, *args: Any, **kwargs: Any) -> None:
+        """Delete the nodes with these ids, or that pass filters; see upstream's."""
+        super().delete_nodes(_listed_or_none(node_ids), *args, **kwargs)
+
+    async def adelete_nodes(
+        self, node_ids: list[str] | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """Delete the nodes with these ids, or that pass filters; see upstream's."""
+        await super().adelete_nodes(_listed_or_none(node_ids), *args, **kwargs)
+
     def clear(self) -> None:
         """Delete every document of the collection, whoever wrote it."""
         self._client.delete(self.collection_name, _EVERYTHING)
@@ -56,6 +76,10 @@ class LlamaIndexStore(QdrantVectorStore):
     async def aclear(self) -> None:
         """Delete every document of the collection, whoever wrote it."""
         await self._aclient.delete(self.collection_name, _EVERYTHING)
+
+
+def _listed_or_none(node_ids: Any) -> list[str] | None:
+    return None if node_ids is None else as_ids("node_ids", node_ids)
 
 
 def _check_nodes(nodes: Any) -> None:

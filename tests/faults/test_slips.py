@@ -107,6 +107,18 @@ def test_a_filter_of_the_client_is_one_of_qdrants(written):
             assert 'key="metadata.lang"' in refuses(ask, given)
 
 
+@pytest.mark.parametrize("given", ["yen", b"x", 7, [None], [7.5], {"yen": 1}])
+async def test_llama_index_gets_and_deletes_nodes_by_a_list_of_ids(written, given):
+    store = written.as_llama_index()
+    for call in (store.get_nodes, store.delete_nodes):
+        assert refuses(call, given).startswith("node_ids")
+        assert refuses(call, node_ids=given).startswith("node_ids")
+    for call in (store.aget_nodes, store.adelete_nodes):
+        with pytest.raises(ValueError, match=r"^node_ids.* expected a"):
+            await call(given)
+    assert written.count() == 1
+
+
 def test_langchains_index_cleans_up_what_is_gone_already(collection):
     records, store = InMemoryRecordManager("notes"), collection.as_langchain()
     records.create_schema()
