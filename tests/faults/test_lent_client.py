@@ -38,11 +38,12 @@ LISTED = (
 
 def require_whole(collection: DocumentCollection, ids: set[str]) -> None:
     """Fail unless the collection has these documents, its model's record and its sparse vectors."""
+    config = collection.client.get_collection("notes").config  # opening would create it anew
+    assert config.metadata["llm2vec_gen"]["fingerprint"] == collection.model.fingerprint
+    assert set(config.params.sparse_vectors) == {"bm25"}
     again = DocumentCollection(collection.client, "notes", collection.model)
     assert {hit.id for hit in again.search("x", k=100)} == ids
     assert collection.adopt() == 0
-    parameters = collection.client.get_collection("notes").config.params
-    assert set(parameters.sparse_vectors) == {"bm25"}
 
 
 def methods_of(client: type) -> set[str]:
@@ -95,8 +96,8 @@ async def test_clearing_empties_the_collection_and_leaves_it_whole(collection):
             await store.aclear()
         else:
             store.clear()
-        require_whole(collection, set())
         await index.ainsert_nodes([TextNode(id_="node", text="text")])
+        require_whole(collection, {"node"})
         collection.index([YEN])
         require_whole(collection, {"node", "yen"})
         assert [hit.id for hit in collection.hybrid_search("yen", k=1)] == ["yen"]
