@@ -42,15 +42,20 @@ class Answer:
 class PlayedServer:
     """Answers for the collection "notes", and remembers what it was asked.
 
+    Args:
+        keeps_metadata: Whether a collection keeps its metadata, as Qdrant 1.16 and newer do.
+
     Attributes:
         url: Where it listens.
         asked: Every request, such as "PUT /points", without the collection's path.
+        headers: Those of every request.
         failures: Answers to give before the right ones, by request; the last one stays.
         created: What the collection was created with.
         points: The points of the collection.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_metadata: bool = True) -> None:
+        self.keeps_metadata = keeps_metadata
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.failures: defaultdict[str, list[Answer | None]] = defaultdict(list)
@@ -74,7 +79,8 @@ class PlayedServer:
         if asked == "PUT ":
             self.created = body
         if asked == "GET ":
-            metadata = {"metadata": self.created["metadata"]} if self.created else {}
+            kept = self.created if self.keeps_metadata else None
+            metadata = {"metadata": kept["metadata"]} if kept else {}
             return INFO | {"config": INFO["config"] | metadata}
         if asked == "POST /points":
             return [self.points[i] | {"vector": None} for i in body["ids"] if i in self.points]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from llm2vec_gen_rag.commands.options import (
     new_command,
     shows_progress,
 )
+from llm2vec_gen_rag.commands.output import print_json, quoted
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
@@ -73,11 +73,11 @@ def run(arguments: argparse.Namespace) -> None:
     shape = f"{vectors.shape[0]} x {vectors.shape[1]} float32"
     if arguments.json:
         for text, vector in zip(texts, vectors.tolist(), strict=True):
-            print(json.dumps({"text": text, "vector": vector}))
+            print_json({"text": text, "vector": vector}, indent=None)
         sys.stderr.write(f"{shape}\n")
     else:
         _save(vectors, arguments.output)
-        print(f"{shape}, written to {arguments.output}")
+        print(f"{shape}, written to {quoted(arguments.output)}")
 
 
 def _require_place(output: Path) -> None:

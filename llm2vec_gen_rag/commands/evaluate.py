@@ -12,7 +12,7 @@ from llm2vec_gen_rag.commands.options import (
     new_command,
     positive_int,
 )
-from llm2vec_gen_rag.commands.output import print_json
+from llm2vec_gen_rag.commands.output import print_json, printable_lines
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
@@ -49,4 +49,4 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(report.as_dict())
     else:
-        print(report.as_text())
+        print(printable_lines(report.as_text()))

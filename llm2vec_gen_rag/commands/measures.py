@@ -19,6 +19,7 @@ from llm2vec_gen_rag.commands.benchmarks import (
     measure_refusals,
 )
 from llm2vec_gen_rag.commands.options import add_model_options, positive_int
+from llm2vec_gen_rag.commands.output import finite, printable_lines, quoted
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
@@ -159,8 +160,9 @@ def _run(arguments: argparse.Namespace) -> None:
     outcome = arguments.measured_by(arguments)
     command = shlex.join(["llm2vec-gen-rag", *arguments.argv])
     made_by = provenance(outcome.model, command, outcome.seed, commit)
-    print(f"{outcome.model.name}\n\n{outcome.text}\n\n{made_by.as_text()}")
+    text = f"{quoted(outcome.model.name)}\n\n{outcome.text}\n\n{made_by.as_text()}"
+    print(printable_lines(text))
     if target is not None:
         content = {"made_by": asdict(made_by), "figures": outcome.figures}
-        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        target.write_text(text, encoding="utf-8")
+        written = json.dumps(finite(content), indent=2, ensure_ascii=False) + "\n"
+        target.write_text(written, encoding="utf-8")

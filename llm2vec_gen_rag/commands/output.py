@@ -11,9 +11,19 @@ from typing import Any
 NARROWEST, WIDEST = 60, 100  # longer lines are hard to read
 
 
-def print_json(value: Any) -> None:
-    """Print one JSON document, in ASCII, so that no encoding can spoil it."""
-    print(json.dumps(value, indent=2))
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """Print one JSON document, in ASCII, so that no encoding can spoil it.
+
+    Args:
+        value: what to print.
+        indent: spaces a level; None prints one line.
+    """
+    print(json.dumps(finite(value), indent=indent))
+
+
+def finite(value: Any) -> Any:
+    """Return the value with None for NaN and infinity, which JSON has no number for."""
+    return json.loads(json.dumps(value), parse_constant=lambda constant: None)
 
 
 def width() -> int:
@@ -35,6 +45,11 @@ def quoted(name: object) -> str:
 def printable(text: str) -> str:
     """Return the text with escapes for whatever a terminal would obey rather than show."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return the text with its lines as they are, and each of them `printable`."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def one_line(text: str) -> str:

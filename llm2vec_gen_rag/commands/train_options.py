@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm2vec_gen_rag.commands.options import add_device_options, quieten_loading
-from llm2vec_gen_rag.commands.output import print_json
+from llm2vec_gen_rag.commands.output import print_json, quoted
 from llm2vec_gen_rag.errors import require_extra
 
 if TYPE_CHECKING:
@@ -155,10 +155,12 @@ def report_fit(
         )
     else:
         if result.found:
-            print(f"{result.folder} holds the finished model of this very run: nothing to do")
+            print(
+                f"{quoted(result.folder)} holds the finished model of this very run: nothing to do"
+            )
         print(
             f"{queries} queries, {recipe.steps} steps in {result.seconds:.0f} s: "
             f"reconstruction loss {result.reconstruction:.4f}, alignment loss "
             f"{result.alignment:.6f}\n"
-            f'load it with: LLM2VecGen.from_pretrained("{result.folder}")'
+            f"load it with: LLM2VecGen.from_pretrained({str(result.folder)!r})"
         )

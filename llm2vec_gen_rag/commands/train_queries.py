@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from llm2vec_gen_rag.commands.lines import read_lines
 from llm2vec_gen_rag.commands.options import positive_int
+from llm2vec_gen_rag.commands.output import quoted
 from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def query_rows_of(arguments: argparse.Namespace) -> QueryRows:
     rows = _rows_of_source(arguments)
     if rows.brought:
         sys.stderr.write(
-            f"{arguments.queries}: {len(rows.brought)} of {len(rows.queries)} queries bring their "
-            "own answer\n"
+            f"{quoted(arguments.queries)}: {len(rows.brought)} of {len(rows.queries)} queries "
+            "bring their own answer\n"
         )
     if arguments.policy is None:
         return rows
@@ -91,8 +92,8 @@ def query_rows_of(arguments: argparse.Namespace) -> QueryRows:
     policy = load_policy(arguments.policy)
     if also := policy.also_in(rows.queries):
         sys.stderr.write(
-            f"{arguments.queries}: {len(also)} of its queries, such as {also[0][:80]!r}, are "
-            "examples of the policy, and get its answer\n"
+            f"{quoted(arguments.queries)}: {len(also)} of its queries, such as {also[0][:80]!r}, "
+            "are examples of the policy, and get its answer\n"
         )
     return policy.added_to(rows)
 
@@ -115,7 +116,7 @@ def _lines_of_text(source: str) -> list[str]:
         raise ValueError(f"{source} holds no query; expected one a line.")
     if len(queries) < len(lines):
         sys.stderr.write(
-            f"{source}: {len(queries)} queries; {len(lines) - len(queries)} lines are empty or "
-            "repeat an earlier one, and are skipped\n"
+            f"{quoted(source)}: {len(queries)} queries; {len(lines) - len(queries)} lines are "
+            "empty or repeat an earlier one, and are skipped\n"
         )
     return queries

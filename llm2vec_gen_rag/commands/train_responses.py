@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm2vec_gen_rag.commands.options import new_command, positive_int, shows_progress
-from llm2vec_gen_rag.commands.output import print_json
+from llm2vec_gen_rag.commands.output import print_json, quoted
 from llm2vec_gen_rag.commands.train_options import (
     add_llm_options,
     add_run_options,
@@ -176,11 +176,14 @@ def _report_responses(arguments: argparse.Namespace, path: Path, asked: int) -> 
         counts = {"unfinished": cut, "given": given, "policy": policy}
         print_json({"responses": str(path), "queries": asked, **counts})
         return
-    print(f"{asked} queries are answered, in {path}; {cut} of its answers are cut at the limit")
+    print(
+        f"{asked} queries are answered, in {quoted(path)}; {cut} of its answers are cut at the "
+        "limit"
+    )
     if given or policy:
         print(f"of its answers {given} are given with their queries and {policy} are the policy's")
     if arguments.shard is None:
         print(
-            f"next: llm2vec-gen-rag train teach --output {arguments.output} "
-            f"--recipe {arguments.recipe}"
+            f"next: llm2vec-gen-rag train teach --output {quoted(arguments.output)} "
+            f"--recipe {quoted(arguments.recipe)}"
         )

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from llm2vec_gen_rag.commands.options import new_command, shows_progress
-from llm2vec_gen_rag.commands.output import print_json
+from llm2vec_gen_rag.commands.output import print_json, quoted
 from llm2vec_gen_rag.commands.train_options import (
     add_llm_options,
     add_run_options,
@@ -86,9 +86,10 @@ def _teach(arguments: argparse.Namespace) -> None:
         print_json({"vectors": str(path), "answers": len(answered.answers), "teacher": teacher})
     else:
         print(
-            f"{len(answered.answers)} responses embedded by {teacher}, in {path}\n"
-            f"next: llm2vec-gen-rag train fit --output {arguments.output} "
-            f"--recipe {arguments.recipe}"
+            f"{len(answered.answers)} responses embedded by {quoted(teacher)}, in "
+            f"{quoted(path)}\n"
+            f"next: llm2vec-gen-rag train fit --output {quoted(arguments.output)} "
+            f"--recipe {quoted(arguments.recipe)}"
         )
 
 

@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient
 from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import require_positive
-from llm2vec_gen_rag.qdrant import indexing, searching
+from llm2vec_gen_rag.qdrant import call_arguments, indexing, searching
 from llm2vec_gen_rag.qdrant.beside import PointsBeside
 from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
@@ -51,6 +51,7 @@ class DocumentCollection:
         model: The model that embeds its documents and queries.
 
     Raises:
+        ValueError: The client is none, or the model is not a loaded one.
         CollectionMismatchError: The collection was written by another model, on another base
             model, with other instructions, or by something else.
         CollectionError: The name is none that Qdrant allows, the client is closed, or a server
@@ -59,6 +60,8 @@ class DocumentCollection:
 
     def __init__(self, client: QdrantClient, name: str, model: LLM2VecGen) -> None:
         require_collection_name(name)
+        call_arguments.require_client(client)
+        call_arguments.require_model(model)
         self._client = cast("QdrantClient", CollectionClient(lender_of(client)))
         stores = cast("QdrantClient", StoresClient(self._client, name))
         self._lent = cast("QdrantClient", LentClient(stores, name))
@@ -92,13 +95,14 @@ class DocumentCollection:
             The collection, which closes its client when it is closed.
 
         Raises:
-            ValueError: The location is none of the three, or a key or a timeout came without a
-                server or is of no use.
+            ValueError: The location is none of the three, a key or a timeout came without a server
+                or is of no use, or the model is not a loaded one.
             CollectionMismatchError: Another model wrote the collection.
             CollectionError: The name is none that Qdrant allows; the server does not answer as one
                 should; or the folder is in use, damaged, or cannot be written.
         """
         require_collection_name(name)
+        call_arguments.require_model(model)
         client = connect(location, api_key, timeout)
         try:
             collection = cls(client, name, model)
@@ -223,8 +227,7 @@ class DocumentCollection:
         Raises:
             ValueError: One string instead of a list, or an id that is no string.
         """
-        _refuse_string("ids", ids)
-        indexing.delete(self._client, self._name, ids)
+        indexing.delete(self._client, self._name, call_arguments.as_hit_ids(ids))
 
     def adopt(self) -> int:
         """Complete the points that a framework's store wrote through a client of its own.
@@ -255,9 +258,10 @@ class DocumentCollection:
             The hits, best first.
 
         Raises:
-            ValueError: ``k`` is below 1, the model knows no such task, or Qdrant cannot look for
-                what the filter asks.
+            ValueError: The query is no string, ``k`` is below 1, the model knows no such task, or
+                Qdrant cannot look for what the filter asks.
         """
+        call_arguments.require_query(query)
         return self.search_many([query], k, filter=filter, task=task)[0]
 
     def search_many(
@@ -270,10 +274,10 @@ class DocumentCollection:
     ) -> list[list[Hit]]:
         """Search for each query, embedded in one call and sent in one request; see `search`."""
         require_positive("k", k)
-        _refuse_string("queries", queries)
-        if not queries:
+        listed = call_arguments.as_queries(queries)
+        if not listed:
             return []
-        vectors = self._model.encode_query(list(queries), task=task)
+        vectors = self._model.encode_query(listed, task=task)
         return searching.nearest(self._client, self._name, vectors, k, filter)
 
     def hybrid_search(
@@ -284,6 +288,7 @@ class DocumentCollection:
         For queries with names, codes or numbers, which an embedding does not keep. The score of a
         hit is the sum of its reciprocal ranks, not a similarity.
         """
+        call_arguments.require_query(query)
         require_positive("k", k)
         vector = self._model.encode_query(query, task=task)
         return searching.fused(self._client, self._name, query, vector, k, filter)
@@ -327,6 +332,7 @@ class DocumentCollection:
         seen: dict[Holder, set[str]] | None,
     ) -> IndexReport:
         require_positive("batch_size", batch_size)
+        call_arguments.require_documents(documents)
         holder = Holder(source)
         given = ((document, holder) for document in documents)
         total = len(documents) if isinstance(documents, Sized) else None
@@ -335,9 +341,3 @@ class DocumentCollection:
             return indexing.index_all(
                 client, name, self._model, given, batch_size, bar.update, beside.held, seen
             )
-
-
-def _refuse_string(what: str, value: object) -> None:
-    """Raise ValueError for a lone string, which would be read as a list of its letters."""
-    if isinstance(value, str):
-        raise ValueError(f"{what} is the string {value!r}; expected a list: [{value!r}].")

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 from qdrant_client import models
 
 from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR, document_vector
+from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
 from llm2vec_gen_rag.qdrant.payload import (
     METADATA_KEY,
     NODE_KEY,
@@ -53,6 +55,31 @@ def complete_point(point: models.PointStruct) -> models.PointStruct:
     return models.PointStruct(id=stored, vector=vectors, payload=payload)
 
 
+def checked_point(point: models.PointStruct) -> models.PointStruct:
+    """Return the complete point of what a caller writes, who may write what a `Document` may.
+
+    What another client wrote is completed as it is, by `complete_point`.
+
+    Args:
+        point: What a framework or a user writes.
+
+    Returns:
+        A new point.
+
+    Raises:
+        ValueError: As `complete_point`, or a value in it would not come back as it was.
+    """
+    payload = point.payload or {}
+    for name, value in payload.items():
+        require_text(f"a name in the payload of point {point.id!r}", name)
+        require_json(f"{name!r} of point {point.id!r}", value, to_jsonable_python)
+    complete = complete_point(point)
+    whole = complete.payload or {}  # its node was JSON text above, which hides what it holds
+    require_text(f"the text of point {point.id!r}", whole[TEXT_KEY])
+    require_json(f"the metadata of point {point.id!r}", whole[METADATA_KEY])
+    return complete
+
+
 def as_points(points: models.Batch | Iterable[Any]) -> Iterator[models.PointStruct]:
     """Yield the points of a batch, or of an iterable of points or of their fields.
 
@@ -68,6 +95,11 @@ def as_points(points: models.Batch | Iterable[Any]) -> Iterator[models.PointStru
     if isinstance(points, models.Batch):
         yield from _points_of_batch(points)
         return
+    if isinstance(points, BaseModel | Mapping | str) or not isinstance(points, Iterable):
+        raise ValueError(
+            f"points is a {type(points).__name__}; expected a list of "
+            "qdrant_client.models.PointStruct, or a qdrant_client.models.Batch."
+        )
     for position, point in enumerate(points):
         if isinstance(point, Mapping):
             yield models.PointStruct(**point)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid5
 
+from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
+
 # Never to be changed: with other point ids every document would be indexed a second time.
 _POINT_IDS = UUID("5b0c7c0e-6a55-5d5c-9d3e-0f6b2f6a7d11")
-
-MOST_LEVELS = 64  # of metadata: a Qdrant server reads 128 of a request, and Python copies some 300
 
 
 @dataclass(frozen=True)
@@ -39,22 +39,13 @@ class Document:
 
     def __post_init__(self) -> None:
         """Raise ValueError for what a store or a framework could not hold."""
-        _check_string("text", self.text, self.id)
+        require_text(f"text of document {self.id!r}", self.text)
         if self.id is not None:
-            _check_string("id", self.id, self.id)
-        if _is_deeper(self.metadata, MOST_LEVELS):
-            raise ValueError(
-                f"metadata of document {self.id!r} is nested more than {MOST_LEVELS} levels deep; "
-                "expected fewer, as no Qdrant server reads more. Flatten it first."
-            )
-        try:
-            _check_names(self.metadata)
-            json.dumps(dict(self.metadata), allow_nan=False, ensure_ascii=False).encode()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ValueError(
-                f"metadata of document {self.id!r} is not JSON ({error}); expected a mapping of "
-                "names to strings, finite numbers, booleans, None, lists and mappings of these."
-            ) from error
+            require_text(f"id of document {self.id!r}", self.id)
+        what = f"metadata of document {self.id!r}"
+        if not isinstance(self.metadata, Mapping):
+            raise ValueError(f"{what} is {self.metadata!r:.80}; expected a mapping: {{}} for none.")
+        require_json(what, dict(self.metadata))
 
     @property
     def point_id(self) -> str:
@@ -120,44 +111,6 @@ class IndexReport:
             truncated=self.truncated + other.truncated,
             removed=self.removed + other.removed,
         )
-
-
-def _check_string(what: str, value: object, document_id: object) -> None:
-    if not isinstance(value, str):
-        raise ValueError(
-            f"{what} of document {document_id!r} is a {type(value).__name__}; expected a str."
-        )
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{what} of document {document_id!r} holds a lone surrogate at position {error.start}, "
-            "which neither JSON nor the frameworks' documents can carry; decode the file with its "
-            "own encoding, or with errors='replace'."
-        ) from error
-
-
-def _is_deeper(value: object, levels: int) -> bool:
-    """Return whether mappings and lists are nested more levels deep than this."""
-    layer = [value]
-    while layer and levels >= 0:
-        containers = {id(v): v for v in layer if isinstance(v, Mapping | list | tuple)}
-        values = (v.values() if isinstance(v, Mapping) else v for v in containers.values())
-        layer = [inner for each in values for inner in each]
-        levels -= 1
-    return bool(layer)
-
-
-def _check_names(value: object) -> None:
-    """Raise TypeError for a name that is no string, which JSON would silently make one."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            if not isinstance(name, str):
-                raise TypeError(f"the name {name!r} is a {type(name).__name__}, not a str")
-            _check_names(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            _check_names(inner)
 
 
 def derived_point_id(name: str) -> str:

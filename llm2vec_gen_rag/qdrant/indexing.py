@@ -17,7 +17,7 @@ from llm2vec_gen_rag.qdrant.complete_points import complete_point
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
 from llm2vec_gen_rag.qdrant.payload import lacks_half
 from llm2vec_gen_rag.qdrant.placing import Plan, candidates, is_settled
-from llm2vec_gen_rag.qdrant.point_ids import having_ids
+from llm2vec_gen_rag.qdrant.point_ids import with_hit_ids
 from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
 from llm2vec_gen_rag.qdrant.writing import (
     ATTEMPTS,
@@ -117,14 +117,8 @@ def index_batch(
 
 def delete(client: QdrantClient, name: str, document_ids: Iterable[str]) -> None:
     """Delete the points whose hits have these ids; unknown ids are no error."""
-    ids = list(document_ids)
-    for position, document_id in enumerate(ids):
-        if not isinstance(document_id, str):
-            raise ValueError(
-                f"ids[{position}] is {document_id!r}; expected a str, as `Hit.id` always is."
-            )
-    for page in batches(ids, PAGE):
-        client.delete(name, models.FilterSelector(filter=having_ids(page)))
+    for page in batches(document_ids, PAGE):
+        client.delete(name, models.FilterSelector(filter=with_hit_ids(page)))
 
 
 def adopt(client: QdrantClient, name: str) -> int:

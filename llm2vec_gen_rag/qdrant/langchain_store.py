@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 from langchain_core.documents import Document
 from langchain_qdrant import QdrantVectorStore
+from pydantic_core import to_jsonable_python
 
+from llm2vec_gen_rag.arguments import require_positive
+from llm2vec_gen_rag.qdrant.call_arguments import as_ids, as_list
+from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
 from llm2vec_gen_rag.qdrant.payload import read_id
 
 
@@ -19,6 +23,7 @@ class LangChainStore(QdrantVectorStore):
       metadata has the point's id, as ``_id``, which it has here too.
     - Of several documents, some may come without an id.
     - Texts may come from a generator. There it is read for its length, and nothing is added.
+    - What would not come back as it was is refused before anything is embedded.
     """
 
     def add_texts(  # type: ignore[override]  # as upstream's
@@ -42,20 +47,66 @@ class LangChainStore(QdrantVectorStore):
             The ids.
 
         Raises:
-            ValueError: There are not as many ids or mappings as texts.
+            ValueError: There are not as many ids or mappings as texts, or one of them is not what
+                a `llm2vec_gen_rag.qdrant.Document` could hold.
         """
-        listed = list(texts)
-        given = list(ids or [None] * len(listed))  # upstream too takes [] for no ids
-        for what, values in (("ids", given), ("metadatas", metadatas)):
+        require_positive("batch_size", batch_size)  # upstream adds nothing in batches of none
+        listed = _listed_texts(texts)
+        # upstream too takes [] for no ids
+        given = as_list("ids", ids or [None] * len(listed), "ids")
+        mappings = list(metadatas or [])
+        for what, values in (("ids", given), ("metadatas", mappings)):
             if values and len(values) != len(listed):
                 raise ValueError(
                     f"got {len(values)} {what} for {len(listed)} texts; expected one for each."
                 )
-        every = [uuid4().hex if one is None else one for one in given]
-        return super().add_texts(listed, metadatas, every, batch_size, **kwargs)
+        _check_metadatas(mappings)
+        every = as_ids("ids", [uuid4().hex if one is None else one for one in given])
+        return super().add_texts(listed, mappings or None, every, batch_size, **kwargs)
+
+    def delete(  # type: ignore[override]  # as upstream's
+        self, ids: list[str | int] | None = None, **kwargs: Any
+    ) -> bool | None:
+        """Delete the documents with these ids.
+
+        Args:
+            ids: The ids. None of them is nothing to do.
+            **kwargs: None; LangChain's signature has them.
+
+        Returns:
+            True: none of the ids is in the collection any more. An id that was not there is no
+            failure, which False would be to `langchain_core.indexing.index`.
+
+        Raises:
+            ValueError: There is no list of ids, or something else is in it.
+        """
+        if ids is None:
+            raise ValueError(
+                "ids is None; expected a list of ids. To delete every document, call "
+                "client.delete(collection_name, qdrant_client.models.Filter())."
+            )
+        return super().delete(as_ids("ids", ids), **kwargs)
 
     @classmethod
     def _document_from_point(cls, scored_point: Any, *names: str) -> Document:
         document = super()._document_from_point(scored_point, *names)
         document.id = read_id(scored_point.id, scored_point.payload)
         return document
+
+
+def _listed_texts(texts: Iterable[str]) -> list[str]:
+    """Return the texts as a list; raise ValueError if one of them is no text."""
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise ValueError(f"texts is {texts!r:.80}; expected a list of strings, such as [text].")
+    listed = list(texts)
+    for place, text in enumerate(listed):
+        require_text(f"texts[{place}]", text)
+    return listed
+
+
+def _check_metadatas(metadatas: list[dict[str, Any]]) -> None:
+    """Raise ValueError unless each is None, or JSON where Qdrant writes dates and the like so."""
+    for place, metadata in enumerate(metadatas):
+        if not isinstance(metadata, Mapping | None):
+            raise ValueError(f"metadatas[{place}] is {metadata!r:.80}; expected a mapping.")
+        require_json(f"metadatas[{place}]", metadata, to_jsonable_python)

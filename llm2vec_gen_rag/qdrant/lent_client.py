@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from itertools import repeat
 from typing import Any
@@ -11,17 +11,16 @@ from uuid import uuid4
 from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.complete_points import as_points, complete_point, points_of
-from llm2vec_gen_rag.qdrant.indexing import scroll
-from llm2vec_gen_rag.qdrant.lent_ids import in_callers_ids, in_stored_ids, selects_nothing
-from llm2vec_gen_rag.qdrant.point_ids import other_points, stored_ids
-
-# Each would leave a text beside another's vector, or one framework's half beside another's.
-_PARTIAL_WRITES = {
-    *("set_payload", "overwrite_payload", "delete_payload", "clear_payload"),
-    *("update_vectors", "delete_vectors", "delete_vector_name"),
-}
-_DOORS_TO_THE_SERVER = {"http", "grpc_points", "grpc_collections"}
+from llm2vec_gen_rag.qdrant.call_arguments import as_ids
+from llm2vec_gen_rag.qdrant.complete_points import as_points, checked_point, points_of
+from llm2vec_gen_rag.qdrant.lent_ids import CallersIds, in_callers_ids
+from llm2vec_gen_rag.qdrant.lent_methods import DOORS_TO_THE_SERVER, partial_write, require_lent
+from llm2vec_gen_rag.qdrant.lent_requests import (
+    as_selector,
+    in_stored_ids,
+    named_arguments,
+    selects_nothing,
+)
 
 
 class LentClient:
@@ -31,34 +30,39 @@ class LentClient:
 
     - Points get both halves of the payload and a sparse vector, so what one framework's own store
       adds, the other reads at once. What would write part of a point is refused.
-    - An id may be any string. What it was written with comes back, finds it and deletes it.
+    - What would leave the collection without its model's record, such as creating it anew, is
+      refused.
+    - An id may be any string. What it was written with comes back, finds the point, deletes it, and
+      stands for its vector in a query.
     - An empty list of ids is nothing to delete.
     """
 
     def __init__(self, client: QdrantClient, collection_name: str) -> None:
         self._lender = client
-        self._collection_name = collection_name
+        self._ids = CallersIds(client, collection_name)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # else copying, which asks before __init__ ran, would recurse
             raise AttributeError(name)
-        if name in _DOORS_TO_THE_SERVER:
-            raise _refused(name)
+        if name in DOORS_TO_THE_SERVER:
+            raise CollectionError(partial_write(name))
         attribute = getattr(self._lender, name)
         return self._in_callers_terms(name, attribute) if callable(attribute) else attribute
 
     def upsert(self, collection_name: str, points: Any, **options: Any) -> Any:
         """Call `QdrantClient.upsert` with complete points."""
-        if self._is_ours(collection_name):
-            points = [complete_point(point) for point in as_points(points)]
-            options = in_stored_ids(options)
+        if self._ids.are_of(collection_name):
+            points = [checked_point(point) for point in as_points(points)]
+            options = in_stored_ids(options, self._ids)
         return self._lender.upsert(collection_name, points, **options)
 
     def upload_points(self, collection_name: str, points: Iterable[Any], **options: Any) -> None:
         """Call `QdrantClient.upload_points` with complete points."""
-        if self._is_ours(collection_name):
-            points = map(complete_point, as_points(points))
-            options = in_stored_ids(options)
+        if self._ids.are_of(collection_name):
+            complete = map(checked_point, as_points(points))
+            # of a list, all are checked before any is written
+            points = list(complete) if isinstance(points, Sequence) else complete
+            options = in_stored_ids(options, self._ids)
         self._lender.upload_points(collection_name, points, **options)
 
     def upload_collection(
@@ -70,7 +74,7 @@ class LentClient:
         **options: Any,
     ) -> None:
         """Upload vectors, payloads and ids as the complete points that they make."""
-        if not self._is_ours(collection_name):
+        if not self._ids.are_of(collection_name):
             self._lender.upload_collection(collection_name, vectors, payload, ids, **options)
             return
         payloads = repeat(None) if payload is None else payload
@@ -82,8 +86,8 @@ class LentClient:
     ) -> Any:
         """Call `QdrantClient.batch_update_points`, of which upserting and deleting are allowed."""
         operations = list(update_operations)
-        if self._is_ours(collection_name):
-            whole = [_whole(operation) for operation in operations]
+        if self._ids.are_of(collection_name):
+            whole = [_whole(operation, self._ids) for operation in operations]
             operations = [operation for operation in whole if operation is not None]
             if not operations:
                 return []
@@ -91,41 +95,38 @@ class LentClient:
 
     def delete(self, collection_name: str, points_selector: Any, **options: Any) -> Any:
         """Call `QdrantClient.delete`; an empty list is nothing to delete."""
-        if self._is_ours(collection_name):
-            if selects_nothing(points_selector):
+        if self._ids.are_of(collection_name):
+            selector = as_selector(points_selector)
+            if selects_nothing(selector):
                 return models.UpdateResult(status=models.UpdateStatus.COMPLETED)
-            points_selector = in_stored_ids(_as_selector(points_selector))
+            points_selector = in_stored_ids(selector, self._ids)
         return self._lender.delete(collection_name, points_selector, **options)
 
     def retrieve(self, collection_name: str, ids: Iterable[Any], **options: Any) -> Any:
         """Call `QdrantClient.retrieve` with ids of any kind."""
-        if not self._is_ours(collection_name):
+        if not self._ids.are_of(collection_name):
             return self._lender.retrieve(collection_name, list(ids), **options)
-        asked = list(ids)
-        stored = [point for given in asked for point in stored_ids(given)]
-        records = self._lender.retrieve(collection_name, stored, **options)
-        if names := [given for given in asked if isinstance(given, str)]:
-            found = models.HasIdCondition(has_id=stored)
-            others = models.Filter(must=[other_points(names)], must_not=[found])
-            records += scroll(self._lender, collection_name, others, **options)
-        return in_callers_ids(records)
+        return in_callers_ids(self._ids.records(as_ids("ids", ids), **options))
+
+    def scroll(self, collection_name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call `QdrantClient.scroll`, which may begin at an id of any kind."""
+        arguments = named_arguments(self._lender.scroll, (collection_name, *args), kwargs)
+        if self._ids.are_of(collection_name):
+            arguments = in_stored_ids(arguments, self._ids)
+            if arguments.get("offset") is not None:
+                arguments["offset"] = self._ids.page_start(arguments["offset"])
+        return in_callers_ids(self._lender.scroll(**arguments))
 
     def _in_callers_terms(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
         def in_callers_terms(*args: Any, **kwargs: Any) -> Any:
-            if not self._is_ours(kwargs.get("collection_name", args[0] if args else None)):
+            if not self._ids.are_of(kwargs.get("collection_name", args[0] if args else None)):
                 return call(*args, **kwargs)
-            if name in _PARTIAL_WRITES:
-                raise _refused(name)
-            return in_callers_ids(call(*in_stored_ids(args), **in_stored_ids(kwargs)))
+            arguments = named_arguments(call, args, kwargs)
+            require_lent(name, arguments)
+            return in_callers_ids(call(**in_stored_ids(arguments, self._ids)))
 
         return in_callers_terms
-
-    def _is_ours(self, collection_name: object) -> bool:
-        if collection_name == self._collection_name or not isinstance(collection_name, str):
-            return collection_name == self._collection_name
-        aliases = self._lender.get_collection_aliases(self._collection_name).aliases
-        return any(alias.alias_name == collection_name for alias in aliases)
 
 
 def lender_of(client: QdrantClient | LentClient) -> QdrantClient:
@@ -133,29 +134,17 @@ def lender_of(client: QdrantClient | LentClient) -> QdrantClient:
     return client._lender if isinstance(client, LentClient) else client
 
 
-def _whole(operation: Any) -> Any:
+def _whole(operation: Any, ids: CallersIds) -> Any:
     """Return the operation on complete points; None if it does nothing."""
     if isinstance(operation, models.UpsertOperation):
         upsert = operation.upsert
         batch = upsert.batch if isinstance(upsert, models.PointsBatch) else upsert.points
-        points = [complete_point(point) for point in as_points(batch)]
-        where = in_stored_ids(upsert.update_filter)
+        points = [checked_point(point) for point in as_points(batch)]
+        where = in_stored_ids(upsert.update_filter, ids)
         rest = upsert.model_dump(exclude={"batch", "points", "update_filter"}, exclude_none=True)
         whole = models.PointsList(points=points, update_filter=where, **rest)
         return models.UpsertOperation(upsert=whole)
     if isinstance(operation, models.DeleteOperation):
         selector = operation.delete
-        return None if selects_nothing(selector) else in_stored_ids(operation)
-    raise _refused(f"batch_update_points with {type(operation).__name__}")
-
-
-def _as_selector(selector: Any) -> Any:
-    return models.PointIdsList(points=selector) if isinstance(selector, list) else selector
-
-
-def _refused(name: str) -> CollectionError:
-    return CollectionError(
-        f"{name} could leave a point of this collection incomplete: a text beside the vector of "
-        "another, or what only one framework can read. Index the document again, upsert the whole "
-        "point, or use a QdrantClient of your own and call adopt() afterwards."
-    )
+        return None if selects_nothing(selector) else in_stored_ids(operation, ids)
+    raise CollectionError(partial_write(f"batch_update_points with {type(operation).__name__}"))

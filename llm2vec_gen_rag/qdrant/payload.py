@@ -23,6 +23,7 @@ TEXT_KEY = "page_content"  # langchain_qdrant.QdrantVectorStore.CONTENT_KEY
 METADATA_KEY = "metadata"  # langchain_qdrant.QdrantVectorStore.METADATA_KEY
 NODE_KEY = "_node_content"  # llama_index.core.vector_stores.utils.node_to_metadata_dict
 STAMP_KEY = "_llm2vec_gen"
+ID_KEY = f"{STAMP_KEY}.id"
 SOURCE_KEY = f"{STAMP_KEY}.sources[].source"
 STATE_KEY = f"{STAMP_KEY}.state"
 BESIDE_KEY = f"{STAMP_KEY}.beside"  # the point of the id, in one that lies beside it

@@ -14,7 +14,8 @@ from uuid import UUID
 from qdrant_client import models
 
 from llm2vec_gen_rag.qdrant.documents import Document, derived_point_id
-from llm2vec_gen_rag.qdrant.payload import PARENT_KEY, STAMP_KEY
+from llm2vec_gen_rag.qdrant.json_values import require_text
+from llm2vec_gen_rag.qdrant.payload import ID_KEY, PARENT_KEY
 
 PointId: TypeAlias = int | str | UUID  # what a caller may give
 
@@ -43,8 +44,9 @@ def point_id(given: PointId) -> int | str:
         return given
     if isinstance(given, UUID):
         return str(given)
-    derived = Document(text="", id=given).point_id  # which refuses what is no string
-    return _as_uuid(given) or derived
+    require_text("the id", given)
+    derived = Document(text="", id=given).point_id
+    return as_uuid(given) or derived
 
 
 def stored_ids(given: PointId) -> list[int | str | UUID]:
@@ -69,27 +71,44 @@ def stores_point_id(stored: int | str) -> str:
     return derived_point_id(f"store:{stored}")
 
 
-def having_ids(given: Iterable[PointId]) -> models.Filter:
+def with_hit_ids(given: Iterable[PointId]) -> models.Filter:
     """Return the filter of every point whose hit has one of the given ids.
+
+    A point whose payload names another id is none of them, though Qdrant stores it under this one.
 
     Args:
         given: Hits' ids, or what a store was given.
 
     Returns:
-        What passes the points of `stored_ids` and the `other_points` with these ids.
+        What passes those of the `stored_ids` that have no id but Qdrant's or name a given one, and
+        the points of a second source that name one.
 
     Raises:
         ValueError: One of them is none that `point_id` takes.
     """
     ids = list(given)
     points = [point for each in ids for point in stored_ids(each)]
-    where: list[models.Condition] = [models.HasIdCondition(has_id=points)]
-    if names := [each for each in ids if isinstance(each, str)]:
-        where.append(other_points(names))
+    own_names: list[models.Condition] = [
+        models.IsEmptyCondition(is_empty=models.PayloadField(key=ID_KEY)),
+        models.FieldCondition(key=ID_KEY, match=models.MatchAny(any=[str(each) for each in ids])),
+    ]
+    where: list[models.Condition] = [
+        models.Filter(must=[models.HasIdCondition(has_id=points), models.Filter(should=own_names)])
+    ]
+    if names := [str(each) for each in ids if not isinstance(each, int)]:
+        where.append(_elsewhere(names))
     return models.Filter(should=where)
 
 
-def other_points(ids: list[str]) -> models.Filter:
+def as_uuid(text: str) -> str | None:
+    """Return a UUID in its usual spelling; None for any other string."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None
+
+
+def _elsewhere(ids: list[str]) -> models.Filter:
     """Return the filter of the points whose payload names one of these ids.
 
     Two sources with one id may have a point each, of which only one is derived from the id alone.
@@ -97,7 +116,7 @@ def other_points(ids: list[str]) -> models.Filter:
     # the id is in the stamp, and under the frameworks' name, which has an index
     named: list[models.Condition] = [
         models.FieldCondition(key=key, match=models.MatchAny(any=ids))
-        for key in (PARENT_KEY, f"{STAMP_KEY}.id")
+        for key in (PARENT_KEY, ID_KEY)
     ]
     return models.Filter(must=named)
 
@@ -106,13 +125,6 @@ def _plain_ids(given: str) -> list[int | str]:
     ids: list[int | str] = [Document(text="", id=given).point_id]
     if given.isdecimal() and given == str(int(given)) and int(given) <= _LARGEST:
         ids.append(int(given))
-    if (uuid := _as_uuid(given)) is not None:
+    if (uuid := as_uuid(given)) is not None:
         ids.append(uuid)
     return ids
-
-
-def _as_uuid(text: str) -> str | None:
-    try:
-        return str(UUID(text))
-    except ValueError:
-        return None

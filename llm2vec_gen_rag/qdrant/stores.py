@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +12,7 @@ from llm2vec_gen_rag.qdrant.payload import TEXT_KEY
 
 if TYPE_CHECKING:
     from langchain_qdrant import QdrantVectorStore
-    from llama_index.vector_stores.qdrant import QdrantVectorStore as LlamaIndexStore
+    from llama_index.vector_stores.qdrant import QdrantVectorStore as QdrantNodeStore
 
     from llm2vec_gen_rag.model import LLM2VecGen
 
@@ -36,13 +35,15 @@ def langchain_store(client: QdrantClient, name: str, model: LLM2VecGen) -> Qdran
     )
 
 
-def llama_index_store(client: QdrantClient, name: str) -> LlamaIndexStore:
+def llama_index_store(client: QdrantClient, name: str) -> QdrantNodeStore:
     """Return LlamaIndex's store; see `DocumentCollection.as_llama_index`."""
     try:
-        from llama_index.vector_stores.qdrant import QdrantVectorStore
+        import llama_index.vector_stores.qdrant  # noqa: F401
     except ModuleNotFoundError as error:
         raise _missing("LlamaIndex", "llama-index-vector-stores-qdrant", error) from error
-    return QdrantVectorStore(
+    from llm2vec_gen_rag.qdrant.llama_index_store import LlamaIndexStore
+
+    return LlamaIndexStore(  # type: ignore[call-arg]  # mypy sees the fields, not upstream's __init__
         collection_name=name,
         client=client,
         aclient=cast("AsyncQdrantClient", AsyncCollectionClient(client)),
@@ -59,10 +60,11 @@ class AsyncCollectionClient:
     def __init__(self, client: QdrantClient) -> None:
         self._client_in_threads = client
 
-    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # else copying, which asks before __init__ ran, would recurse
             raise AttributeError(name)
-        return partial(asyncio.to_thread, getattr(self._client_in_threads, name))
+        attribute = getattr(self._client_in_threads, name)
+        return partial(asyncio.to_thread, attribute) if callable(attribute) else attribute
 
 
 def _missing(framework: str, distribution: str, error: ModuleNotFoundError) -> ImportError:

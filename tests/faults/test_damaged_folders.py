@@ -15,6 +15,7 @@ import pytest
 
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection, IndexReport
+from llm2vec_gen_rag.qdrant.lent_client import lender_of
 
 DOCUMENTS = [Document(f"text {i}", id=str(i)) for i in range(8)]
 META = "meta.json"
@@ -213,7 +214,7 @@ def test_a_folder_below_a_file_is_an_error_of_ours(tmp_path, model):
 
 def test_a_collection_deleted_by_another_is_an_error_of_ours(folder, model):
     with DocumentCollection.open(folder, "notes", model) as collection:
-        collection.client.delete_collection("notes")
+        lender_of(collection.client).delete_collection("notes")
         with pytest.raises(CollectionError, match="Collection notes not found: it was deleted"):
             collection.search("x")
         with pytest.raises(CollectionError, match="Collection notes not found: it was deleted"):

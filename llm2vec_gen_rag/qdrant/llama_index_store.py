@@ -1,0 +1,101 @@
+"""LlamaIndex's Qdrant store, which can be cleared; imported when one is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llama_index.core.schema import BaseNode
+from llama_index.vector_stores.qdrant import QdrantVectorStore
+from pydantic_core import to_jsonable_python
+from qdrant_client import models
+
+from llm2vec_gen_rag.qdrant.call_arguments import as_ids
+from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
+
+_EVERYTHING = models.FilterSelector(filter=models.Filter())
+
+
+class LlamaIndexStore(QdrantVectorStore):
+    """`llama_index.vector_stores.qdrant.QdrantVectorStore`, except for three things.
+
+    - Clearing it empties the collection. There it is deleted, and created with the next nodes:
+      without the record of the model that wrote it, and without the words for hybrid search.
+    - Ids that are no list of them are refused by name.
+    - Metadata that JSON would change is refused. There NaN becomes None, and 1 the name "1".
+    """
+
+    def add(  # type: ignore[override]  # as upstream's
+        self, nodes: list[BaseNode], shard_identifier: Any | None = None, **kwargs: Any
+    ) -> list[str]:
+        """Add nodes with embeddings; see `llama_index.vector_stores.qdrant.QdrantVectorStore.add`.
+
+        Args:
+            nodes: The nodes.
+            shard_identifier: As there.
+            **kwargs: As there.
+
+        Returns:
+            Their ids.
+
+        Raises:
+            ValueError: One of them has no embedding, or holds what no
+                `llm2vec_gen_rag.qdrant.Document` could.
+        """
+        _check_nodes(nodes)
+        return super().add(nodes, shard_identifier, **kwargs)
+
+    async def async_add(  # type: ignore[override]  # as upstream's
+        self, nodes: list[BaseNode], shard_identifier: Any | None = None, **kwargs: Any
+    ) -> list[str]:
+        """Add nodes with embeddings; see `add`."""
+        _check_nodes(nodes)
+        return await super().async_add(nodes, shard_identifier, **kwargs)
+
+    def get_nodes(self, node_ids: list[str] | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Return the nodes with these ids, or that pass filters; see upstream's."""
+        return super().get_nodes(_listed_or_none(node_ids), *args, **kwargs)
+
+    async def aget_nodes(self, node_ids: list[str] | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Return the nodes with these ids, or that pass filters; see upstream's."""
+        return await super().aget_nodes(_listed_or_none(node_ids), *args, **kwargs)
+
+    def delete_nodes(self, node_ids: list[str] | None = None, *args: Any, **kwargs: Any) -> None:
+        """Delete the nodes with these ids, or that pass filters; see upstream's."""
+        super().delete_nodes(_listed_or_none(node_ids), *args, **kwargs)
+
+    async def adelete_nodes(
+        self, node_ids: list[str] | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """Delete the nodes with these ids, or that pass filters; see upstream's."""
+        await super().adelete_nodes(_listed_or_none(node_ids), *args, **kwargs)
+
+    def clear(self) -> None:
+        """Delete every document of the collection, whoever wrote it."""
+        self._client.delete(self.collection_name, _EVERYTHING)
+
+    async def aclear(self) -> None:
+        """Delete every document of the collection, whoever wrote it."""
+        await self._aclient.delete(self.collection_name, _EVERYTHING)
+
+
+def _listed_or_none(node_ids: Any) -> list[str] | None:
+    return None if node_ids is None else as_ids("node_ids", node_ids)
+
+
+def _check_nodes(nodes: Any) -> None:
+    """Raise ValueError unless every node can be written, and comes back as it was."""
+    if not isinstance(nodes, list | tuple):
+        raise ValueError(f"nodes is {nodes!r:.80}; expected a list of nodes, such as [node].")
+    for place, node in enumerate(nodes):
+        if not isinstance(node, BaseNode):
+            raise ValueError(
+                f"nodes[{place}] is {node!r:.80}; expected a node of LlamaIndex, such as "
+                "TextNode(text=...) with its embedding."
+            )
+        if node.embedding is None:
+            raise ValueError(
+                f"node {node.node_id!r} has no embedding; expected that of its text. Add it "
+                "through a VectorStoreIndex with embed_model=LLM2VecGenEmbedding(model=...)."
+            )
+        require_text(f"text of node {node.node_id!r}", node.get_content())
+        require_json(f"metadata of node {node.node_id!r}", node.metadata, to_jsonable_python)
