@@ -103,6 +103,22 @@ class TextTokenizer:
         tokens = self._instruction_tokens(instruction, texts[0]) if instruction and texts else 0
         return TokenizedTexts(rows, tokens)
 
+    def components(self) -> dict[str, bytes]:
+        """Return what decides ids, in the JSON of the `tokenizers` library.
+
+        Returns:
+            "model" with vocabulary and merges, "normalizer" and "pre_tokenizer"; empty where there
+            is none.
+        """
+        names = ("model", "normalizer", "pre_tokenizer")
+        parts = {name: getattr(self._tokenizer, name) for name in names}
+        return {name: part.__getstate__() if part else b"" for name, part in parts.items()}
+
+    def added_texts(self) -> list[str]:
+        """Return the added tokens that are found in text: those that are not special."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        return [token.content for _, token in sorted(added.items()) if not token.special]
+
     def _instruction_tokens(self, instruction: str, text: str) -> int:
         """Return how many tokens end within the instruction: the next may reach into the text."""
         beginning = utf8_text(f"{instruction}{text[:NEXT_CHARACTERS]}")
