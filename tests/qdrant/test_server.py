@@ -63,8 +63,9 @@ class Server:
         if asked == "PUT ":
             self.created = body
         if asked == "GET ":
+            params = {name: self.created[name] for name in ("vectors", "sparse_vectors")}
             metadata = {"metadata": self.created["metadata"]} if self.keeps_metadata else {}
-            return INFO | {"config": INFO["config"] | metadata}
+            return INFO | {"config": INFO["config"] | {"params": params} | metadata}
         if asked == "POST /points":
             return [p | {"vector": None} for p in self.points if p["id"] in body["ids"]]
         if asked == "PUT /points":
