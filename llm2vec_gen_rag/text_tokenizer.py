@@ -145,6 +145,9 @@ def answer_prompts(
 
     Returns:
         One array of ids per text.
+
+    Raises:
+        ValueError: if the template leaves no room for a text.
     """
     plain = tokenizer.chat_template is None
     if room is not None:
@@ -163,7 +166,14 @@ def answer_prompts(
         np.array(tokenizer(part, add_special_tokens=False)["input_ids"], dtype=np.int64)
         for part in (before, after)
     )
-    rest = None if room is None else max(0, room - len(opening) - len(closing))
+    around = len(opening) + len(closing)
+    if room is not None and room <= around:
+        raise ValueError(
+            f"the LLM has room for a prompt of {room} tokens, and its chat template alone takes "
+            f"{around}; expected room for a text. Pass a smaller max_new_tokens, or an LLM that "
+            "reads longer texts."
+        )
+    rest = None if room is None else room - around
     return [np.concatenate([opening, body[:rest], closing]) for body in bodies]
 
 

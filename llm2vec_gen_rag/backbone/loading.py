@@ -14,7 +14,13 @@ from llm2vec_gen_rag.arguments import is_path
 from llm2vec_gen_rag.backbone.device import cpu_dtype, require_devices
 from llm2vec_gen_rag.backbone.facts import embedding_weight, freeze
 from llm2vec_gen_rag.backbone.int8 import quantize_layers, require_exact_sums
-from llm2vec_gen_rag.backbone.load_errors import not_loaded, require_config_files, require_whole
+from llm2vec_gen_rag.backbone.load_errors import (
+    not_loaded,
+    require_config_files,
+    require_placed,
+    require_tied,
+    require_whole,
+)
 from llm2vec_gen_rag.backbone.threads import note_loading
 from llm2vec_gen_rag.errors import BaseModelError
 
@@ -112,6 +118,7 @@ def _load_whole(
             dtype=dtype or "auto",
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # for the report to name them
+            return_dict=True,  # whatever the config says
             **given,
         )
     except (BaseModelError, MemoryError):
@@ -120,6 +127,8 @@ def _load_whole(
         asked = {name: given[name] for name in _ASKED_OF_A_MACHINE if name in given}
         raise not_loaded(base_model, folder, asked, error) from error
     require_whole(base_model, report)
+    require_placed(backbone, options.device_map)
+    require_tied(base_model, backbone)
     if options.device_map is None and options.quantization_config is None:
         backbone.to(device)
     if embedding_weight(backbone).is_meta:

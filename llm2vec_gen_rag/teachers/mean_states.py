@@ -28,8 +28,9 @@ def mean_states(
 ) -> Vectors:
     """Return the mean of the last hidden states over the tokens of each text.
 
-    Texts are truncated to 512 tokens, and at what an LLM with a table of positions can read. A BOS that the tokenizer adds is read, but its state is not
-    averaged, as in llm2vec. An empty text has no states to average: its vector is zero.
+    Texts are truncated to 512 tokens, and at what an LLM with a table of positions can read. A BOS
+    that the tokenizer adds is read, but its state is not averaged, as in llm2vec. An empty text has
+    no states to average: its vector is zero.
 
     Args:
         llm: the LLM, with its output layer, which is not run, or without.
