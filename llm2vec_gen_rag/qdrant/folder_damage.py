@@ -105,6 +105,7 @@ def why_not_opened(folder: Path, error: Exception) -> str:
         return _damage(meta, error)
     for name, config in _collections(meta).items():
         storage = storage_file(folder, name)
+        wrong: Exception | str | None
         try:
             with closing(CollectionPersistence(str(storage.parent))) as points:
                 wrong = next(_wrong_vectors(points, config, meta), None)
