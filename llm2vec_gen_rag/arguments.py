@@ -101,3 +101,19 @@ def text_room(max_length: int, response_tokens: int, positions: int | None) -> i
             f"which leaves no room for text; {remedy}"
         )
     return max_length - response_tokens
+
+
+def writing_room(max_new_tokens: int, positions: int | None) -> tuple[int, int | None]:
+    """Share an LLM's positions between a prompt and what it writes, at least half to the prompt.
+
+    Args:
+        max_new_tokens: the most tokens to write.
+        positions: how many the LLM can read; None if there is no limit.
+
+    Returns:
+        The most tokens to write and the most in a prompt; None sets no limit.
+    """
+    if positions is None:
+        return max_new_tokens, None
+    written = min(max_new_tokens, positions // 2)
+    return written, positions - written

@@ -11,7 +11,13 @@ from typing import overload
 import torch
 
 from llm2vec_gen_rag import decoder, encoder
-from llm2vec_gen_rag.arguments import as_texts, require_positive, require_string, text_room
+from llm2vec_gen_rag.arguments import (
+    as_texts,
+    require_positive,
+    require_string,
+    text_room,
+    writing_room,
+)
 from llm2vec_gen_rag.backbone.digest import tensors_digest
 from llm2vec_gen_rag.backbone.facts import embedding_weight, end_token_ids
 from llm2vec_gen_rag.backbone.int8 import has_int8_layers
@@ -269,10 +275,7 @@ class LLM2VecGen(LoadedModel):
         require_positive("max_new_tokens", max_new_tokens)
         require_positive("max_length", max_length)
         require_string("instruction", instruction)
-        room = None
-        if self.positions is not None:  # at least half of them for the prompt
-            max_new_tokens = min(max_new_tokens, self.positions // 2)
-            room = self.positions - max_new_tokens
+        max_new_tokens, room = writing_room(max_new_tokens, self.positions)
         prompts = answer_prompts(
             self.tokenizer,
             self.text_tokenizer,

@@ -103,6 +103,22 @@ class TextTokenizer:
         tokens = self._instruction_tokens(instruction, texts[0]) if instruction and texts else 0
         return TokenizedTexts(rows, tokens)
 
+    def components(self) -> dict[str, bytes]:
+        """Return what decides ids, in the JSON of the `tokenizers` library.
+
+        Returns:
+            "model" with vocabulary and merges, "normalizer" and "pre_tokenizer"; empty where there
+            is none.
+        """
+        names = ("model", "normalizer", "pre_tokenizer")
+        parts = {name: getattr(self._tokenizer, name) for name in names}
+        return {name: part.__getstate__() if part else b"" for name, part in parts.items()}
+
+    def added_texts(self) -> list[str]:
+        """Return the added tokens that are found in text: those that are not special."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        return [token.content for _, token in sorted(added.items()) if not token.special]
+
     def _instruction_tokens(self, instruction: str, text: str) -> int:
         """Return how many tokens end within the instruction: the next may reach into the text."""
         beginning = utf8_text(f"{instruction}{text[:NEXT_CHARACTERS]}")
@@ -129,6 +145,9 @@ def answer_prompts(
 
     Returns:
         One array of ids per text.
+
+    Raises:
+        ValueError: if the template leaves no room for a text.
     """
     plain = tokenizer.chat_template is None
     if room is not None:
@@ -147,7 +166,14 @@ def answer_prompts(
         np.array(tokenizer(part, add_special_tokens=False)["input_ids"], dtype=np.int64)
         for part in (before, after)
     )
-    rest = None if room is None else max(0, room - len(opening) - len(closing))
+    around = len(opening) + len(closing)
+    if room is not None and room <= around:
+        raise ValueError(
+            f"the LLM has room for a prompt of {room} tokens, and its chat template alone takes "
+            f"{around}; expected room for a text. Pass a smaller max_new_tokens, or an LLM that "
+            "reads longer texts."
+        )
+    rest = None if room is None else room - around
     return [np.concatenate([opening, body[:rest], closing]) for body in bodies]
 
 

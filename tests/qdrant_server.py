@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+VECTORS = ("vectors", "sparse_vectors")
+PARAMS = {"vectors": {"size": 4, "distance": "Cosine"}}
 INFO = {
     "status": "green",
     "optimizer_status": "ok",
     "segments_count": 1,
     "payload_schema": {},
     "config": {
-        "params": {"vectors": {"size": 4, "distance": "Cosine"}},
+        "params": PARAMS,
         "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000},
         "optimizer_config": {
             "deleted_threshold": 0.2,
@@ -79,9 +81,12 @@ class PlayedServer:
         if asked == "PUT ":
             self.created = body
         if asked == "GET ":
-            kept = self.created if self.keeps_metadata else None
-            metadata = {"metadata": kept["metadata"]} if kept else {}
-            return INFO | {"config": INFO["config"] | metadata}
+            created = self.created or {}
+            params = {name: created[name] for name in VECTORS if name in created}
+            keeps = self.keeps_metadata and created
+            metadata = {"metadata": created["metadata"]} if keeps else {}
+            config = INFO["config"] | {"params": PARAMS | params} | metadata
+            return INFO | {"config": config}
         if asked == "POST /points":
             return [self.points[i] | {"vector": None} for i in body["ids"] if i in self.points]
         if asked == "PUT /points":

@@ -8,8 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
+from transformers import PreTrainedModel
+from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
+from llm2vec_gen_rag.backbone.facts import embedding_weight
 from llm2vec_gen_rag.errors import (
     BaseModelError,
     LLM2VecGenError,
@@ -33,7 +37,8 @@ def require_config_files(base_model: str, folder: Path) -> None:
         folder: where its files are.
 
     Raises:
-        BaseModelError: with the file that is not one, or whose end tokens are no token ids.
+        BaseModelError: with the file that is not one, whose end tokens are no token ids, or whose
+            weights are quantized by a method that transformers does not know, and would ignore.
     """
     for name in ("config.json", "generation_config.json"):
         path = folder / name
@@ -52,6 +57,14 @@ def require_config_files(base_model: str, folder: Path) -> None:
         if not all(isinstance(end, int) for end in listed):
             raise BaseModelError(
                 _damaged(base_model, f"eos_token_id in {path} is {ends!r:.40}, not a token id")
+            )
+        quantized = config.get("quantization_config")
+        method = quantized.get("quant_method") if isinstance(quantized, dict) else None
+        if method is not None and str(method) not in AUTO_QUANTIZATION_CONFIG_MAPPING:
+            raise BaseModelError(
+                f"quant_method in {path} is {method!r:.40}, which transformers "
+                f"{transformers.__version__} does not know. Install a version that does, or pass "
+                "base_model= with a folder or hub id of the same LLM that is not quantized."
             )
 
 
@@ -119,6 +132,57 @@ def require_whole(base_model: str, report: Mapping[str, Iterable[Any]]) -> None:
             f"{name!r} of the base model {base_model!r} has the shape {tuple(found)}, and its "
             f"config.json states {tuple(expected)}. {_GET_IT_AGAIN}"
         )
+
+
+def require_tied(base_model: str, backbone: PreTrainedModel) -> None:
+    """Raise an error if an LLM whose config ties its embeddings was loaded with two that differ.
+
+    Args:
+        base_model: its name.
+        backbone: the LLM.
+
+    Raises:
+        BaseModelError: if so; the vectors would be those of the LLM, the texts would not.
+    """
+    head: Any = backbone.get_output_embeddings()
+    if head is None or not backbone.config.get_text_config().tie_word_embeddings:
+        return
+    weight, tied = head.weight, embedding_weight(backbone)
+    if weight is tied or weight.is_meta or tied.is_meta or torch.equal(weight, tied.to(weight)):
+        return
+    raise BaseModelError(
+        f"the base model {base_model!r} has an output matrix of its own, and its config.json says "
+        "tie_word_embeddings: true, so that it has none; expected the config and the weights of "
+        f"one causal LM. {_GET_IT_AGAIN}"
+    )
+
+
+def require_placed(backbone: PreTrainedModel, device_map: object) -> None:
+    """Raise an error unless a device map names layers of the LLM, and has a device for each weight.
+
+    Args:
+        backbone: the LLM.
+        device_map: a device by layer; anything else passes.
+
+    Raises:
+        BaseModelError: with the first layer that the LLM lacks, or weight that has no device.
+    """
+    if not isinstance(device_map, Mapping):
+        return
+    weights = [name for name, _ in backbone.named_parameters()]
+    layers = {name for name, _ in backbone.named_modules()} | set(weights)
+    advice = "Pass device_map='auto', or a map whose names are prefixes of the LLM's weights."
+    for name in device_map:
+        if name not in layers:
+            raise BaseModelError(
+                f"device_map names {name!r}, which a {type(backbone).__name__} has not; expected "
+                f"layers such as {weights[0].rpartition('.')[0]!r}. {advice}"
+            )
+    for weight in weights:
+        if not any(f"{weight}.".startswith(f"{name}." if name else "") for name in device_map):
+            raise BaseModelError(
+                f"device_map has no device for {weight!r}; expected one for every weight. {advice}"
+            )
 
 
 def _damaged(base_model: str, found: str) -> str:

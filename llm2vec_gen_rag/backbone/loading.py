@@ -16,7 +16,13 @@ from llm2vec_gen_rag.backbone.facts import embedding_weight, freeze
 from llm2vec_gen_rag.backbone.gguf.loading import load_gguf
 from llm2vec_gen_rag.backbone.gguf.location import find_gguf
 from llm2vec_gen_rag.backbone.int8 import quantize_layers, require_exact_sums
-from llm2vec_gen_rag.backbone.load_errors import not_loaded, require_config_files, require_whole
+from llm2vec_gen_rag.backbone.load_errors import (
+    not_loaded,
+    require_config_files,
+    require_placed,
+    require_tied,
+    require_whole,
+)
 from llm2vec_gen_rag.backbone.threads import note_loading
 from llm2vec_gen_rag.errors import BaseModelError, MissingExtraError
 
@@ -120,6 +126,7 @@ def _load_whole(
         raise
     except Exception as error:  # of any type: a damaged file or an option fails anywhere in there
         raise not_loaded(base_model, folder, asked, error) from error
+    require_placed(backbone, options.device_map)
     if options.device_map is None and options.quantization_config is None:
         backbone.to(device)
     if embedding_weight(backbone).is_meta:
@@ -140,9 +147,11 @@ def _load_folder(base_model: str, dtype: torch.dtype | None, given: dict[str, An
         dtype=dtype or "auto",
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # for the report to name them
+        return_dict=True,  # whatever the config says
         **given,
     )
     require_whole(base_model, report)
+    require_tied(base_model, backbone)
     return backbone
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError, CollectionMismatchError
-from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR
+from llm2vec_gen_rag.qdrant.layout import require_vectors_of, vectors_of
 from llm2vec_gen_rag.qdrant.llm_identity import LLMIdentity
 from llm2vec_gen_rag.qdrant.local_folder import is_local, require_no_leftovers
 from llm2vec_gen_rag.qdrant.payload import PARENT_KEY, SOURCE_KEY
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 IDENTITY_KEY = "llm2vec_gen"
 # Of the identity, the payload, the words of hybrid search and the vectors' names: increased by a
 # change that old code cannot read, or that makes new code miss what old code wrote.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -113,18 +113,20 @@ def claim(client: QdrantClient, name: str, model: LLM2VecGen) -> None:
     Raises:
         CollectionMismatchError: Another model, or something else, wrote it.
         CollectionError: The server does not keep a collection's metadata, or what the collection
-            says of its model is damaged.
+            says of its model or its vectors is damaged.
     """
     identity = Identity.of(model)
     if not client.collection_exists(name):
         _create(client, name, identity)
-    remembered = (client.get_collection(name).config.metadata or {}).get(IDENTITY_KEY)
+    config = client.get_collection(name).config
+    remembered = (config.metadata or {}).get(IDENTITY_KEY)
     if remembered is None:
         raise CollectionMismatchError(
             f"Collection {name!r} does not say which model wrote it: llm2vec-gen-rag did not "
             "create it. Index your documents into another collection name."
         )
     _check(name, remembered, identity)
+    require_vectors_of(client, name, config.params, identity.dimension)
 
 
 def _create(client: QdrantClient, name: str, identity: Identity) -> None:
@@ -133,13 +135,8 @@ def _create(client: QdrantClient, name: str, identity: Identity) -> None:
     try:
         client.create_collection(
             name,
-            vectors_config=models.VectorParams(
-                size=identity.dimension, distance=models.Distance.COSINE
-            ),
-            sparse_vectors_config={
-                SPARSE_VECTOR: models.SparseVectorParams(modifier=models.Modifier.IDF)
-            },
             metadata={IDENTITY_KEY: asdict(identity)},
+            **vectors_of(identity.dimension),
         )
     except (CollectionError, ValueError) as error:  # a server's conflict, or local mode's
         lost_disk = is_local(client) and isinstance(error, CollectionError)

@@ -6,21 +6,23 @@ wrote the points, and without a `storage.sqlite` it holds no points.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
 from qdrant_client import QdrantClient
-from qdrant_client.local.persistence import CollectionPersistence
 from qdrant_client.local.qdrant_local import QdrantLocal
 
-from llm2vec_gen_rag.errors import CollectionError, first_line
-
-_RESTORE = "Restore it from a backup, or move the folder away and index your documents again."
+from llm2vec_gen_rag.errors import CollectionError
+from llm2vec_gen_rag.qdrant.folder_damage import (
+    holds_points,
+    meta_file,
+    require_vectors,
+    require_whole,
+    storage_file,
+    why_not_opened,
+)
 
 
 def open_folder(folder: str) -> QdrantClient:
@@ -37,9 +39,13 @@ def open_folder(folder: str) -> QdrantClient:
             written, or it is no folder.
     """
     try:
-        _require_whole(Path(folder))
+        require_whole(Path(folder))
         # CollectionClient serialises the calls, which is what SQLite's check is there to ensure
-        return QdrantClient(path=folder, force_disable_check_same_thread=True)
+        client = QdrantClient(path=folder, force_disable_check_same_thread=True)
+        with ExitStack() as stack:
+            stack.callback(client.close)
+            require_vectors(client)
+            stack.pop_all()
     except (FileExistsError, NotADirectoryError) as error:
         raise CollectionError(
             f"{error.filename or folder} is a file; expected a folder for the collection. Pass "
@@ -54,8 +60,9 @@ def open_folder(folder: str) -> QdrantClient:
     except CollectionError:
         raise
     except Exception as error:  # points are pickles, and a damaged pickle raises anything
-        why = _why_not_opened(Path(folder), error)
+        why = why_not_opened(Path(folder), error)
         raise CollectionError(why) from error
+    return client
 
 
 def is_local(client: QdrantClient) -> bool:
@@ -128,102 +135,10 @@ def require_no_leftovers(client: QdrantClient, name: str) -> None:
     folder = client.init_options["path"]
     if folder is None:
         return
-    storage = _storage(Path(folder), name)
-    if storage.is_file() and _holds_points(storage):
+    storage = storage_file(Path(folder), name)
+    if storage.is_file() and holds_points(storage):
         raise CollectionError(
-            f"{storage} holds points, but {_meta(Path(folder))} does not know their collection and "
-            "so not the model that wrote them. Restore that file from a backup, or remove "
+            f"{storage} holds points, but {meta_file(Path(folder))} does not know their collection "
+            "and so not the model that wrote them. Restore that file from a backup, or remove "
             f"{storage.parent} and index your documents again."
         )
-
-
-def _require_whole(folder: Path) -> None:
-    """Raise if a file is missing or damaged where local mode would go on without it."""
-    meta = _meta(folder)
-    if _is_empty_file(meta) and not (folder / "collection").exists():
-        meta.unlink()  # a process was killed while it created the folder
-    if meta.exists():
-        for name in _collections(meta):
-            _require_points_table(_storage(folder, name))
-        return
-    names = [storage.parent.name for storage in folder.glob("collection/*/storage.sqlite")]
-    if names:
-        raise CollectionError(
-            f"{meta} is gone, which says what wrote the collections {', '.join(sorted(names))}; "
-            f"expected it beside them. {_RESTORE}"
-        )
-
-
-def _collections(meta: Path) -> dict[str, Any]:
-    """Return the collections that a `meta.json` lists."""
-    try:
-        content = json.loads(meta.read_bytes())
-        collections: dict[str, Any] = content["collections"]
-        described = all(isinstance(config, dict) for config in collections.values())
-        whole = described and isinstance(content["aliases"], dict)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CollectionError(_damage(meta, error)) from error
-    if not whole:
-        raise CollectionError(_damage(meta, "it describes no collections"))
-    return collections
-
-
-def _require_points_table(storage: Path) -> None:
-    """Raise unless a database is there and has its table: local mode would create either."""
-    if not storage.is_file():
-        raise CollectionError(
-            f"{storage} is gone, which holds the collection's documents; expected it there. "
-            f"{_RESTORE}"
-        )
-    if _holds_points(storage) is None:
-        raise CollectionError(_damage(storage, "it has no table of points"))
-
-
-def _holds_points(storage: Path) -> bool | None:
-    """Return whether there are points in a database; None without a table for them."""
-    uri = storage.resolve().as_uri()
-    try:
-        with closing(sqlite3.connect(f"{uri}?mode=ro", uri=True)) as database:
-            return database.execute("SELECT 1 FROM points LIMIT 1").fetchone() is not None
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
-            return None
-        return True  # locked, or in a read-only folder: opening it for writing says which
-    except sqlite3.DatabaseError as error:
-        raise CollectionError(_damage(storage, error)) from error
-
-
-def _why_not_opened(folder: Path, error: Exception) -> str:
-    """Return what is wrong with a folder that local mode failed to open, and what to do."""
-    if isinstance(error, RuntimeError) and "already accessed" in str(error):
-        return (
-            f"{folder} is open in another Qdrant client, and a folder serves one at a time. Close "
-            "that one, share its client (DocumentCollection(client, name, model)), or run a "
-            "Qdrant server and pass its URL."
-        )
-    if isinstance(error, ValidationError):
-        return _damage(_meta(folder), error)
-    for name in _collections(_meta(folder)):
-        try:
-            with closing(CollectionPersistence(str(_storage(folder, name).parent))) as points:
-                list(points.load())
-        except Exception as why:  # a damaged pickle raises anything
-            return _damage(_storage(folder, name), why)
-    return _damage(folder, error)
-
-
-def _damage(path: Path, why: Exception | str) -> str:
-    reason = why if isinstance(why, str) else f"{type(why).__name__}: {first_line(why)}"
-    return f"{path} is damaged ({reason}); expected what Qdrant's local mode wrote. {_RESTORE}"
-
-
-def _meta(folder: Path) -> Path:
-    return folder / "meta.json"
-
-
-def _storage(folder: Path, name: str) -> Path:
-    return folder / "collection" / name / "storage.sqlite"
-
-
-def _is_empty_file(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size == 0

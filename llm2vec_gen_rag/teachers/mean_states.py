@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
+from llm2vec_gen_rag.backbone.facts import position_limit
+from llm2vec_gen_rag.backbone.forwards import torch_defaults
 from llm2vec_gen_rag.batching import plan_batches, token_budget
 from llm2vec_gen_rag.teachers.protocol import Vectors
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds
@@ -26,8 +28,9 @@ def mean_states(
 ) -> Vectors:
     """Return the mean of the last hidden states over the tokens of each text.
 
-    Texts are truncated to 512 tokens. A BOS that the tokenizer adds is read, but its state is not
-    averaged, as in llm2vec. An empty text has no states to average: its vector is zero.
+    Texts are truncated to 512 tokens, and at what an LLM with a table of positions can read. A BOS
+    that the tokenizer adds is read, but its state is not averaged, as in llm2vec. An empty text has
+    no states to average: its vector is zero.
 
     Args:
         llm: the LLM, with its output layer, which is not run, or without.
@@ -41,17 +44,20 @@ def mean_states(
     """
     vectors = np.zeros((len(texts), llm.config.hidden_size), dtype=np.float32)
     bos = len(tokenizer.token_ids([""])[0])
-    ids = tokenizer.token_ids(texts, max_tokens=MAX_LENGTH)
+    positions = position_limit(llm)
+    limit = MAX_LENGTH if positions is None else min(MAX_LENGTH, positions)
+    ids = tokenizer.token_ids(texts, max_tokens=limit)
     read = [row for row in range(len(ids)) if len(ids[row]) > bos]
     budget = token_budget(llm.device, writes=False)
     for batch in plan_batches([len(ids[row]) for row in read], token_budget=budget):
         rows = [read[place] for place in batch]
         batch_ids = [ids[row] for row in rows]
-        vectors[rows] = _means(llm, batch_ids, bos=bos, bidirectional=bidirectional)
+        with torch_defaults(llm.device.type):
+            vectors[rows] = _means(llm, batch_ids, bos=bos, bidirectional=bidirectional)
     return vectors
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _means(
     llm: PreTrainedModel, ids: Sequence[TokenIds], *, bos: int, bidirectional: bool
 ) -> Vectors:

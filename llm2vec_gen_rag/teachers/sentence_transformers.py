@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 
 from llm2vec_gen_rag.backbone.device import pick_device
 from llm2vec_gen_rag.backbone.digest import weights_digest
+from llm2vec_gen_rag.backbone.forwards import torch_defaults
 from llm2vec_gen_rag.errors import TeacherError, first_line, require_extra
 from llm2vec_gen_rag.teachers.protocol import Vectors
 from llm2vec_gen_rag.text_tokenizer import utf8_text
@@ -23,6 +24,7 @@ class SentenceTransformersTeacher:
         dimension: length of a vector.
     """
 
+    @torch_defaults()
     def __init__(self, name: str, *, device: str | torch.device | None = None) -> None:
         """Load the model; code from its repository is never run.
 
@@ -64,4 +66,6 @@ class SentenceTransformersTeacher:
     def _encode(self, texts: Sequence[str]) -> Vectors:
         """Return one vector per text; the library itself batches texts of nearly equal length."""
         readable = [utf8_text(text) for text in texts]
-        return np.asarray(self._model.encode(readable, show_progress_bar=False), dtype=np.float32)
+        with torch_defaults(self._model.device.type):
+            vectors = self._model.encode(readable, show_progress_bar=False)
+        return np.asarray(vectors, dtype=np.float32)

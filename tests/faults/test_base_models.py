@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -53,6 +54,21 @@ def test_a_weight_of_another_task(broken):
     refused(broken, BaseModelError, r"score\.weight.*AutoModelForCausalLM")
     AutoModelForCausalLM.from_pretrained(broken / "base").save_pretrained(broken / "base")
     assert load(broken).encode("x").shape
+
+
+def test_an_output_matrix_that_the_config_does_not_use(broken):
+    def add_head(tensors):
+        tensors["lm_head.weight"] = 2 * tensors["model.embed_tokens.weight"]
+
+    edit_tensors(broken / "base" / "model.safetensors", add_head)
+    refused(broken, BaseModelError, "output matrix of its own.*tie_word_embeddings: true")
+
+
+def test_a_config_that_asks_for_tuples_changes_nothing(broken, model):
+    edit_json(broken / "base" / "config.json", return_dict=False)
+    loaded = load(broken)
+    for compute in (type(model).encode, partial(type(model).decode, max_new_tokens=3)):
+        np.testing.assert_array_equal(compute(loaded, "x"), compute(model, "x"))
 
 
 def test_what_old_files_hold_beside_the_weights_is_no_fault(broken, model):
@@ -109,6 +125,8 @@ def test_an_end_token_that_is_no_token_id(broken, name, ends):
         ({"num_attention_heads": 0}, "ZeroDivisionError"),
         ({"model_type": "weird"}, "`weird`"),
         ({"quantization_config": []}, "cannot be loaded"),
+        ({"quantization_config": {"quant_method": "weird"}}, "quant_method in .*json is 'weird'"),
+        ({"quantization_config": {"quant_method": ["weird"]}}, "quant_method in .* is .'weird'"),
         (
             {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}},
             "bitsandbytes",
@@ -179,6 +197,13 @@ def test_weights_that_are_no_pickle_at_all(broken, content):
         ({"quantization_config": {"load_in_4bit": True}}, "quantization_config={'load_in_4bit"),
         ({"quantization_config": 7}, "quantization_config=7"),
         ({"device_map": {}}, "device_map={}"),
+        (
+            {"device_map": {"weird": "cpu"}},
+            "device_map names 'weird', which a Qwen3ForCausalLM has",
+        ),
+        ({"device_map": {"": "cpu", "model.layers.3": "cpu"}}, "names 'model.layers.3', which a"),
+        ({"device_map": {"model.layers": "cpu"}}, "no device for 'model.embed_tokens.weight'"),
+        ({"quantization_config": {"quant_method": "weird"}}, "quantization_config={'quant_method'"),
         ({"device_map": {"": "disk"}}, "device_map={'': 'disk'} .*input embedding"),
     ],
 )
@@ -197,7 +222,7 @@ def test_a_device_map_to_a_device_that_is_not_here(broken, device_map, monkeypat
     refused(broken, BaseModelError, said, device=None, device_map=device_map)
 
 
-@pytest.mark.parametrize("device_map", ["auto", "cpu", "sequential", {"": "cpu"}])
+@pytest.mark.parametrize("device_map", ["auto", "cpu", "sequential", {"": "cpu"}, {"model": "cpu"}])
 def test_a_device_map_to_what_is_here_changes_no_vector(broken, device_map, model):
     loaded = load(broken, device=None, device_map=device_map)
     np.testing.assert_allclose(loaded.encode("x"), model.encode("x"), atol=1e-5)

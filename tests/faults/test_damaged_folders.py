@@ -9,9 +9,11 @@ import pickle
 import resource
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection, IndexReport
@@ -75,6 +77,36 @@ def store_something_else(path: Path):
         database.execute("UPDATE points SET point = ?", (pickle.dumps({"a": 1}),))
 
 
+def edit_config(change):
+    """Change what `meta.json` says of the collection."""
+
+    def edit(path: Path):
+        content = json.loads(path.read_text())
+        change(content["collections"]["notes"])
+        path.write_text(json.dumps(content))
+
+    return edit
+
+
+def prepend_a_byte_order_mark(path: Path):
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+
+
+def edit_vectors(change, points):
+    """Change the vectors of so many points."""
+
+    def edit(path: Path):
+        with closing(sqlite3.connect(path)) as database, database:
+            rows = database.execute("SELECT id, point FROM points").fetchall()
+            for row, content in rows[:points]:
+                point = pickle.loads(content)
+                point.vector[""] = change(point.vector[""])
+                update = "UPDATE points SET point = ? WHERE id = ?"
+                database.execute(update, (pickle.dumps(point), row))
+
+    return edit
+
+
 DAMAGE = {
     "meta gone": (META, Path.unlink),
     "meta empty": (META, overwrite(b"")),
@@ -90,6 +122,24 @@ DAMAGE = {
     ),
     "meta not UTF-8": (META, overwrite(b"\xff\xfe")),
     "meta deeply nested": (META, overwrite(b"[" * 100_000)),
+    "meta with a byte order mark": (META, prepend_a_byte_order_mark),
+    "meta with another size": (META, edit_config(lambda c: c["vectors"].update(size=7))),
+    "meta with another distance": (
+        META,
+        edit_config(lambda c: c["vectors"].update(distance="Dot")),
+    ),
+    "meta with named vectors": (META, edit_config(lambda c: c.update(vectors={"a": c["vectors"]}))),
+    "meta without vectors": (META, edit_config(lambda c: c.update(vectors={}))),
+    "meta without words": (META, edit_config(lambda c: c.update(sparse_vectors=None))),
+    "meta with unweighted words": (
+        META,
+        edit_config(lambda c: c["sparse_vectors"]["bm25"].update(modifier=None)),
+    ),
+    "a short vector": (STORAGE, edit_vectors(lambda vector: vector[:5], 1)),
+    "only short vectors": (STORAGE, edit_vectors(lambda vector: vector[:5], 8)),
+    "a vector of text": (STORAGE, edit_vectors(lambda vector: "text", 1)),
+    "only vectors of text": (STORAGE, edit_vectors(lambda vector: "text", 8)),
+    "a vector with NaN": (STORAGE, edit_vectors(lambda vector: [float("nan"), *vector[1:]], 1)),
     "storage gone": (STORAGE, Path.unlink),
     "storage empty": (STORAGE, overwrite(b"")),
     "storage half-written": (STORAGE, keep_half),
@@ -239,3 +289,21 @@ def test_names_of_all_other_kinds_can_be_opened_again(tmp_path, model, name):
         with DocumentCollection.open(tmp_path, name, model) as collection:
             assert collection.count() == count
             collection.index(DOCUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"size": 48, "distance": "Euclid"}, "Qdrant says .* by Euclid distance"),
+        ({"size": 7, "distance": "Cosine"}, "Qdrant says .* of size 7 by"),
+    ],
+)
+def test_a_collection_with_other_vectors_is_refused_without_a_folder_too(model, settings, said):
+    client = QdrantClient(":memory:")
+    DocumentCollection(client, "notes", model)
+    metadata = client.get_collection("notes").config.metadata
+    client.delete_collection("notes")
+    vectors = models.VectorParams(**settings)
+    client.create_collection("notes", vectors_config=vectors, metadata=metadata)
+    with pytest.raises(CollectionError, match=rf"{said}.*take another collection name and index"):
+        DocumentCollection(client, "notes", model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.backbone.digest import weight_checksums
 from llm2vec_gen_rag.errors import CollectionError, CollectionMismatchError
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection
+from llm2vec_gen_rag.qdrant.identity import FORMAT
 from llm2vec_gen_rag.qdrant.llm_identity import LLMIdentity
 
 IDENTITY = "llm2vec_gen"
@@ -108,11 +110,26 @@ def test_layers_cut_from_the_loaded_model_are_refused(written, qwen3):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"rms_norm_eps": 0.5}, {"hidden_act": "relu"}], ids=lambda settings: str(settings)
+    "settings",
+    [
+        {"rms_norm_eps": 0.5},
+        {"rms_norm_eps": 1e-3},
+        {"hidden_act": "relu"},
+        {"rope_theta": 10500.0},
+        {"rope_scaling": {"rope_type": "linear", "factor": 1.01}},
+        {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}},
+        {"max_position_embeddings": 2048},
+        {
+            "layer_types": ["sliding_attention"] * 3,
+            "use_sliding_window": True,
+            "sliding_window": 99,
+        },
+    ],
+    ids=lambda settings: str(settings),
 )
 def test_the_same_weights_under_another_config_are_refused(written, qwen3, base, settings):
     change_config(base, **settings)
-    with pytest.raises(CollectionMismatchError, match="embedding of a fixed text has the cosine"):
+    with pytest.raises(CollectionMismatchError, match="the config of its base model had"):
         DocumentCollection(written, "notes", load(qwen3, base))
 
 
@@ -136,19 +153,21 @@ def test_int8_and_floating_point_share_a_model_that_8_bits_hardly_change(qwen3, 
 def test_int8_of_a_model_that_8_bits_change_is_refused_with_the_dtype_to_pass(model):
     mine = LLMIdentity.of(model)
     turned = [*mine.probe[:-1], mine.probe[-1] + 0.08]  # as 8 bits turn vectors of SmolLM2
-    assert mine.difference(LLMIdentity("bfloat16", {}, turned)) is None
-    message = mine.difference(LLMIdentity("bfloat16 and int8", {}, turned))
+    assert mine.difference(replace(mine, dtypes="bfloat16", probe=turned)) is None
+    message = mine.difference(replace(mine, dtypes="bfloat16 and int8", probe=turned))
     assert "yours in bfloat16 and int8, and 8 bits change this model too much" in message
     assert message.endswith("pass the same dtype")
 
 
-def test_a_probe_that_differs_by_a_little_passes_and_by_more_does_not(model):
-    mine = LLMIdentity.of(model)
+@pytest.mark.parametrize(
+    ("dtypes", "near", "far"), [("float32", 5e-3, 0.05), ("bfloat16", 0.05, 0.2)]
+)
+def test_a_probe_that_differs_by_a_little_passes_and_by_more_does_not(model, dtypes, near, far):
+    mine = replace(LLMIdentity.of(model), dtypes=dtypes)
     assert mine.difference(mine) is None
-    theirs = LLMIdentity(mine.dtypes, {}, [*mine.probe[:-1], mine.probe[-1] + 0.05])
-    assert mine.difference(theirs) is None
-    theirs = LLMIdentity(mine.dtypes, {}, [*mine.probe[:-1], mine.probe[-1] + 0.2])
-    assert "has the cosine 0.98" in mine.difference(theirs)
+    assert mine.difference(replace(mine, probe=[*mine.probe[:-1], mine.probe[-1] + near])) is None
+    theirs = replace(mine, probe=[*mine.probe[:-1], mine.probe[-1] + far])
+    assert "has the cosine 0.9" in mine.difference(theirs)
 
 
 def test_a_float32_model_has_the_checksum_of_its_bfloat16_copy(qwen3):
@@ -163,11 +182,18 @@ def test_weights_that_are_not_in_memory_have_no_checksum():
     assert weight_checksums(torch.nn.Linear(3, 2, device="meta")) == {}
 
 
-def test_a_collection_of_format_1_is_to_be_indexed_again(written, model):
+@pytest.mark.parametrize(
+    ("earlier", "lacks"), [(1, {"llm"}), (2, {"tokenizer", "settings"})], ids=["1", "2"]
+)
+def test_a_collection_of_an_earlier_format_is_to_be_indexed_again(written, model, earlier, lacks):
     record = written.get_collection("notes").config.metadata[IDENTITY]
-    del record["llm"]
-    written.update_collection("notes", metadata={IDENTITY: record | {"format": 1}})
-    with pytest.raises(CollectionMismatchError, match=r"its format is 1.*index your documents aga"):
+    llm = {name: part for name, part in record["llm"].items() if name not in lacks}
+    old = {name: part for name, part in record.items() if name not in lacks} | {"format": earlier}
+    if "llm" in old:
+        old["llm"] = llm
+    written.update_collection("notes", metadata={IDENTITY: old})
+    said = rf"its format is {earlier}.*index your documents aga"
+    with pytest.raises(CollectionMismatchError, match=said):
         DocumentCollection(written, "notes", model)
 
 
@@ -177,11 +203,13 @@ def test_a_collection_of_format_1_is_to_be_indexed_again(written, model):
         lambda record: "qwen3",
         lambda record: [1, 2],
         lambda record: 7,
-        lambda record: {"format": 2},
+        lambda record: {"format": FORMAT},
         lambda record: record | {"llm": None},
         lambda record: record | {"llm": record["llm"] | {"probe": "x"}},
         lambda record: record | {"llm": record["llm"] | {"probe": [None]}},
         lambda record: record | {"llm": record["llm"] | {"checksums": None}},
+        lambda record: record | {"llm": record["llm"] | {"tokenizer": [1]}},
+        lambda record: record | {"llm": record["llm"] | {"settings": "x"}},
         lambda record: record | {"query_instructions": None},
         lambda record: record | {"query_instructions": "x"},
         lambda record: record | {"unknown": 1},

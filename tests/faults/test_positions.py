@@ -17,7 +17,10 @@ from transformers import (
 
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.explain import logit_lens
+from llm2vec_gen_rag.teachers.backbone_mean import BackboneMeanTeacher
 from llm2vec_gen_rag.training.objective import step_losses
+from llm2vec_gen_rag.training.responses.file import read_responses
+from llm2vec_gen_rag.training.responses.local import write_responses
 
 POSITIONS, RESPONSE_TOKENS = 64, 4
 LONG = "polar bears live on the ice " * 30
@@ -93,3 +96,24 @@ def test_an_llm_with_rotary_positions_has_no_such_limit(each_model):
 def test_training_reads_no_more_than_the_llm_has_positions_for(limited):
     losses = step_losses(limited, [LONG, "x"], ["ice", LONG], np.ones((2, 8), dtype=np.float32))
     assert torch.isfinite(losses.reconstruction + losses.alignment)
+
+
+def test_responses_are_cut_at_the_positions_too(limited, tmp_path):
+    for name, query in (("long", LONG), ("cut", LONG[:-40])):
+        write_responses(limited.backbone, limited.tokenizer, [query], tmp_path / f"{name}.jsonl")
+    (long,), (cut,) = (read_responses(tmp_path / f"{name}.jsonl") for name in ("long", "cut"))
+    assert long.response == cut.response == limited.answer(LONG, max_new_tokens=500)
+
+
+def test_a_chat_template_that_leaves_no_room_is_refused_with_both_numbers(limited, monkeypatch):
+    template = "{% for m in messages %}" + "so " * 80 + "{{ m.content }}{% endfor %}"
+    monkeypatch.setattr(limited.tokenizer, "chat_template", template)
+    with pytest.raises(ValueError, match=r"room for a prompt of 32 tokens, .* alone takes \d+;"):
+        limited.answer(LONG)
+
+
+def test_a_teacher_reads_no_more_than_its_llm_has_positions_for(limited):
+    teacher = BackboneMeanTeacher(limited.backbone, limited.tokenizer, name="mean")
+    vectors = teacher.embed([LONG, "x", LONG[:-40]])
+    assert np.isfinite(vectors).all()
+    np.testing.assert_allclose(vectors[0], vectors[2], atol=1e-5)

@@ -18,9 +18,15 @@ from typing import Any
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.arguments import require_positive
+from llm2vec_gen_rag.arguments import require_positive, writing_room
 from llm2vec_gen_rag.backbone.digest import weights_digest
-from llm2vec_gen_rag.backbone.facts import base_name, end_token_ids, has_full_attention
+from llm2vec_gen_rag.backbone.facts import (
+    base_name,
+    end_token_ids,
+    has_full_attention,
+    position_limit,
+)
+from llm2vec_gen_rag.backbone.forwards import torch_defaults
 from llm2vec_gen_rag.batching import plan_batches
 from llm2vec_gen_rag.decoder import (
     continued_ids,
@@ -65,8 +71,10 @@ def write_responses(
             `shard.path(path)`.
         brought: answers that queries bring; they are appended first, and not asked for.
         instruction: precedes every query.
-        max_new_tokens: longest answer.
-        max_prompt_length: queries are cut to this many tokens, not counting the template.
+        max_new_tokens: longest answer; of an LLM with a table of positions, no more than half of
+            them.
+        max_prompt_length: queries are cut to this many tokens, not counting the template, and at
+            what such a table leaves room for.
         decoding: "greedy", or "sampled" as the model's own `generation_config.json` says.
         seed: of the sampling.
         batch_size: queries answered at a time, and at most lost when a run is stopped.
@@ -74,8 +82,8 @@ def write_responses(
 
     Raises:
         ValueError: if there are no queries, one is blank or a duplicate, a number is not positive,
-            or the file is damaged or was written by another model, with other settings or from
-            other answers that queries bring.
+            the file is damaged or was written by another model, with other settings or from other
+            answers that queries bring, or the chat template leaves no room for a query.
         NonFiniteError: if the LLM computes NaN or infinity.
         StorageError: if the file cannot be written, as on a full disk; responses in it are kept.
     """
@@ -99,11 +107,13 @@ def write_responses(
         origin |= {"sampling": sampling, "seed": seed}
     answered = open_responses(Path(path), origin)
     pending = append_brought(Path(path), queries, brought, answered)
+    max_new_tokens, room = writing_room(max_new_tokens, position_limit(backbone))
     prompts = answer_prompts(
         tokenizer,
         TextTokenizer(tokenizer),
         [instruction + query for query in pending],
         max_length=max_prompt_length,
+        room=room,
     )
     writer = _Writer(backbone, tokenizer, max_new_tokens, sampling, seed)
     with tqdm(
@@ -138,6 +148,10 @@ class _Writer:
 
     def write(self, queries: Sequence[str], prompts: Sequence[TokenIds]) -> list[Response]:
         """Return the LLM's completion of each query's prompt."""
+        with torch_defaults(self.backbone.device.type):
+            return self._written(queries, prompts)
+
+    def _written(self, queries: Sequence[str], prompts: Sequence[TokenIds]) -> list[Response]:
         ends = end_token_ids(self.backbone) | {self.tokenizer.eos_token_id}
         inputs, mask = left_padded_embeddings(self.backbone, prompts)
         limits: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "ends": ends}
