@@ -50,7 +50,7 @@ lint: .venv/.installed  ## format, lint, docstrings, spelling, types, and which 
 check: lint test-transformers-4 demo test  ## everything that CI proves
 
 # what runs on transformers 4 and on the lowest versions: the model, without any extra
-MODEL_TESTS := tests/test_reference.py tests/test_encoder.py tests/test_model.py tests/test_loading.py tests/test_arguments.py tests/checkpoint tests/backbone/test_load_backbone.py tests/backbone/test_low_rank_updates.py
+MODEL_TESTS := tests/test_reference.py tests/test_encoder.py tests/test_model.py tests/test_loading.py tests/test_arguments.py tests/checkpoint tests/backbone/test_load_backbone.py tests/backbone/test_pretrained_tokenizer.py tests/backbone/test_low_rank_updates.py
 
 test-transformers-4: .venv-transformers-4/.installed  ## the model's tests on transformers 4
 	.venv-transformers-4/bin/python -m pytest $(MODEL_TESTS)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.errors import UnsupportedCheckpointError
@@ -65,6 +65,7 @@ class TextTokenizer:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._tokenizer.encode_special_tokens = True
+        switch_off_sampling(self._tokenizer)
 
     def token_ids(
         self, texts: Sequence[str], *, max_tokens: int | None = None, bos: bool = True
@@ -175,6 +176,12 @@ def answer_prompts(
         )
     rest = None if room is None else room - around
     return [np.concatenate([opening, body[:rest], closing]) for body in bodies]
+
+
+def switch_off_sampling(tokenizer: Tokenizer) -> None:
+    """Let a text have the same ids each time: BPE dropout, a means of training, is random."""
+    if isinstance(tokenizer.model, models.BPE):
+        tokenizer.model.dropout = None
 
 
 def utf8_text(text: str) -> str:

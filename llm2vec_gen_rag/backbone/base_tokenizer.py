@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.backbone.gguf.file import GGUFFile
 from llm2vec_gen_rag.backbone.gguf.location import find_gguf
 from llm2vec_gen_rag.backbone.gguf.tokenizer import read_tokenizer
+from llm2vec_gen_rag.backbone.pretrained_tokenizer import load_pretrained_tokenizer
 
 
 def load_base_tokenizer(base_model: str) -> PreTrainedTokenizerBase:
@@ -28,6 +27,4 @@ def load_base_tokenizer(base_model: str) -> PreTrainedTokenizerBase:
     path = find_gguf(base_model)
     if path is not None:
         return read_tokenizer(GGUFFile.read(path))
-    loader: Any = AutoTokenizer
-    tokenizer: PreTrainedTokenizerBase = loader.from_pretrained(base_model)
-    return tokenizer
+    return load_pretrained_tokenizer(base_model)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import PreTrainedTokenizerBase
 
+from llm2vec_gen_rag.backbone.pretrained_tokenizer import load_pretrained_tokenizer
 from llm2vec_gen_rag.errors import CheckpointError
 from llm2vec_gen_rag.files import read_json, write_json
 
@@ -34,9 +36,7 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> PreTrain
     for name in ("tokenizer.json", "tokenizer_config.json"):
         read_json(folder / name)
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=trust_remote_code
-        )
+        return load_pretrained_tokenizer(folder, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(_broken(folder, error)) from error
     except Exception as error:
@@ -44,7 +44,6 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> PreTrain
         if type(error) is not Exception:
             raise
         raise CheckpointError(_broken(folder, error)) from error
-    return tokenizer
 
 
 def response_token_ids(
@@ -101,7 +100,9 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, names: Sequ
     """Write the tokenizer files in the layout of transformers 4.
 
     Version 5 renames `additional_special_tokens`, omits `special_tokens_map.json`, and records a
-    class that version 4 lacks. Both versions and the reference package read the older layout.
+    class that version 4 lacks. Both versions and the reference package read the older layout. A
+    class of transformers' own is recorded as the one that every version reads as `tokenizer.json`
+    says; others drop parts of it.
 
     Args:
         tokenizer: with the response tokens as added tokens.
@@ -120,10 +121,10 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, names: Sequ
         raise OSError(f"{folder}: {error}") from error
     path = folder / "tokenizer_config.json"
     config = read_json(path)
-    if config.get("tokenizer_class") == "TokenizersBackend":
-        config["tokenizer_class"] = "PreTrainedTokenizerFast"
     for key in ("backend", "is_local", "local_files_only"):
         config.pop(key, None)
+    if type(tokenizer).__module__.startswith("transformers."):
+        _record_plain_class(tokenizer, config)
     config |= {
         "additional_special_tokens": list(names),
         "extra_special_tokens": {},
@@ -140,6 +141,16 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, names: Sequ
     write_json(
         folder / "special_tokens_map.json", {"additional_special_tokens": entries, **special}
     )
+
+
+def _record_plain_class(tokenizer: PreTrainedTokenizerBase, config: dict[str, Any]) -> None:
+    """Record the class that reads `tokenizer.json` as it is, without what would change that."""
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    for key in ("add_bos_token", "add_eos_token", "add_prefix_space"):
+        config.pop(key, None)
+    before = tokenizer.backend_tokenizer.pre_tokenizer
+    if isinstance(before, ByteLevel) and before.add_prefix_space:
+        config["add_prefix_space"] = True  # version 4 takes silence for False
 
 
 def _entry(token: AddedToken) -> dict[str, Any]:

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import torch
 import yaml
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from llm2vec_gen_rag import almanac
 from llm2vec_gen_rag.almanac import DOCUMENTS_FILE, QUESTIONS_FILE
+from llm2vec_gen_rag.backbone import load_base_tokenizer
 from llm2vec_gen_rag.checkpoint.tokenizer_files import save_tokenizer
 from llm2vec_gen_rag.evaluation.almanac import evaluate
 from llm2vec_gen_rag.files import write_json, write_text
@@ -141,7 +142,7 @@ def _build_response_tokens(queries: list[str], recipe: BuildRecipe, output: Path
     base = model_folder / "base"
     backbone = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     backbone.config._name_or_path = "./base"  # relative to the checkpoint
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer = load_base_tokenizer(str(base))
     fitted = pipeline.train(backbone, tokenizer, queries, recipe.response_tokens, work)
     for file in (work / pipeline.MODEL_FOLDER).iterdir():
         if file.name in {CARD_FILE, CURVES_FILE}:  # the almanac has a card of its own
