@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.arguments import model_name
 from llm2vec_gen_rag.backbone.device import pick_device, pick_dtype
+from llm2vec_gen_rag.backbone.digest import tensors_digest
 from llm2vec_gen_rag.backbone.facts import base_name, embedding_weight, freeze, position_limit
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.backbone.forwards import torch_defaults
@@ -215,6 +216,21 @@ class LoadedModel:
         checkpoint = new_checkpoint(backbone, tokenizer, dimension, initialisation)
         freeze(backbone)
         return cls(checkpoint, backbone, name=name, base_model=base_name(backbone))
+
+    @property
+    def trained_digest(self) -> str:
+        """A hash of what a checkpoint adds to its LLM: response tokens, heads, LoRA, and K.
+
+        It is computed at each use, as training changes it.
+        """
+        updates = {} if self.adapter is None else self.adapter.updates
+        settings = [f"K={self.compression_tokens}"]
+        tensors = [self.response_tokens, *self.reconstruction.parameters()]
+        tensors += self.alignment.parameters()
+        for path, update in sorted(updates.items()):
+            settings.append(f"{path}*{update.scaling}")
+            tensors += [update.down, update.up]
+        return tensors_digest(settings, tensors)
 
 
 def _end_forward(adapter: LowRankAdapter | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
@@ -18,11 +20,12 @@ from llm2vec_gen_rag.arguments import (
     text_room,
     writing_room,
 )
-from llm2vec_gen_rag.backbone.digest import tensors_digest
 from llm2vec_gen_rag.backbone.facts import embedding_weight, end_token_ids
 from llm2vec_gen_rag.backbone.int8 import has_int8_layers
+from llm2vec_gen_rag.backbone.settings import forward_settings
 from llm2vec_gen_rag.checkpoint.adapter import AdapterWeights
 from llm2vec_gen_rag.checkpoint.format import write_checkpoint
+from llm2vec_gen_rag.checkpoint.tokenizer_hashes import tokenizer_hashes
 from llm2vec_gen_rag.encoder import Vectors
 from llm2vec_gen_rag.loading import LoadedModel
 from llm2vec_gen_rag.text_tokenizer import TokenizedTexts, answer_prompts
@@ -71,19 +74,19 @@ class LLM2VecGen(LoadedModel):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the response tokens, heads and settings: equal where vectors are comparable.
+        """A hash of what decides a vector, the LLM's weights aside: equal where they compare.
 
-        Computed at each use, as training changes it. The base model's weights are not read:
-        response tokens are useless on another one.
+        It is computed at each use, of `trained_digest`, the ids that the tokenizer gives to many
+        texts, and the config's settings that are on. The base model's weights are not read:
+        response tokens are useless on another one. Of some mixtures of experts, transformers 4 and
+        5 state different settings.
         """
-        updates = {} if self.adapter is None else self.adapter.updates
-        settings = [f"K={self.compression_tokens}"]
-        tensors = [self.response_tokens, *self.reconstruction.parameters()]
-        tensors += self.alignment.parameters()
-        for path, update in sorted(updates.items()):
-            settings.append(f"{path}*{update.scaling}")
-            tensors += [update.down, update.up]
-        return tensors_digest(settings, tensors)
+        hashes = tokenizer_hashes(self.text_tokenizer)
+        settings = forward_settings(self.backbone)
+        read = {name: hashes[name] for name in ("vocabulary", "ids")}
+        stated = {name: value for name, value in settings.items() if value != "null"}
+        parts = [self.trained_digest, json.dumps([read, stated], sort_keys=True)]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
 
     def encode(
         self,

@@ -52,8 +52,8 @@ class FrameworkAdapter(BaseModel):
         max_length: the limit on instruction, text and response tokens together, in tokens.
         normalize: whether to scale every vector to length 1.
         batch_size: the number of texts in a forward pass; None plans batches by their tokens.
-        fingerprint: a hash of the weights that affect the vectors, taken by the constructor. Saved
-            settings include it; loading them with other weights is an error.
+        fingerprint: a hash of what decides the vectors, taken by the constructor; see
+            `LLM2VecGen.fingerprint`. Loading saved settings with another model is an error.
     """
 
     # what is passed by mistake can be a token for the hub, which no message is to show
@@ -177,8 +177,8 @@ class FrameworkAdapter(BaseModel):
         if self.fingerprint not in ("", found):
             raise CheckpointError(
                 f"{model.name} has the fingerprint {found}, but this configuration was saved with "
-                f"{self.fingerprint}: the checkpoint has changed. Restore it, or leave out "
-                "fingerprint= and embed the documents again."
+                f"{self.fingerprint}: the checkpoint, its tokenizer or its base model's config has "
+                "changed. Restore it, or leave out fingerprint= and embed the documents again."
             )
 
     def instruction(self, side: Side) -> str:

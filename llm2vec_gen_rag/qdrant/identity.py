@@ -35,7 +35,7 @@ class Identity:
         format: The version of the collection's layout.
         model: The model's name, to load it again.
         revision: Its revision on the hub; None for a folder.
-        fingerprint: `LLM2VecGen.fingerprint`, the same whatever the model's name.
+        fingerprint: `LLM2VecGen.trained_digest`, the same whatever the model's name.
         llm: The frozen LLM under it.
         dimension: The length of its vectors.
         document_instruction: What was put before every document.
@@ -58,7 +58,7 @@ class Identity:
             format=FORMAT,
             model=model.name,
             revision=model.revision,
-            fingerprint=model.fingerprint,
+            fingerprint=model.trained_digest,
             llm=LLMIdentity.of(model),
             dimension=model.dimension,
             document_instruction=model.prompts.document,

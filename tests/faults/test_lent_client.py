@@ -39,7 +39,7 @@ LISTED = (
 def require_whole(collection: DocumentCollection, ids: set[str]) -> None:
     """Fail unless the collection has these documents, its model's record and its sparse vectors."""
     config = collection.client.get_collection("notes").config  # opening would create it anew
-    assert config.metadata["llm2vec_gen"]["fingerprint"] == collection.model.fingerprint
+    assert config.metadata["llm2vec_gen"]["fingerprint"] == collection.model.trained_digest
     assert set(config.params.sparse_vectors) == {"bm25"}
     again = DocumentCollection(collection.client, "notes", collection.model)
     assert {hit.id for hit in again.search("x", k=100)} == ids

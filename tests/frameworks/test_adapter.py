@@ -196,7 +196,7 @@ def test_saved_settings_give_the_same_vectors(framework, qwen3):
 
 def test_saved_settings_of_another_checkpoint_are_refused(framework, qwen3):
     saved = framework.saved(framework.adapter(**qwen3.settings))
-    with pytest.raises(CheckpointError, match="the checkpoint has changed"):
+    with pytest.raises(CheckpointError, match="config has changed"):
         framework.loaded({**saved, "fingerprint": "of another model"})
 
 

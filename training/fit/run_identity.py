@@ -54,7 +54,7 @@ def run_identity(
     return {
         **choices,
         "responses and vectors": data.hexdigest()[:16],
-        "untrained weights": untrained or model.fingerprint,
+        "untrained weights": untrained or model.trained_digest,
     }
 
 
