@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
+import torch
 from llm2vec_layout import write_llm2vec
 from test_torch_settings import SETTINGS
+from transformers import GenerationConfig
 
 from llm2vec_gen_rag.teachers.backbone_mean import BackboneMeanTeacher
 from llm2vec_gen_rag.teachers.llm2vec import LLM2VecTeacher
 from llm2vec_gen_rag.teachers.sentence_transformers import SentenceTransformersTeacher
 from llm2vec_gen_rag.training.responses.local import write_responses
+from llm2vec_gen_rag.training.responses.sampling import SampledTokens, sampling_settings
 
 TEXTS = ["where do polar bears live", "", "Polar bears live on the sea ice. They swim far."]
 
@@ -52,14 +57,57 @@ def test_a_setting_changes_no_vector_of_a_teacher(model, llm2vec, tmp_path, load
     np.testing.assert_array_equal(loaded.embed(TEXTS), vectors)
 
 
-@pytest.mark.parametrize("decoding", ["greedy", "sampled"])
-def test_a_setting_changes_no_response(model, tmp_path, decoding, setting):
-    def write(name):
-        path = tmp_path / name
-        options = {"max_new_tokens": 8, "decoding": decoding, "batch_size": 2}
-        write_responses(model.backbone, model.tokenizer, [TEXTS[0], TEXTS[2]], path, **options)
-        return path.read_bytes()
+@contextmanager
+def recorded_logits(backbone):
+    """Yield the logits of the forwards in the block, from which the ids are chosen."""
+    logits = []
+    hook = backbone.get_output_embeddings().register_forward_hook(
+        lambda module, args, output: logits.append(output)
+    )
+    try:
+        yield logits
+    finally:
+        hook.remove()
 
-    expected = write("outside.jsonl")
-    with setting():
-        assert write("inside.jsonl") == expected
+
+def responses(backbone, tokenizer, path, decoding):
+    """Return the file of responses, and the logits that they were chosen from."""
+    options = {"max_new_tokens": 8, "decoding": decoding, "batch_size": 2}
+    with recorded_logits(backbone) as logits:
+        write_responses(backbone, tokenizer, [TEXTS[0], TEXTS[2]], path, **options)
+    return path.read_bytes(), logits
+
+
+BOTH = ("autocast", "inference_mode", "gradient")
+# another default device reaches what sampling makes, another default dtype what it draws: see below
+REACHING = [(name, how) for name in BOTH for how in ("greedy", "sampled")]
+REACHING += [("device_block", "sampled"), ("set_default_device", "sampled")]
+
+
+@pytest.mark.parametrize(("setting", "decoding"), REACHING)
+def test_a_setting_changes_no_response(fresh_model, tmp_path, decoding, setting):
+    backbone, tokenizer = fresh_model.backbone.requires_grad_(True), fresh_model.tokenizer
+    backbone.generation_config.do_sample = True
+    text, expected = responses(backbone, tokenizer, tmp_path / "outside.jsonl", decoding)
+    with SETTINGS[setting]():
+        inside, logits = responses(backbone, tokenizer, tmp_path / "inside.jsonl", decoding)
+    assert inside == text
+    for found, other in zip(logits, expected, strict=True):
+        assert not (found.is_inference() or found.requires_grad)
+        assert found.dtype == other.dtype
+        assert torch.equal(found, other)
+
+
+def test_a_default_dtype_changes_no_draw():
+    rows, steps = range(100), 100
+    logits = torch.zeros(len(rows), 50)
+    settings = sampling_settings(GenerationConfig(do_sample=True, top_k=0))
+    prompts, cpu = [np.array([0])] * len(rows), torch.device("cpu")
+
+    def drawn():
+        pick = SampledTokens(settings, prompts, rows, max_new_tokens=steps, device=cpu)
+        return [pick(logits, rows).tolist() for _ in range(steps)]
+
+    expected = drawn()
+    with SETTINGS["float16"]():
+        assert drawn() == expected

@@ -140,7 +140,7 @@ class SampledTokens:
 
     def _exponential(self, vocabulary: int, row: int) -> Tensor:
         """Draw numbers of the standard exponential distribution from a row's generator."""
-        numbers = torch.empty(vocabulary, device=self._seen.device)
+        numbers = torch.empty(vocabulary, dtype=torch.float32, device=self._seen.device)
         return numbers.exponential_(generator=self._generators[row])
 
 
