@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ _READ_EXACTLY = {torch.float32, torch.bfloat16, torch.float16, torch.int8}
 def weights_digest(model: nn.Module) -> str:
     """Return a hash of some values of every weight: one pass over 8 GB would take a minute."""
     digest = hashlib.sha256()
-    for name, weight in model.named_parameters():
+    for name, weight in _stored(model):
         values = weight.detach().flatten()
         sample = values[:: max(1, values.numel() // 256)].float().cpu()
         digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.numpy().tobytes())
@@ -32,6 +32,9 @@ def weight_dtypes(model: nn.Module) -> str:
 def weight_checksums(model: nn.Module) -> dict[str, str]:
     """Return checksums of every bit of a model's weights, by the dtype in which they were read.
 
+    Buffers that are saved with the weights count, such as the biases by which mixtures of experts
+    choose. A bfloat16 model may keep them in float32; they are read in bfloat16 all the same.
+
     Two models whose checksums agree in each dtype that both have are the same up to that dtype. A
     float32 model has one in bfloat16 too: a model of the same file in bfloat16 has the same.
 
@@ -45,11 +48,12 @@ def weight_checksums(model: nn.Module) -> dict[str, str]:
         Hashes by `weight_dtypes`; none of weights that are not in memory, or packed by another
         library.
     """
-    weights = list(model.parameters())
-    if any(w.is_meta or w.dtype not in _READ_EXACTLY for w in weights):
+    dtypes = {weight.dtype for weight in model.parameters()}
+    if dtypes - _READ_EXACTLY or any(tensor.is_meta for _, tensor in _stored(model)):
         return {}
-    checksums = {weight_dtypes(model): _checksum(model, None)}
-    if all(weight.dtype == torch.float32 for weight in weights):
+    read = torch.bfloat16 if dtypes == {torch.bfloat16} else None
+    checksums = {weight_dtypes(model): _checksum(model, read)}
+    if dtypes == {torch.float32}:
         checksums["bfloat16"] = _checksum(model, torch.bfloat16)
     return checksums
 
@@ -63,11 +67,19 @@ def tensors_digest(settings: Iterable[str], tensors: Iterable[Tensor]) -> str:
     return digest.hexdigest()
 
 
+def _stored(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield name and value of each parameter, and of each buffer that is saved with them."""
+    yield from model.named_parameters()
+    saved = model.state_dict(keep_vars=True)
+    yield from ((name, buffer) for name, buffer in model.named_buffers() if name in saved)
+
+
 def _checksum(model: nn.Module, dtype: torch.dtype | None) -> str:
     """Return a hash of every weight's name, shape and sums, read in a dtype or in its own."""
     digest = hashlib.sha256()
-    for name, weight in model.named_parameters():
-        sums = _column_sums(weight.detach().flatten(), dtype or weight.dtype).cpu()
+    for name, weight in _stored(model):
+        read = dtype if dtype is not None and weight.is_floating_point() else weight.dtype
+        sums = _column_sums(weight.detach().flatten(), read).cpu()
         digest.update(f"{name} {tuple(weight.shape)}".encode() + sums.numpy().tobytes())
     return digest.hexdigest()
 

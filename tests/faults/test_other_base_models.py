@@ -13,7 +13,7 @@ from reference_kits import KITS, ReferenceKit
 from safetensors.torch import load_file, save_file
 
 from llm2vec_gen_rag import LLM2VecGen
-from llm2vec_gen_rag.backbone.digest import weight_checksums
+from llm2vec_gen_rag.backbone.digest import weight_checksums, weights_digest
 from llm2vec_gen_rag.errors import CollectionError, CollectionMismatchError
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection
 from llm2vec_gen_rag.qdrant.identity import FORMAT
@@ -176,6 +176,38 @@ def test_a_float32_model_has_the_checksum_of_its_bfloat16_copy(qwen3):
     assert set(whole) == {"float32", "bfloat16"}
     assert rounded == {"bfloat16": whole["bfloat16"]}
     assert whole["float32"] != whole["bfloat16"]
+
+
+class Router(torch.nn.Linear):
+    """A layer with a buffer that is saved, as in mixtures of experts, and one that is not."""
+
+    def __init__(self, dtype=torch.float32, buffer=torch.float32):
+        super().__init__(3, 2, dtype=dtype)
+        torch.nn.init.constant_(self.weight, 0.5)
+        torch.nn.init.zeros_(self.bias)
+        self.register_buffer("e_score_correction_bias", torch.full((2,), 0.3, dtype=buffer))
+        self.register_buffer("experts", torch.tensor([3, 4]))
+        self.register_buffer("positions", torch.arange(4), persistent=False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("digest", [weight_checksums, weights_digest])
+def test_buffers_that_are_saved_are_weights(dtype, digest):
+    expected = digest(Router(dtype))
+    assert expected
+    for name in ("e_score_correction_bias", "experts"):
+        changed = Router(dtype)
+        getattr(changed, name)[1] *= 2
+        assert digest(changed) != expected
+    changed = Router(dtype)
+    changed.positions += 1
+    assert digest(changed) == expected
+
+
+def test_a_buffer_is_read_in_bfloat16_where_the_weights_are():
+    rounded = weight_checksums(Router())["bfloat16"]
+    for buffer in (torch.float32, torch.bfloat16):
+        assert weight_checksums(Router(torch.bfloat16, buffer)) == {"bfloat16": rounded}
 
 
 def test_weights_that_are_not_in_memory_have_no_checksum():
