@@ -15,7 +15,7 @@ from typing import Any
 from tokenizers import Tokenizer, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from llm2vec_gen_rag.text_tokenizer import switch_off_sampling
 
@@ -44,14 +44,26 @@ def load_pretrained_tokenizer(
         The tokenizer, without subword sampling.
     """
     loader: Any = AutoTokenizer
-    tokenizer: Any = loader.from_pretrained(name, trust_remote_code=trust_remote_code)
+    loaded = loader.from_pretrained(name, trust_remote_code=trust_remote_code)
+    tokenizer: PreTrainedTokenizerBase = loaded
     if not isinstance(getattr(tokenizer, "backend_tokenizer", None), Tokenizer):
         return tokenizer  # a Python one, which `TextTokenizer` refuses by its name
-    file = cached_file(name, _FILE, _raise_exceptions_for_missing_entries=False)
+    file = _file(name)
     if file is not None and type(tokenizer).__module__.startswith("transformers."):
-        tokenizer._tokenizer = _as_in_file(file, tokenizer, get_tokenizer_config(name))
-    switch_off_sampling(tokenizer.backend_tokenizer)
+        loaded._tokenizer = _as_in_file(file, loaded, get_tokenizer_config(name))
+    switch_off_sampling(loaded.backend_tokenizer)
     return tokenizer
+
+
+def _file(name: str | Path) -> str | None:
+    """Return the path of what was loaded just now; None if it is in files of another kind."""
+    found: str | None = cached_file(
+        name,
+        _FILE,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return found
 
 
 def _as_in_file(file: str, tokenizer: Any, config: Mapping[str, Any]) -> Tokenizer:

@@ -93,7 +93,8 @@ def test_a_setting_changes_no_response(fresh_model, tmp_path, decoding, setting)
         inside, logits = responses(backbone, tokenizer, tmp_path / "inside.jsonl", decoding)
     assert inside == text
     for found, other in zip(logits, expected, strict=True):
-        assert not (found.is_inference() or found.requires_grad)
+        assert not found.is_inference()
+        assert not found.requires_grad
         assert found.dtype == other.dtype
         assert torch.equal(found, other)
 
