@@ -21,7 +21,7 @@ from llm2vec_gen_rag.errors import LLM2VecGenError
 
 DESCRIPTION = """\
 Search by the answer: a frozen LLM with a few learned response tokens embeds what it
-would answer, in one forward pass. The bundled model "almanac" works offline."""
+would answer, in one forward pass. The bundled models almanac and smollm2 work offline."""
 
 EPILOG = """\
 begin here:
