@@ -76,8 +76,8 @@ almanac: .venv/.installed  ## rebuild the bundled model from nothing (over an ho
 	$(BIN)/python -m benchmarks.reference_environment
 	@touch $@
 
-bench: .venv/.bench-installed .venv-reference/.installed  ## measure against the reference package (TEXTS=folder for real texts)
-	for shape in 0.6b almanac; do for program in encode decode memory hyde int8; do \
+bench: .venv/.bench-installed .venv/.llm-installed .venv-reference/.installed  ## measure against the reference package (TEXTS=folder for real texts)
+	for shape in 0.6b almanac smollm2; do for program in encode decode memory hyde int8; do \
 	  $(BIN)/python -m benchmarks.$$program --shape $$shape $(addprefix --texts ,$(TEXTS)) || exit 1; done; done
 	for shape in 0.6b 12x512; do $(BIN)/python -m benchmarks.training --shape $$shape || exit 1; done
 	$(BIN)/python -m benchmarks.scale
