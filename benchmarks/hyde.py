@@ -1,6 +1,6 @@
 """One query, embedded in one forward pass, against HyDE: the LLM writes an answer to embed.
 
-python -m benchmarks.hyde [--shape almanac|0.6b] [--rounds 5] [--texts FOLDER]
+python -m benchmarks.hyde [--shape almanac|0.6b|smollm2] [--rounds 5] [--texts FOLDER]
 
 The same resident LLM writes with a KV cache, in two ways: by this package, and by the `generate` of
 transformers, as HyDE is usually run. The reference package's own time for the query is measured,

@@ -1,6 +1,6 @@
 """Ours in 8 bits against ours in the default dtype: speed, memory, and the cosine of the vectors.
 
-python -m benchmarks.int8 [--shape almanac|0.6b] [--rounds 3] [--texts FOLDER]
+python -m benchmarks.int8 [--shape almanac|0.6b|smollm2] [--rounds 3] [--texts FOLDER]
 
 In each round both embed the same texts, in turn. Memory is that of a fresh process each time: its
 peak over load and encode, and what is resident afterwards, on Linux. What 8 bits cost in retrieval

@@ -1,6 +1,6 @@
 """Peak memory of load, encode and decode, and seconds to load, each time in a fresh process.
 
-python -m benchmarks.memory [--shape almanac|0.6b] [--rounds 2] [--texts FOLDER]
+python -m benchmarks.memory [--shape almanac|0.6b|smollm2] [--rounds 2] [--texts FOLDER]
 
 The reference embeds in sorted batches and, in a process of its own, in one call, as its README
 shows it. A first round, not counted, brings the files into the disk cache.

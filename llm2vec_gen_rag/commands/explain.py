@@ -12,6 +12,7 @@ from llm2vec_gen_rag.commands.collection import (
     shown_store,
 )
 from llm2vec_gen_rag.commands.options import (
+    DOCUMENTS_MODEL,
     add_model_options,
     load_model,
     new_command,
@@ -51,7 +52,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="vocabulary tokens to show for each response token (default: 4)",
     )
     add_collection_options(parser, store=None)
-    add_model_options(parser)
+    add_model_options(parser, model=DOCUMENTS_MODEL)
 
 
 def run(arguments: argparse.Namespace) -> None:

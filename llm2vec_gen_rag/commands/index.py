@@ -15,6 +15,7 @@ from llm2vec_gen_rag.commands.collection import (
     shown_store,
 )
 from llm2vec_gen_rag.commands.options import (
+    DOCUMENTS_MODEL,
     add_model_options,
     load_model,
     new_command,
@@ -80,7 +81,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "that another source holds stay",
     )
     add_collection_options(parser)
-    add_model_options(parser)
+    add_model_options(parser, model=DOCUMENTS_MODEL)
 
 
 def run(arguments: argparse.Namespace) -> None:

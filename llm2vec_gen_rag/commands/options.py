@@ -7,11 +7,17 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from llm2vec_gen_rag.arguments import ALMANAC, BUNDLED_MODELS
+
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
     from llm2vec_gen_rag.parallel.pool import EncoderPool
 
     Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+# the default of the commands that open a collection: of documents of your own
+DOCUMENTS_MODEL = ALMANAC
 
 
 def new_command(
@@ -46,18 +52,23 @@ def new_command(
     return parser
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser, *, model: str = ALMANAC) -> None:
     """Add the options that name and load a model.
 
     A subparser made with `argument_default=argparse.SUPPRESS` keeps the values of options that
     precede its name.
+
+    Args:
+        parser: the command's parser.
+        model: the default of --model.
     """
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
-        default=parser.argument_default or "almanac",
+        default=parser.argument_default or model,
         metavar="NAME",
-        help='"almanac" (bundled, the default), a folder in the published format, or a hub id',
+        help=f"{' or '.join(BUNDLED_MODELS)} (bundled), a folder in the published format, or a hub "
+        f"id (default: {model})",
     )
     group.add_argument(
         "--base-model",

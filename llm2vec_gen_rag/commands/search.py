@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm2vec_gen_rag.commands.collection import add_collection_options, opened, require_store
 from llm2vec_gen_rag.commands.options import (
+    DOCUMENTS_MODEL,
     add_model_options,
     load_model,
     new_command,
@@ -56,7 +57,7 @@ def add_parser(subparsers: Subparsers) -> None:
         'read as such, KEY=\'"7"\' is the string 7, and KEY=\'["a", "b"]\' is either',
     )
     add_collection_options(parser)
-    add_model_options(parser)
+    add_model_options(parser, model=DOCUMENTS_MODEL)
 
 
 def condition(text: str) -> tuple[str, Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import Self
 
-from llm2vec_gen_rag.arguments import model_name
+from llm2vec_gen_rag.arguments import ALMANAC, SMOLLM2, model_name
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CheckpointError
 from llm2vec_gen_rag.frameworks.worker_thread import run_on_worker
@@ -213,10 +213,8 @@ class FrameworkAdapter(BaseModel):
         return type(self)._from_settings, ({name: getattr(self, name) for name in fields},)
 
     def _can_be_found_again(self) -> bool:
-        """Return whether the model can be loaded by its name: a hub id or a folder."""
-        from llm2vec_gen_rag.checkpoint.location import ALMANAC
-
-        if self.revision is not None or self.model_name == ALMANAC:  # a hub id has a revision
+        """Return whether the model can be loaded by its name: bundled, a hub id or a folder."""
+        if self.revision is not None or self.model_name in (ALMANAC, SMOLLM2):  # a hub id has one
             return True
         return bool(self.model_name) and Path(self.model_name).is_dir()
 

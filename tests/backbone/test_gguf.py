@@ -63,6 +63,12 @@ def test_a_gguf_file_embeds_and_decodes_as_the_folder_that_it_was_made_from(conv
     assert weights_digest(model.backbone) == weights_digest(expected.backbone)
 
 
+def test_blocks_of_any_size_make_the_same_weights(packed, monkeypatch):
+    whole = weights_digest(backbone_of(packed))
+    monkeypatch.setattr("llm2vec_gen_rag.backbone.gguf.dequantise._BLOCK", 1000)
+    assert weights_digest(backbone_of(packed)) == whole
+
+
 @pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q5_1", "Q4_1", "Q4_0"])
 def test_quantised_weights_are_what_the_gguf_package_makes_of_them(llama, tmp_path, kind):
     backbone = backbone_of(write_gguf(tmp_path / "x.gguf", llama.base, kind))

@@ -8,6 +8,7 @@ import pytest
 from broken_checkpoints import edit_yaml, refused
 
 from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.arguments import BUNDLED_MODELS
 from llm2vec_gen_rag.checkpoint import location
 from llm2vec_gen_rag.errors import CheckpointError
 
@@ -18,13 +19,17 @@ def test_a_checkpoint_that_is_nowhere():
             CheckpointError, match="neither a folder here nor a checkpoint"
         ) as caught:
             LLM2VecGen.from_pretrained(name)
-        caught.match("Expected a folder in the published format, a hub id such as .*, or 'almanac'")
+        caught.match(
+            "Expected a folder in the published format, a hub id such as .*, or a bundled model "
+            ".'almanac'."
+        )
 
 
-def test_an_installation_without_the_almanac(monkeypatch, tmp_path):
-    monkeypatch.setattr(location, "_ALMANAC_FOLDER", tmp_path / "gone")
-    with pytest.raises(CheckpointError, match=r"not in this installation .*make almanac"):
-        LLM2VecGen.from_pretrained("almanac")
+@pytest.mark.parametrize("name", BUNDLED_MODELS)
+def test_an_installation_without_a_bundled_model(name, monkeypatch, tmp_path):
+    monkeypatch.setitem(location._BUNDLED, name, tmp_path)
+    with pytest.raises(CheckpointError, match=rf"not in this installation .*make {name}"):
+        LLM2VecGen.from_pretrained(name)
 
 
 @pytest.mark.parametrize("stated", [None, "", 7])

@@ -12,6 +12,7 @@ import pytest
 
 from llm2vec_gen_rag import __version__
 from llm2vec_gen_rag.cli import build_parser, main
+from llm2vec_gen_rag.commands.options import DOCUMENTS_MODEL
 
 COMMANDS = ["demo", "index", "search", "explain", "embed", "train", "eval"]
 PROGRAM = "import sys; from llm2vec_gen_rag.cli import main; sys.exit(main())"
@@ -29,6 +30,21 @@ def test_help_lists_the_commands_and_the_exit_codes(capsys):
     assert all(f"\n    {command} " in text for command in COMMANDS)
     assert "exit codes: 0 done; 1 refused" in text
     assert "130 interrupted" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "model"),
+    [
+        (["index", "notes"], DOCUMENTS_MODEL),
+        (["search", "x"], DOCUMENTS_MODEL),
+        (["explain", "x"], DOCUMENTS_MODEL),
+        (["embed", "x"], "almanac"),
+        (["eval"], "almanac"),
+    ],
+)
+def test_a_command_has_a_default_model_and_its_help_names_it(capsys, command, model):
+    assert build_parser().parse_args(command).model == model
+    assert f"(default: {model})" in help_of(capsys, command[0])
 
 
 @pytest.mark.parametrize("command", COMMANDS)

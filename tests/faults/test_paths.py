@@ -94,5 +94,5 @@ def test_a_path_without_a_folder_is_an_error_and_not_looked_for_on_the_hub(here,
 
 @pytest.mark.parametrize("name", [None, 7, b"almanac"])
 def test_what_names_no_model_is_reported(name):
-    with pytest.raises(ValueError, match=r"expected a hub id, a folder, or 'almanac'"):
+    with pytest.raises(ValueError, match="expected a hub id, a folder, or a bundled model"):
         LLM2VecGen.from_pretrained(name)

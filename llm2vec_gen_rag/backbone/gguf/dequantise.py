@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 
 import numpy as np
 import torch
@@ -11,16 +11,17 @@ from torch import Tensor
 from llm2vec_gen_rag.backbone.gguf.file import GGUFFile
 
 # values dequantised at once: few enough that what is computed between stays in a cache
-_BLOCK = 1 << 20
+_BLOCK = 1 << 17
 
 
-def dequantised(file: GGUFFile, name: str, dtype: torch.dtype = torch.float32) -> Tensor:
+def dequantised(file: GGUFFile, name: str, dtype: torch.dtype, threads: Executor) -> Tensor:
     """Return a tensor of a file, as plain numbers.
 
     Args:
         file: a GGUF file.
         name: the tensor's, in the file.
         dtype: to store it in.
+        threads: compute it, block by block.
 
     Returns:
         The tensor, in the shape of PyTorch.
@@ -38,13 +39,14 @@ def dequantised(file: GGUFFile, name: str, dtype: torch.dtype = torch.float32) -
     step = max(1, _BLOCK // columns)
 
     def fill(start: int) -> None:
+        # as one row: of many, `dequantize` takes 16 at a time, which is slow
+        row = packed[start : start + step].reshape(1, -1)
         with np.errstate(all="ignore"):  # a damaged scale: NaN is reported where it is computed
-            values = dequantize(packed[start : start + step], kind)
-        weight[start : start + step] = torch.from_numpy(values)
+            values = dequantize(row, kind)
+        weight[start : start + step] = torch.from_numpy(values.reshape(-1, columns))
 
     try:
-        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-            list(threads.map(fill, range(0, len(packed), step)))
+        list(threads.map(fill, range(0, len(packed), step)))
     except NotImplementedError as error:
         raise file.error(
             f"the installed gguf cannot dequantise {kind.name}, the type of {name!r}",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from llm2vec_gen_rag.backbone.gguf.dequantise import dequantised
 from llm2vec_gen_rag.backbone.gguf.file import GGUFFile
@@ -44,7 +46,8 @@ def rope_scaling(file: GGUFFile, head: int, theta: float) -> dict[str, Any] | No
 
 def _llama3_scaling(file: GGUFFile, head: int, theta: float) -> dict[str, Any]:
     """Return Llama 3's scaling, of which a file states the divisors; refuse those of another."""
-    divisors = dequantised(file, ROPE_FACTORS).numpy()
+    with ThreadPoolExecutor(1) as thread:
+        divisors = dequantised(file, ROPE_FACTORS, torch.float32, thread).numpy()
     factor = float(divisors.max())
     expected = _llama3_divisors(head, theta, factor)
     if divisors.shape != expected.shape or not np.allclose(divisors, expected, rtol=1e-3):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -73,10 +74,11 @@ def read_weights(
     sources = {_name_of(file, name): name for name in file.tensors if name != ROPE_FACTORS}
     _require_shapes(file, sources, shapes)
     weights: dict[str, Tensor] = {}
-    for name, source in sources.items():
-        weight = dequantised(file, source, dtype)
-        heads = _rotated_heads(config, source)
-        weights[name] = weight if heads is None else _paired_halves(weight, heads)
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        for name, source in sources.items():
+            weight = dequantised(file, source, dtype, threads)
+            heads = _rotated_heads(config, source)
+            weights[name] = weight if heads is None else _paired_halves(weight, heads)
     return weights
 
 
