@@ -10,18 +10,19 @@ from qdrant_client import QdrantClient
 from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import require_positive
-from llm2vec_gen_rag.qdrant import call_arguments, indexing, searching
-from llm2vec_gen_rag.qdrant.beside import PointsBeside
-from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
+from llm2vec_gen_rag.qdrant import call_arguments, searching
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
-from llm2vec_gen_rag.qdrant.identity import claim
-from llm2vec_gen_rag.qdrant.lent_client import LentClient, lender_of
-from llm2vec_gen_rag.qdrant.local_folder import hasten_commits
-from llm2vec_gen_rag.qdrant.location import require_collection_name
-from llm2vec_gen_rag.qdrant.pruning import prune
-from llm2vec_gen_rag.qdrant.sources import Holder
-from llm2vec_gen_rag.qdrant.stores import langchain_store, llama_index_store
-from llm2vec_gen_rag.qdrant.stores_client import StoresClient
+from llm2vec_gen_rag.qdrant.lent.client import LentClient, lender_of
+from llm2vec_gen_rag.qdrant.lent.stores_client import StoresClient
+from llm2vec_gen_rag.qdrant.opening.connection import CollectionClient, connect
+from llm2vec_gen_rag.qdrant.opening.identity import claim
+from llm2vec_gen_rag.qdrant.opening.local_folder import hasten_commits
+from llm2vec_gen_rag.qdrant.opening.location import require_collection_name
+from llm2vec_gen_rag.qdrant.points.stamps import Holder
+from llm2vec_gen_rag.qdrant.stores.installed import langchain_store, llama_index_store
+from llm2vec_gen_rag.qdrant.writing import indexing
+from llm2vec_gen_rag.qdrant.writing.beside import PointsBeside
+from llm2vec_gen_rag.qdrant.writing.pruning import prune
 
 if TYPE_CHECKING:
     from langchain_qdrant import QdrantVectorStore as LangChainStore

@@ -7,42 +7,33 @@ leaves complete points, which the next run finds by their ids and stamps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.complete_points import complete_point
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
-from llm2vec_gen_rag.qdrant.payload import lacks_half
-from llm2vec_gen_rag.qdrant.placing import Plan, candidates, is_settled
-from llm2vec_gen_rag.qdrant.point_ids import with_hit_ids
-from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
-from llm2vec_gen_rag.qdrant.writing import (
+from llm2vec_gen_rag.qdrant.points.complete import complete_point
+from llm2vec_gen_rag.qdrant.points.ids import with_hit_ids
+from llm2vec_gen_rag.qdrant.points.pages import PAGE, batches, scroll
+from llm2vec_gen_rag.qdrant.points.payload import lacks_half
+from llm2vec_gen_rag.qdrant.points.stamps import Holder, Stamp
+from llm2vec_gen_rag.qdrant.writing.as_read import (
     ATTEMPTS,
     MAX_LENGTH,
     carry_out,
     contention,
     read_stamps,
 )
+from llm2vec_gen_rag.qdrant.writing.placing import Plan, candidates, is_settled
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
 
-Item = TypeVar("Item")
 Given: TypeAlias = tuple[Document, Holder]
 Key: TypeAlias = tuple[str, Holder]
 Beside: TypeAlias = Callable[[Document, Holder], list[str]]
-
-PAGE = 256  # points a request
-
-
-def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Yield the items in lists of ``size``, reading no further than asked."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def index_all(
@@ -131,20 +122,6 @@ def adopt(client: QdrantClient, name: str) -> int:
         client.upsert(name, [complete_point(_as_point(record)) for record in records])
         adopted += len(records)
     return adopted
-
-
-def scroll(
-    client: QdrantClient, name: str, where: models.Filter, **options: Any
-) -> Iterator[models.Record]:
-    """Yield the points that pass a filter, in the order of ids, reading no further than asked."""
-    offset: Any = None
-    while True:
-        records, offset = client.scroll(
-            name, scroll_filter=where, limit=PAGE, offset=offset, **options
-        )
-        yield from records
-        if offset is None:
-            return
 
 
 def _as_point(record: models.Record) -> models.PointStruct:

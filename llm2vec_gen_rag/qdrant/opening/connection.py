@@ -16,16 +16,16 @@ from qdrant_client import QdrantClient
 
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.forked import is_inherited, note_opened, require_own
-from llm2vec_gen_rag.qdrant.local_folder import is_local, open_folder, written_or_closed
-from llm2vec_gen_rag.qdrant.location import (
+from llm2vec_gen_rag.qdrant.opening.forked import is_inherited, note_opened, require_own
+from llm2vec_gen_rag.qdrant.opening.local_folder import is_local, open_folder, written_or_closed
+from llm2vec_gen_rag.qdrant.opening.location import (
     MEMORY,
     Server,
     read_location,
     require_api_key,
     require_timeout,
 )
-from llm2vec_gen_rag.qdrant.server import ask
+from llm2vec_gen_rag.qdrant.opening.server import ask
 
 _clients: WeakSet[QdrantClient] = WeakSet()  # to close when the script ends
 _turns: WeakKeyDictionary[QdrantClient, AbstractContextManager[Any]] = WeakKeyDictionary()

@@ -14,21 +14,21 @@ from pathlib import Path
 from tqdm import tqdm
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.beside import PointsBeside
 from llm2vec_gen_rag.qdrant.collection import DocumentCollection
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
-from llm2vec_gen_rag.qdrant.found_files import FoundFiles
-from llm2vec_gen_rag.qdrant.indexing import index_all
-from llm2vec_gen_rag.qdrant.passed_over import PassedOver, with_folders
-from llm2vec_gen_rag.qdrant.pruning import held_by, prune, source_names
-from llm2vec_gen_rag.qdrant.sources import WHOLE, Holder, is_within
-from llm2vec_gen_rag.qdrant.text_files import (
+from llm2vec_gen_rag.qdrant.points.stamps import WHOLE, Holder, is_within
+from llm2vec_gen_rag.qdrant.reading.found_files import FoundFiles
+from llm2vec_gen_rag.qdrant.reading.passed_over import PassedOver, with_folders
+from llm2vec_gen_rag.qdrant.reading.text_files import (
     LeftOut,
     Report,
     full_path,
     read_documents,
     relative_name,
 )
+from llm2vec_gen_rag.qdrant.writing.beside import PointsBeside
+from llm2vec_gen_rag.qdrant.writing.indexing import index_all
+from llm2vec_gen_rag.qdrant.writing.pruning import held_by, prune, source_names
 
 _BATCH = 128  # documents
 

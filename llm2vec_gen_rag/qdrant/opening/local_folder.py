@@ -15,7 +15,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.local.qdrant_local import QdrantLocal
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.folder_damage import (
+from llm2vec_gen_rag.qdrant.opening.damage import (
     holds_points,
     meta_file,
     require_vectors,

@@ -5,9 +5,15 @@ from __future__ import annotations
 from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.qdrant.documents import Document
-from llm2vec_gen_rag.qdrant.indexing import scroll
-from llm2vec_gen_rag.qdrant.payload import BESIDE_KEY, SOURCE_KEY, STAMP_KEY, stamp_at, stamp_of
-from llm2vec_gen_rag.qdrant.sources import Holder
+from llm2vec_gen_rag.qdrant.points.pages import scroll
+from llm2vec_gen_rag.qdrant.points.payload import (
+    BESIDE_KEY,
+    SOURCE_KEY,
+    STAMP_KEY,
+    stamp_at,
+    stamp_of,
+)
+from llm2vec_gen_rag.qdrant.points.stamps import Holder
 
 
 class PointsBeside:
