@@ -21,7 +21,6 @@ from llm2vec_gen_rag.qdrant.opening.location import require_collection_name
 from llm2vec_gen_rag.qdrant.points.stamps import Holder
 from llm2vec_gen_rag.qdrant.stores.installed import langchain_store, llama_index_store
 from llm2vec_gen_rag.qdrant.writing import indexing
-from llm2vec_gen_rag.qdrant.writing.beside import PointsBeside
 from llm2vec_gen_rag.qdrant.writing.pruning import prune
 
 if TYPE_CHECKING:
@@ -154,8 +153,7 @@ class DocumentCollection:
 
         The iterable is read batch by batch, so it may be larger than memory. Indexing the same
         documents again changes nothing; after an interruption it finishes the work.
-        Give many documents in one call: without a server, each call that changes something looks
-        through the collection once.
+        Give many documents in one call: they are embedded together.
 
         Args:
             documents: What to index. Of a long text the model reads the beginning only; see
@@ -338,7 +336,6 @@ class DocumentCollection:
         given = ((document, holder) for document in documents)
         total = len(documents) if isinstance(documents, Sized) else None
         with tqdm(total=total, desc="Indexing", unit="doc", disable=not show_progress) as bar:
-            client, name, beside = self._client, self._name, PointsBeside(self._client, self._name)
             return indexing.index_all(
-                client, name, self._model, given, batch_size, bar.update, beside.held, seen
+                self._client, self._name, self._model, given, batch_size, bar.update, seen
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -160,3 +161,29 @@ def test_texts_come_back_byte_for_byte(collection):
     collection.index(Document(text, id=str(i)) for i, text in enumerate(odd))
     hits = collection.search("anything")
     assert {int(hit.id): hit.text for hit in hits} == dict(enumerate(odd))
+
+
+def test_to_add_one_document_takes_about_as_long_where_many_are(collection):
+    few = shortest_of_several_additions(collection, "few")
+    collection.index(Document("a bear", id=str(number)) for number in range(2000))
+    many = shortest_of_several_additions(collection, "many")
+    assert many < 8 * few  # a look at each of them through a filter takes 20 times as long
+
+
+def shortest_of_several_additions(collection, name):
+    times = []
+    for number in range(6):
+        start = time.perf_counter()
+        report = collection.index([Document("a bear", id=f"{name} {number}")])
+        times.append(time.perf_counter() - start)
+        assert report == IndexReport(added=1)
+    return min(times)
+
+
+def test_a_content_beside_is_replaced_after_the_one_in_its_way_is_gone(collection):
+    yen, won, yuan = (Document(f"The {money}.", id="money") for money in ("yen", "won", "yuan"))
+    collection.index([yen], source="A")
+    collection.index([won], source="B")
+    collection.sync([], source="A")
+    assert collection.index([yuan], source="B") == IndexReport(replaced=1)
+    assert [hit.text for hit in collection.search("money")] == [yuan.text]

@@ -1,4 +1,4 @@
-"""The client that a collection lends to users and to the frameworks' stores."""
+"""`LentClient`: the client that users and the frameworks' stores get, which writes whole points."""
 
 from __future__ import annotations
 

@@ -12,12 +12,17 @@ from functools import wraps
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.opening.forked import is_inherited, note_opened, require_own
-from llm2vec_gen_rag.qdrant.opening.local_folder import is_local, open_folder, written_or_closed
+from llm2vec_gen_rag.qdrant.opening.local_folder import (
+    is_local,
+    open_folder,
+    records_with,
+    written_or_closed,
+)
 from llm2vec_gen_rag.qdrant.opening.location import (
     MEMORY,
     Server,
@@ -88,6 +93,15 @@ def _close_all() -> None:
 def turn(client: QdrantClient | CollectionClient) -> AbstractContextManager[Any]:
     """Return the lock under which several calls of a local client are one step to other threads."""
     return client._turn if isinstance(client, CollectionClient) else _turn_of(client)
+
+
+def look_in_memory(
+    client: QdrantClient | CollectionClient, name: str, key: str
+) -> list[models.Record]:
+    """Return the points of a local collection whose payloads have a key; see `records_with`."""
+    shared = CollectionClient(client)
+    found: list[models.Record] = shared._taking_turns(records_with)(shared._wrapped, name, key)
+    return found
 
 
 class CollectionClient:

@@ -26,7 +26,6 @@ from llm2vec_gen_rag.qdrant.reading.text_files import (
     read_documents,
     relative_name,
 )
-from llm2vec_gen_rag.qdrant.writing.beside import PointsBeside
 from llm2vec_gen_rag.qdrant.writing.indexing import index_all
 from llm2vec_gen_rag.qdrant.writing.pruning import held_by, prune, source_names
 
@@ -89,8 +88,7 @@ def sync_path(
     seen: dict[Holder, set[str]] = {}
     client, name, model = collection._client, collection.name, collection.model
     with tqdm(desc="Indexing", unit="doc", disable=not show_progress) as bar:
-        beside = PointsBeside(client, name).held
-        report = index_all(client, name, model, given, _BATCH, bar.update, beside, seen)
+        report = index_all(client, name, model, given, _BATCH, bar.update, seen)
     unread = {full_path(left.path) for left in left_out}
     passed_over = PassedOver(where, {full_path(link) for link in found.links})
 

@@ -1,50 +1,43 @@
-"""Where a source holds documents beside the points of their ids, which hold other contents."""
+"""Where documents lie beside the points of their ids, which hold other contents, or held some.
+
+Such a point is named by its content, so that it cannot be found by the content that follows. It may
+be there when the point of its id is not: the source that held that one has let go of it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from qdrant_client import QdrantClient, models
 
-from llm2vec_gen_rag.qdrant.documents import Document
+from llm2vec_gen_rag.qdrant.opening.connection import look_in_memory
+from llm2vec_gen_rag.qdrant.opening.local_folder import is_local
 from llm2vec_gen_rag.qdrant.points.pages import scroll
-from llm2vec_gen_rag.qdrant.points.payload import (
-    BESIDE_KEY,
-    SOURCE_KEY,
-    STAMP_KEY,
-    stamp_at,
-    stamp_of,
-)
-from llm2vec_gen_rag.qdrant.points.stamps import Holder
+from llm2vec_gen_rag.qdrant.points.payload import BESIDE_KEY, STAMP_KEY
 
 
-class PointsBeside:
-    """The points beside those of their ids, looked up once for each source, when first asked for.
-
-    Such a point is named by its content, so that it cannot be found by the content that follows.
+def points_beside(client: QdrantClient, name: str, of_ids: Collection[str]) -> dict[str, list[str]]:
+    """Look up the points beside those of some documents' ids, whoever holds them.
 
     Args:
         client: The collection's client.
         name: The collection.
+        of_ids: The points of the documents' ids.
+
+    Returns:
+        The points beside each of them that has some, in any order.
     """
-
-    def __init__(self, client: QdrantClient, name: str) -> None:
-        self._client = client
-        self._name = name
-        self._of_sources: dict[str, dict[tuple[Holder, str], list[str]]] = {}
-
-    def held(self, document: Document, holder: Holder) -> list[str]:
-        """Return the points beside that of a document's id that a holder had, in any order."""
-        if holder.source not in self._of_sources:
-            self._of_sources[holder.source] = self._look_up(holder.source)
-        return self._of_sources[holder.source].get((holder, document.point_id), [])
-
-    def _look_up(self, source: str) -> dict[tuple[Holder, str], list[str]]:
-        of_source = models.FieldCondition(key=SOURCE_KEY, match=models.MatchValue(value=source))
-        in_place = models.IsEmptyCondition(is_empty=models.PayloadField(key=BESIDE_KEY))
-        where = models.Filter(must=[of_source], must_not=[in_place])
-        points: dict[tuple[Holder, str], list[str]] = {}
-        for record in scroll(self._client, self._name, where, with_payload=[STAMP_KEY]):
-            payload = record.payload or {}
-            stamp, of_id = stamp_at(str(record.id), payload), stamp_of(payload).get("beside")
-            for holder in stamp.holders if stamp is not None else ():
-                points.setdefault((holder, str(of_id)), []).append(str(record.id))
-        return points
+    if not of_ids:
+        return {}
+    if is_local(client):
+        records = look_in_memory(client, name, BESIDE_KEY)
+    else:
+        match = models.MatchAny(any=[*of_ids])
+        where = models.Filter(must=[models.FieldCondition(key=BESIDE_KEY, match=match)])
+        records = list(scroll(client, name, where, with_payload=[STAMP_KEY]))
+    beside: dict[str, list[str]] = {}
+    for record in records:
+        of_id = str((record.payload or {})[STAMP_KEY]["beside"])
+        if of_id in of_ids:
+            beside.setdefault(of_id, []).append(str(record.id))
+    return beside
