@@ -14,10 +14,11 @@ from llm2vec_gen_rag.qdrant import call_arguments, searching
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
 from llm2vec_gen_rag.qdrant.lent.client import LentClient, lender_of
 from llm2vec_gen_rag.qdrant.lent.stores_client import StoresClient
-from llm2vec_gen_rag.qdrant.opening.connection import CollectionClient, connect
+from llm2vec_gen_rag.qdrant.opening.connection import connect
 from llm2vec_gen_rag.qdrant.opening.identity import claim
 from llm2vec_gen_rag.qdrant.opening.local_folder import hasten_commits
 from llm2vec_gen_rag.qdrant.opening.location import require_collection_name
+from llm2vec_gen_rag.qdrant.opening.shared_client import CollectionClient
 from llm2vec_gen_rag.qdrant.points.stamps import Holder
 from llm2vec_gen_rag.qdrant.stores.installed import langchain_store, llama_index_store
 from llm2vec_gen_rag.qdrant.writing import indexing

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.opening.connection import CollectionClient
+from llm2vec_gen_rag.qdrant.opening.shared_client import CollectionClient
 from llm2vec_gen_rag.qdrant.points.ids import stores_point_id
 from llm2vec_gen_rag.qdrant.points.pages import batches
 from llm2vec_gen_rag.qdrant.points.payload import (

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.qdrant.documents import Document
-from llm2vec_gen_rag.qdrant.opening.connection import turn
 from llm2vec_gen_rag.qdrant.opening.local_folder import is_local
+from llm2vec_gen_rag.qdrant.opening.shared_client import turn
 from llm2vec_gen_rag.qdrant.points.complete import complete_point
 from llm2vec_gen_rag.qdrant.points.payload import (
     STAMP_KEY,

@@ -10,8 +10,8 @@ from collections.abc import Collection
 
 from qdrant_client import QdrantClient, models
 
-from llm2vec_gen_rag.qdrant.opening.connection import look_in_memory
 from llm2vec_gen_rag.qdrant.opening.local_folder import is_local
+from llm2vec_gen_rag.qdrant.opening.shared_client import look_in_memory
 from llm2vec_gen_rag.qdrant.points.pages import scroll
 from llm2vec_gen_rag.qdrant.points.payload import BESIDE_KEY, STAMP_KEY
 
