@@ -69,7 +69,7 @@ def require_store(arguments: argparse.Namespace) -> None:
 
 def shown_store(arguments: argparse.Namespace) -> str:
     """Return the store as it is printed: a URL without user name and password."""
-    from llm2vec_gen_rag.qdrant.location import without_credentials
+    from llm2vec_gen_rag.qdrant.opening.location import without_credentials
 
     return without_credentials(arguments.store)
 
@@ -119,8 +119,9 @@ def _create(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollect
 def _open(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollection:
     """Open an existing collection; `DocumentCollection.open` would create a misspelt one."""
     from llm2vec_gen_rag.qdrant import DocumentCollection
-    from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
-    from llm2vec_gen_rag.qdrant.location import require_collection_name
+    from llm2vec_gen_rag.qdrant.opening.connection import connect
+    from llm2vec_gen_rag.qdrant.opening.location import require_collection_name
+    from llm2vec_gen_rag.qdrant.opening.shared_client import CollectionClient
 
     name = arguments.collection
     require_collection_name(name)

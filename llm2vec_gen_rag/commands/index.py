@@ -26,9 +26,9 @@ from llm2vec_gen_rag.commands.output import print_json, printable, quoted
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
-    from llm2vec_gen_rag.qdrant.folders import FolderReport
-    from llm2vec_gen_rag.qdrant.found_files import FoundFiles
-    from llm2vec_gen_rag.qdrant.text_files import LeftOut
+    from llm2vec_gen_rag.qdrant.reading.folders import FolderReport
+    from llm2vec_gen_rag.qdrant.reading.found_files import FoundFiles
+    from llm2vec_gen_rag.qdrant.reading.text_files import LeftOut
 
 SUMMARY = """\
 Index a folder or a file, or bring its index up to date.
@@ -93,8 +93,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _index(arguments: argparse.Namespace) -> None:
-    from llm2vec_gen_rag.qdrant.folders import sync_path
-    from llm2vec_gen_rag.qdrant.found_files import find_files
+    from llm2vec_gen_rag.qdrant.reading.folders import sync_path
+    from llm2vec_gen_rag.qdrant.reading.found_files import find_files
 
     path = Path(arguments.path)
     found = find_files(path, follow_links=arguments.follow_links)
@@ -117,7 +117,7 @@ def _index(arguments: argparse.Namespace) -> None:
 
 
 def _remove(arguments: argparse.Namespace) -> None:
-    from llm2vec_gen_rag.qdrant.folders import remove_path
+    from llm2vec_gen_rag.qdrant.reading.folders import remove_path
 
     require_store(arguments)
     with opened(arguments, load_model(arguments)) as collection:

@@ -10,18 +10,19 @@ from qdrant_client import QdrantClient
 from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import require_positive
-from llm2vec_gen_rag.qdrant import call_arguments, indexing, searching
-from llm2vec_gen_rag.qdrant.beside import PointsBeside
-from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
+from llm2vec_gen_rag.qdrant import call_arguments, searching
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
-from llm2vec_gen_rag.qdrant.identity import claim
-from llm2vec_gen_rag.qdrant.lent_client import LentClient, lender_of
-from llm2vec_gen_rag.qdrant.local_folder import hasten_commits
-from llm2vec_gen_rag.qdrant.location import require_collection_name
-from llm2vec_gen_rag.qdrant.pruning import prune
-from llm2vec_gen_rag.qdrant.sources import Holder
-from llm2vec_gen_rag.qdrant.stores import langchain_store, llama_index_store
-from llm2vec_gen_rag.qdrant.stores_client import StoresClient
+from llm2vec_gen_rag.qdrant.lent.client import LentClient, lender_of
+from llm2vec_gen_rag.qdrant.lent.stores_client import StoresClient
+from llm2vec_gen_rag.qdrant.opening.connection import connect
+from llm2vec_gen_rag.qdrant.opening.identity import claim
+from llm2vec_gen_rag.qdrant.opening.local_folder import hasten_commits
+from llm2vec_gen_rag.qdrant.opening.location import require_collection_name
+from llm2vec_gen_rag.qdrant.opening.shared_client import CollectionClient
+from llm2vec_gen_rag.qdrant.points.stamps import Holder
+from llm2vec_gen_rag.qdrant.stores.installed import langchain_store, llama_index_store
+from llm2vec_gen_rag.qdrant.writing import indexing
+from llm2vec_gen_rag.qdrant.writing.pruning import prune
 
 if TYPE_CHECKING:
     from langchain_qdrant import QdrantVectorStore as LangChainStore
@@ -153,8 +154,7 @@ class DocumentCollection:
 
         The iterable is read batch by batch, so it may be larger than memory. Indexing the same
         documents again changes nothing; after an interruption it finishes the work.
-        Give many documents in one call: without a server, each call that changes something looks
-        through the collection once.
+        Give many documents in one call: they are embedded together.
 
         Args:
             documents: What to index. Of a long text the model reads the beginning only; see
@@ -337,7 +337,6 @@ class DocumentCollection:
         given = ((document, holder) for document in documents)
         total = len(documents) if isinstance(documents, Sized) else None
         with tqdm(total=total, desc="Indexing", unit="doc", disable=not show_progress) as bar:
-            client, name, beside = self._client, self._name, PointsBeside(self._client, self._name)
             return indexing.index_all(
-                client, name, self._model, given, batch_size, bar.update, beside.held, seen
+                self._client, self._name, self._model, given, batch_size, bar.update, seen
             )

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from qdrant_client import models
 
-from llm2vec_gen_rag.qdrant.payload import METADATA_KEY
+from llm2vec_gen_rag.qdrant.points.payload import METADATA_KEY
 
 Scalar: TypeAlias = str | int | float | bool | date | None
 Value: TypeAlias = Scalar | Collection[Scalar] | models.Range | models.DatetimeRange

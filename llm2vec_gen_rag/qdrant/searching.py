@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from qdrant_client import QdrantClient, models
 
-from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR, query_vector
 from llm2vec_gen_rag.qdrant.documents import Hit
 from llm2vec_gen_rag.qdrant.filters import Where, to_filter
-from llm2vec_gen_rag.qdrant.malformed import require_well_formed
-from llm2vec_gen_rag.qdrant.payload import read_id, read_payload
+from llm2vec_gen_rag.qdrant.points.bm25 import SPARSE_VECTOR, query_vector
+from llm2vec_gen_rag.qdrant.points.malformed import require_well_formed
+from llm2vec_gen_rag.qdrant.points.payload import read_id, read_payload
 
 # In rankings cut at k = 1, the first of each would tie, whether or not the two agree.
 _FUSED_DEPTH = 50

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from llm2vec_gen_rag.qdrant import Document, passages
-from llm2vec_gen_rag.qdrant.found_files import find_files
+from llm2vec_gen_rag.qdrant import Document
+from llm2vec_gen_rag.qdrant.reading import passages
+from llm2vec_gen_rag.qdrant.reading.found_files import find_files
 
 ESCAPE = "\x1b]0;owned\x07\x1b[31m"
 
@@ -257,7 +258,8 @@ spec.loader.exec_module(module)
 for lines in {list(LINES.values())!r}:
     module.passages(lines * (200_000 // len(lines)))
 """
-    assert importlib.util.find_spec("llm2vec_gen_rag.qdrant.passages").origin == passages.__file__
+    spec = importlib.util.find_spec("llm2vec_gen_rag.qdrant.reading.passages")
+    assert spec.origin == passages.__file__
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 

@@ -74,7 +74,8 @@ def test_stores_of_a_collection_that_is_closed_say_so(model):
 SCRIPT = """
 import builtins, sys
 from qdrant_client import QdrantClient
-from llm2vec_gen_rag.qdrant.connection import CollectionClient, connect
+from llm2vec_gen_rag.qdrant.opening.connection import connect
+from llm2vec_gen_rag.qdrant.opening.shared_client import CollectionClient
 
 given, path = sys.argv[1:]
 client = connect(path) if given == "ours" else QdrantClient(path=path)

@@ -17,7 +17,7 @@ from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection, IndexReport
-from llm2vec_gen_rag.qdrant.lent_client import lender_of
+from llm2vec_gen_rag.qdrant.lent.client import lender_of
 
 DOCUMENTS = [Document(f"text {i}", id=str(i)) for i in range(8)]
 META = "meta.json"

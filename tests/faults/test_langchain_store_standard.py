@@ -6,7 +6,7 @@ import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 
-from llm2vec_gen_rag.qdrant.langchain_store import LangChainStore
+from llm2vec_gen_rag.qdrant.stores.langchain import LangChainStore
 
 
 class WithoutItsOwnNames(LangChainStore):

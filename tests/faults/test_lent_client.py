@@ -13,7 +13,8 @@ from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
-from llm2vec_gen_rag.qdrant import Document, DocumentCollection, lent_methods
+from llm2vec_gen_rag.qdrant import Document, DocumentCollection
+from llm2vec_gen_rag.qdrant.lent import methods as lent_methods
 
 BEAR, YEN = Document("Polar bears live on ice.", id="bear"), Document("The yen is money.", id="yen")
 CONFIG = models.VectorParams(size=4, distance=models.Distance.COSINE)

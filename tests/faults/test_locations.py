@@ -10,7 +10,7 @@ import pytest
 
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection
-from llm2vec_gen_rag.qdrant.location import Server, read_location, without_credentials
+from llm2vec_gen_rag.qdrant.opening.location import Server, read_location, without_credentials
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.backbone.digest import weight_checksums, weights_digest
 from llm2vec_gen_rag.errors import CollectionError, CollectionMismatchError
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection
-from llm2vec_gen_rag.qdrant.identity import FORMAT
-from llm2vec_gen_rag.qdrant.llm_identity import LLMIdentity
+from llm2vec_gen_rag.qdrant.opening.identity import FORMAT
+from llm2vec_gen_rag.qdrant.opening.llm_identity import LLMIdentity
 
 IDENTITY = "llm2vec_gen"
 DOWN = "model.layers.0.mlp.down_proj.weight"

@@ -11,7 +11,8 @@ from qdrant_client import QdrantClient
 from qdrant_server import Answer, PlayedServer
 
 from llm2vec_gen_rag.errors import CollectionError, CollectionMismatchError
-from llm2vec_gen_rag.qdrant import Document, DocumentCollection, IndexReport, server
+from llm2vec_gen_rag.qdrant import Document, DocumentCollection, IndexReport
+from llm2vec_gen_rag.qdrant.opening import server
 
 DOCUMENT = Document("The yen is the money of Japan.", id="yen")
 KEY = "s3cr3t-KEY"

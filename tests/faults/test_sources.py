@@ -10,7 +10,8 @@ import pytest
 from qdrant_client import models
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant import Document, IndexReport, indexing, pruning, writing
+from llm2vec_gen_rag.qdrant import Document, IndexReport
+from llm2vec_gen_rag.qdrant.writing import as_read, beside, indexing, pruning
 
 YEN = Document("The yen is the money of Japan.", id="yen", metadata={"lang": "en"})
 WON = dataclasses.replace(YEN, text="The won is the money of Korea.")
@@ -204,7 +205,8 @@ def test_an_empty_source_may_be_refused_before_anything_goes(collection):
 def place(request, monkeypatch):
     """Write as to a folder, under its lock, and as to a server, under conditions."""
     if request.param == "server":
-        monkeypatch.setattr(writing, "is_local", lambda client: False)
+        for module in (as_read, beside):
+            monkeypatch.setattr(module, "is_local", lambda client: False)
 
 
 def interrupt(monkeypatch, module, other_writer):

@@ -11,7 +11,9 @@ import pytest
 from llama_index.core.schema import TextNode
 from qdrant_client import models
 
-from llm2vec_gen_rag.qdrant import Document, IndexReport, stores_client, writing
+from llm2vec_gen_rag.qdrant import Document, IndexReport
+from llm2vec_gen_rag.qdrant.lent import stores_client
+from llm2vec_gen_rag.qdrant.writing import as_read, beside
 
 YEN = Document("The yen is the money of Japan.", id="yen", metadata={"lang": "en"})
 WON = dataclasses.replace(YEN, text="The won is the money of Korea.")
@@ -73,7 +75,8 @@ def add(request, collection):
 def place(request, monkeypatch):
     """Write as to a folder, under its lock, and as to a server, under conditions."""
     if request.param == "server":
-        monkeypatch.setattr(writing, "is_local", lambda client: False)
+        for module in (as_read, beside):
+            monkeypatch.setattr(module, "is_local", lambda client: False)
 
 
 @pytest.mark.parametrize("document", [YEN, NAMELESS])

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from llm2vec_gen_rag.qdrant import Document
-from llm2vec_gen_rag.qdrant.words import words_of
+from llm2vec_gen_rag.qdrant.points.words import words_of
 
 ONE_WORD = [
     "Zürich",
@@ -101,6 +101,6 @@ def test_parts_of_a_word_in_a_script_with_vowel_signs_are_no_words(collection):
 
 
 def _words_alone(text):
-    from llm2vec_gen_rag.qdrant.bm25 import query_vector
+    from llm2vec_gen_rag.qdrant.points.bm25 import query_vector
 
     return query_vector(text)

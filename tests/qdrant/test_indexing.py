@@ -160,3 +160,12 @@ def test_texts_come_back_byte_for_byte(collection):
     collection.index(Document(text, id=str(i)) for i, text in enumerate(odd))
     hits = collection.search("anything")
     assert {int(hit.id): hit.text for hit in hits} == dict(enumerate(odd))
+
+
+def test_a_content_beside_is_replaced_after_the_one_in_its_way_is_gone(collection):
+    yen, won, yuan = (Document(f"The {money}.", id="money") for money in ("yen", "won", "yuan"))
+    collection.index([yen], source="A")
+    collection.index([won], source="B")
+    collection.sync([], source="A")
+    assert collection.index([yuan], source="B") == IndexReport(replaced=1)
+    assert [hit.text for hit in collection.search("money")] == [yuan.text]

@@ -8,7 +8,7 @@ from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.core.vector_stores.utils import node_to_metadata_dict
 
 from llm2vec_gen_rag.qdrant import Document
-from llm2vec_gen_rag.qdrant.payload import complete_payload, document_payload
+from llm2vec_gen_rag.qdrant.points.payload import complete_payload, document_payload
 
 BEAR = "Polar bears live on the sea ice of the Arctic."
 

@@ -67,7 +67,7 @@ def test_hybrid_search_finds_a_rare_word_that_the_vectors_miss(collection):
 
 
 def test_words_weigh_by_their_rarity_in_this_collection(collection):
-    from llm2vec_gen_rag.qdrant.bm25 import query_vector
+    from llm2vec_gen_rag.qdrant.points.bm25 import query_vector
 
     collection.index(
         [Document("the the the cat"), Document("the dog"), Document("the fox"), Document("zebra")]

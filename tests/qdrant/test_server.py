@@ -39,7 +39,7 @@ def test_a_server_gets_the_points_that_a_folder_gets(played, model):
 
     assert server.created["vectors"] == {"size": model.dimension, "distance": "Cosine"}
     assert server.created["sparse_vectors"] == {"bm25": {"modifier": "idf"}}
-    assert server.asked.count("PUT /index") == 2
+    assert server.asked.count("PUT /index") == 3
     assert {headers["api-key"] for headers in server.headers} == {"secret"}
     (point,) = server.points.values()
     assert point["id"] == document.point_id

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from llm2vec_gen_rag.qdrant.found_files import find_files
-from llm2vec_gen_rag.qdrant.passages import passages
-from llm2vec_gen_rag.qdrant.text_files import read_documents
+from llm2vec_gen_rag.qdrant.reading.found_files import find_files
+from llm2vec_gen_rag.qdrant.reading.passages import passages
+from llm2vec_gen_rag.qdrant.reading.text_files import read_documents
 
 
 def documents_of(path, **options):

@@ -10,12 +10,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 from qdrant_client.local.qdrant_local import QdrantLocal
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.folder_damage import (
+from llm2vec_gen_rag.qdrant.opening.damage import (
     holds_points,
     meta_file,
     require_vectors,
@@ -69,6 +70,31 @@ def is_local(client: QdrantClient) -> bool:
     """Return whether the client is Qdrant's local mode, in memory or in a folder."""
     options = client.init_options
     return options["location"] == ":memory:" or options["path"] is not None
+
+
+def records_with(client: QdrantClient, name: str, key: str) -> list[models.Record]:
+    """Return the points of local mode whose payloads have a key.
+
+    A filter of local mode takes several hundred times longer over each point.
+
+    Args:
+        client: A client in local mode.
+        name: The collection, or an alias of it.
+        key: The key of an object in the payload, as ``object.key``.
+
+    Returns:
+        The points without vectors, and with their payloads themselves: not to be changed.
+    """
+    outer, inner = key.split(".")
+    local: Any = client._client  # there is no public way to the payloads
+    collection = local._get_collection(name)
+    return [
+        models.Record(id=point, payload=collection.payload[place])
+        for point, place in collection.ids.items()
+        if isinstance(value := collection.payload[place].get(outer), dict)
+        and inner in value
+        and not collection.deleted[place]
+    ]
 
 
 def hasten_commits(client: QdrantClient, collection_name: str) -> None:

@@ -1,14 +1,13 @@
-"""The frameworks' own Qdrant stores, on a collection of ours."""
+"""The frameworks' own Qdrant stores, each where its package is installed."""
 
 from __future__ import annotations
 
-import asyncio
-from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
-from llm2vec_gen_rag.qdrant.payload import TEXT_KEY
+from llm2vec_gen_rag.qdrant.points.payload import TEXT_KEY
+from llm2vec_gen_rag.qdrant.stores.awaited_client import AsyncCollectionClient
 
 if TYPE_CHECKING:
     from langchain_qdrant import QdrantVectorStore
@@ -25,7 +24,7 @@ def langchain_store(client: QdrantClient, name: str, model: LLM2VecGen) -> Qdran
         import langchain_qdrant  # noqa: F401
     except ModuleNotFoundError as error:
         raise _missing("LangChain", "langchain-qdrant", error) from error
-    from llm2vec_gen_rag.qdrant.langchain_store import LangChainStore
+    from llm2vec_gen_rag.qdrant.stores.langchain import LangChainStore
 
     return LangChainStore(
         client=client,
@@ -41,7 +40,7 @@ def llama_index_store(client: QdrantClient, name: str) -> QdrantNodeStore:
         import llama_index.vector_stores.qdrant  # noqa: F401
     except ModuleNotFoundError as error:
         raise _missing("LlamaIndex", "llama-index-vector-stores-qdrant", error) from error
-    from llm2vec_gen_rag.qdrant.llama_index_store import LlamaIndexStore
+    from llm2vec_gen_rag.qdrant.stores.llama_index import LlamaIndexStore
 
     return LlamaIndexStore(  # type: ignore[call-arg]  # mypy sees the fields, not upstream's __init__
         collection_name=name,
@@ -49,22 +48,6 @@ def llama_index_store(client: QdrantClient, name: str) -> QdrantNodeStore:
         aclient=cast("AsyncQdrantClient", AsyncCollectionClient(client)),
         text_key=TEXT_KEY,
     )
-
-
-class AsyncCollectionClient:
-    """The `AsyncQdrantClient` that LlamaIndex asks for: each call of the client runs in a thread.
-
-    A real one would share neither memory nor a folder with the synchronous client.
-    """
-
-    def __init__(self, client: QdrantClient) -> None:
-        self._client_in_threads = client
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # else copying, which asks before __init__ ran, would recurse
-            raise AttributeError(name)
-        attribute = getattr(self._client_in_threads, name)
-        return partial(asyncio.to_thread, attribute) if callable(attribute) else attribute
 
 
 def _missing(framework: str, distribution: str, error: ModuleNotFoundError) -> ImportError:

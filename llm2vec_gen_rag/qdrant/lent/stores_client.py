@@ -13,9 +13,10 @@ from typing import Any, TypeAlias
 from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.connection import CollectionClient
-from llm2vec_gen_rag.qdrant.indexing import batches
-from llm2vec_gen_rag.qdrant.payload import (
+from llm2vec_gen_rag.qdrant.opening.shared_client import CollectionClient
+from llm2vec_gen_rag.qdrant.points.ids import stores_point_id
+from llm2vec_gen_rag.qdrant.points.pages import batches
+from llm2vec_gen_rag.qdrant.points.payload import (
     STAMP_KEY,
     STATE_KEY,
     read_id,
@@ -23,8 +24,7 @@ from llm2vec_gen_rag.qdrant.payload import (
     stamp_at,
     stamp_of,
 )
-from llm2vec_gen_rag.qdrant.point_ids import stores_point_id
-from llm2vec_gen_rag.qdrant.writing import ATTEMPTS, contention
+from llm2vec_gen_rag.qdrant.writing.as_read import ATTEMPTS, contention
 
 Payload: TypeAlias = dict[str, Any]
 

@@ -8,17 +8,17 @@ from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.documents import IndexReport
-from llm2vec_gen_rag.qdrant.indexing import PAGE, batches, scroll
-from llm2vec_gen_rag.qdrant.payload import SOURCE_KEY, STAMP_KEY, stamp_at
-from llm2vec_gen_rag.qdrant.placing import without
-from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
-from llm2vec_gen_rag.qdrant.writing import (
+from llm2vec_gen_rag.qdrant.points.pages import PAGE, batches, scroll
+from llm2vec_gen_rag.qdrant.points.payload import SOURCE_KEY, STAMP_KEY, stamp_at
+from llm2vec_gen_rag.qdrant.points.stamps import Holder, Stamp
+from llm2vec_gen_rag.qdrant.writing.as_read import (
     ATTEMPTS,
     contention,
     missed,
     read_stamps,
     write_holders,
 )
+from llm2vec_gen_rag.qdrant.writing.placing import without
 
 _MOST_SOURCES = 100_000
 

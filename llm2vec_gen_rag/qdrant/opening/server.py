@@ -19,7 +19,7 @@ from qdrant_client.http.exceptions import (
 )
 
 from llm2vec_gen_rag.errors import CollectionError, first_line
-from llm2vec_gen_rag.qdrant.location import without_credentials
+from llm2vec_gen_rag.qdrant.opening.location import without_credentials
 
 _FAILURES = (ApiException, QdrantException, RpcError)
 # An answer without a result, and one that is no JSON; a caller's mistakes raise them, too.

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError, CollectionMismatchError
-from llm2vec_gen_rag.qdrant.layout import require_vectors_of, vectors_of
-from llm2vec_gen_rag.qdrant.llm_identity import LLMIdentity
-from llm2vec_gen_rag.qdrant.local_folder import is_local, require_no_leftovers
-from llm2vec_gen_rag.qdrant.payload import PARENT_KEY, SOURCE_KEY
+from llm2vec_gen_rag.qdrant.opening.layout import require_vectors_of, vectors_of
+from llm2vec_gen_rag.qdrant.opening.llm_identity import LLMIdentity
+from llm2vec_gen_rag.qdrant.opening.local_folder import is_local, require_no_leftovers
+from llm2vec_gen_rag.qdrant.points.payload import BESIDE_KEY, PARENT_KEY, SOURCE_KEY
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
@@ -151,7 +151,7 @@ def _create(client: QdrantClient, name: str, identity: Identity) -> None:
             "The Qdrant server does not keep collection metadata, where a collection remembers "
             "its model. Expected Qdrant 1.16 or newer; update the server, or pass a folder."
         )
-    for key in (SOURCE_KEY, PARENT_KEY):
+    for key in (BESIDE_KEY, SOURCE_KEY, PARENT_KEY):
         client.create_payload_index(name, key, models.PayloadSchemaType.KEYWORD)
 
 

@@ -10,9 +10,9 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.models import QueryResponse  # models has another of this name
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.indexing import scroll
-from llm2vec_gen_rag.qdrant.payload import STAMP_KEY, read_id, read_stamp, stamp_of
-from llm2vec_gen_rag.qdrant.point_ids import PointId, as_uuid, stored_ids, with_hit_ids
+from llm2vec_gen_rag.qdrant.points.ids import PointId, as_uuid, stored_ids, with_hit_ids
+from llm2vec_gen_rag.qdrant.points.pages import scroll
+from llm2vec_gen_rag.qdrant.points.payload import STAMP_KEY, read_id, read_stamp, stamp_of
 
 Anything = TypeVar("Anything")
 
@@ -51,7 +51,7 @@ class CallersIds:
             The filter.
 
         Raises:
-            ValueError: One of them is none that `point_ids.point_id` takes.
+            ValueError: One of them is none that `points.ids.point_id` takes.
         """
         ids = list(given)
         hits = with_hit_ids(ids)

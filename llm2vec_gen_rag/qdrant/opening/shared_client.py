@@ -1,10 +1,8 @@
-"""Connect to Qdrant in memory, in a folder or on a server; and let threads share the client."""
+"""A Qdrant client that threads share, which says in our errors what goes wrong with it."""
 
 from __future__ import annotations
 
 import atexit
-import math
-import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -12,69 +10,17 @@ from functools import wraps
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.forked import is_inherited, note_opened, require_own
-from llm2vec_gen_rag.qdrant.local_folder import is_local, open_folder, written_or_closed
-from llm2vec_gen_rag.qdrant.location import (
-    MEMORY,
-    Server,
-    read_location,
-    require_api_key,
-    require_timeout,
-)
-from llm2vec_gen_rag.qdrant.server import ask
+from llm2vec_gen_rag.qdrant.opening.forked import is_inherited, note_opened, require_own
+from llm2vec_gen_rag.qdrant.opening.local_folder import is_local, records_with, written_or_closed
+from llm2vec_gen_rag.qdrant.opening.server import ask
 
 _clients: WeakSet[QdrantClient] = WeakSet()  # to close when the script ends
 _turns: WeakKeyDictionary[QdrantClient, AbstractContextManager[Any]] = WeakKeyDictionary()
 _turns_lock = ForkSafeLock()
-
-
-def connect(
-    location: str | os.PathLike[str], api_key: str | None = None, timeout: float | None = None
-) -> QdrantClient:
-    """Open a Qdrant client.
-
-    Args:
-        location: ``":memory:"``, a server's ``http(s)://`` URL, or a folder, created if it is new.
-        api_key: The server's key.
-        timeout: Seconds that the server may take for an answer; None leaves it to qdrant-client.
-
-    Returns:
-        The client, which the caller closes.
-
-    Raises:
-        ValueError: A key or timeout without a server, one of no use, or a location that is none of
-            the three.
-        CollectionError: Another client has the folder open, it is not a folder, or it is damaged.
-    """
-    place = read_location(location)
-    if isinstance(place, Server):
-        return _connect_to_server(place, api_key, timeout)
-    for option, value in (("api_key", api_key), ("timeout", timeout)):
-        if value is not None:
-            raise ValueError(
-                f"{option} was given for {os.fspath(location)!r}; expected a server's http:// or "
-                "https:// URL."
-            )
-    return QdrantClient(location=MEMORY) if place is None else open_folder(str(place))
-
-
-def _connect_to_server(server: Server, api_key: str | None, timeout: float | None) -> QdrantClient:
-    if api_key is not None:
-        require_api_key(api_key)
-    if timeout is not None:
-        require_timeout(timeout)
-    # The check only warns, and about versions; the first request fails with the reason.
-    return QdrantClient(
-        url=server.url,
-        api_key=api_key,
-        timeout=None if timeout is None else math.ceil(timeout),
-        check_compatibility=False,
-        auth=server.credentials,
-    )
 
 
 @atexit.register
@@ -88,6 +34,15 @@ def _close_all() -> None:
 def turn(client: QdrantClient | CollectionClient) -> AbstractContextManager[Any]:
     """Return the lock under which several calls of a local client are one step to other threads."""
     return client._turn if isinstance(client, CollectionClient) else _turn_of(client)
+
+
+def look_in_memory(
+    client: QdrantClient | CollectionClient, name: str, key: str
+) -> list[models.Record]:
+    """Return the points of a local collection whose payloads have a key; see `records_with`."""
+    shared = CollectionClient(client)
+    found: list[models.Record] = shared._taking_turns(records_with)(shared._wrapped, name, key)
+    return found
 
 
 class CollectionClient:
@@ -112,7 +67,7 @@ class CollectionClient:
     def close(self, **options: Any) -> None:
         """Close the client; a second time, or in a forked child, do nothing."""
         with self._turn:
-            if not (is_inherited(self._wrapped) or is_closed(self._wrapped)):
+            if not (is_inherited(self._wrapped) or _is_closed(self._wrapped)):
                 self._wrapped.close(**options)
 
     def __getattr__(self, name: str) -> Any:
@@ -135,7 +90,7 @@ class CollectionClient:
         return in_turn
 
     def _require_open(self) -> None:
-        if is_closed(self._wrapped):
+        if _is_closed(self._wrapped):
             raise CollectionError(
                 "the collection is closed, and so are the stores made from it; expected an open "
                 "one. Open it again with DocumentCollection.open(...)."
@@ -154,7 +109,7 @@ def _call_locally(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         ) from error
 
 
-def is_closed(client: QdrantClient) -> bool:
+def _is_closed(client: QdrantClient) -> bool:
     """Return whether a client was closed."""
     backend: Any = client._client  # there is no public way to ask
     return bool(backend.closed)

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from llm2vec_gen_rag.qdrant.documents import Document
-from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
+from llm2vec_gen_rag.qdrant.points.stamps import Holder, Stamp
 
 TEXT_KEY = "page_content"  # langchain_qdrant.QdrantVectorStore.CONTENT_KEY
 METADATA_KEY = "metadata"  # langchain_qdrant.QdrantVectorStore.METADATA_KEY

@@ -1,4 +1,4 @@
-"""The client that a collection lends to users and to the frameworks' stores."""
+"""`LentClient`: the client that users and the frameworks' stores get, which writes whole points."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.call_arguments import as_ids
-from llm2vec_gen_rag.qdrant.complete_points import as_points, checked_point, points_of
-from llm2vec_gen_rag.qdrant.lent_ids import CallersIds, in_callers_ids
-from llm2vec_gen_rag.qdrant.lent_methods import DOORS_TO_THE_SERVER, partial_write, require_lent
-from llm2vec_gen_rag.qdrant.lent_requests import (
+from llm2vec_gen_rag.qdrant.lent.ids import CallersIds, in_callers_ids
+from llm2vec_gen_rag.qdrant.lent.methods import DOORS_TO_THE_SERVER, partial_write, require_lent
+from llm2vec_gen_rag.qdrant.lent.requests import (
     as_selector,
     in_stored_ids,
     named_arguments,
     selects_nothing,
 )
+from llm2vec_gen_rag.qdrant.points.complete import as_points, checked_point, points_of
 
 
 class LentClient:

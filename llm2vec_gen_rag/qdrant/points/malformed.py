@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.payload import METADATA_KEY, NODE_KEY, STAMP_KEY, TEXT_KEY
+from llm2vec_gen_rag.qdrant.points.payload import METADATA_KEY, NODE_KEY, STAMP_KEY, TEXT_KEY
 
 
 def require_well_formed(point_id: int | str, payload: Mapping[str, Any]) -> None:

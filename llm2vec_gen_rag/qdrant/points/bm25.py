@@ -13,7 +13,7 @@ from collections import Counter
 
 from qdrant_client import models
 
-from llm2vec_gen_rag.qdrant.words import words_of
+from llm2vec_gen_rag.qdrant.points.words import words_of
 
 SPARSE_VECTOR = "bm25"
 

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import QdrantClient, models
 
-from llm2vec_gen_rag.qdrant.complete_points import complete_point
-from llm2vec_gen_rag.qdrant.connection import turn
 from llm2vec_gen_rag.qdrant.documents import Document
-from llm2vec_gen_rag.qdrant.local_folder import is_local
-from llm2vec_gen_rag.qdrant.payload import (
+from llm2vec_gen_rag.qdrant.opening.local_folder import is_local
+from llm2vec_gen_rag.qdrant.opening.shared_client import turn
+from llm2vec_gen_rag.qdrant.points.complete import complete_point
+from llm2vec_gen_rag.qdrant.points.payload import (
     STAMP_KEY,
     STATE_KEY,
     document_payload,
     restamped,
     stamp_at,
 )
-from llm2vec_gen_rag.qdrant.placing import Plan
-from llm2vec_gen_rag.qdrant.sources import Stamp
+from llm2vec_gen_rag.qdrant.points.stamps import Stamp
+from llm2vec_gen_rag.qdrant.writing.placing import Plan
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen

@@ -8,8 +8,8 @@ from typing import Any
 from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR
-from llm2vec_gen_rag.qdrant.folder_damage import meta_file
+from llm2vec_gen_rag.qdrant.opening.damage import meta_file
+from llm2vec_gen_rag.qdrant.points.bm25 import SPARSE_VECTOR
 
 
 def vectors_of(dimension: int) -> dict[str, Any]:

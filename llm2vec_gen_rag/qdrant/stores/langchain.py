@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.qdrant.call_arguments import as_ids, as_list
 from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
-from llm2vec_gen_rag.qdrant.payload import read_id
+from llm2vec_gen_rag.qdrant.points.payload import read_id
 
 
 class LangChainStore(QdrantVectorStore):

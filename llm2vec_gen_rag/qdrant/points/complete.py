@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 from qdrant_client import models
 
-from llm2vec_gen_rag.qdrant.bm25 import SPARSE_VECTOR, document_vector
 from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
-from llm2vec_gen_rag.qdrant.payload import (
+from llm2vec_gen_rag.qdrant.points.bm25 import SPARSE_VECTOR, document_vector
+from llm2vec_gen_rag.qdrant.points.ids import point_id
+from llm2vec_gen_rag.qdrant.points.payload import (
     METADATA_KEY,
     NODE_KEY,
     STAMP_KEY,
@@ -25,7 +26,6 @@ from llm2vec_gen_rag.qdrant.payload import (
     same_json,
     stamp_of,
 )
-from llm2vec_gen_rag.qdrant.point_ids import point_id
 
 _DENSE_VECTOR = ""
 

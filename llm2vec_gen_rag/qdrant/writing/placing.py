@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 from llm2vec_gen_rag.qdrant.documents import Document
-from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
+from llm2vec_gen_rag.qdrant.points.stamps import Holder, Stamp
 
 ADDED, REPLACED, UNCHANGED = "added", "replaced", "unchanged"
 

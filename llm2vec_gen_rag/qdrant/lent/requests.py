@@ -13,7 +13,7 @@ from qdrant_client import models
 
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.qdrant.call_arguments import as_ids
-from llm2vec_gen_rag.qdrant.lent_ids import CallersIds
+from llm2vec_gen_rag.qdrant.lent.ids import CallersIds
 
 Anything = TypeVar("Anything")
 

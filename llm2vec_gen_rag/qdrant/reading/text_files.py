@@ -19,8 +19,8 @@ from typing import Any, TypeAlias
 
 from llm2vec_gen_rag.files import read_json_line
 from llm2vec_gen_rag.qdrant.documents import Document
-from llm2vec_gen_rag.qdrant.found_files import JSON_LINES, reason
-from llm2vec_gen_rag.qdrant.passages import PASSAGE_CHARACTERS, passages
+from llm2vec_gen_rag.qdrant.reading.found_files import JSON_LINES, reason
+from llm2vec_gen_rag.qdrant.reading.passages import PASSAGE_CHARACTERS, passages
 
 _ID_KEYS = ("id", "_id")
 

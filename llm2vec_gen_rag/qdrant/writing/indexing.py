@@ -7,42 +7,33 @@ leaves complete points, which the next run finds by their ids and stamps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.complete_points import complete_point
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
-from llm2vec_gen_rag.qdrant.payload import lacks_half
-from llm2vec_gen_rag.qdrant.placing import Plan, candidates, is_settled
-from llm2vec_gen_rag.qdrant.point_ids import with_hit_ids
-from llm2vec_gen_rag.qdrant.sources import Holder, Stamp
-from llm2vec_gen_rag.qdrant.writing import (
+from llm2vec_gen_rag.qdrant.points.complete import complete_point
+from llm2vec_gen_rag.qdrant.points.ids import with_hit_ids
+from llm2vec_gen_rag.qdrant.points.pages import PAGE, batches, scroll
+from llm2vec_gen_rag.qdrant.points.payload import lacks_half
+from llm2vec_gen_rag.qdrant.points.stamps import Holder, Stamp
+from llm2vec_gen_rag.qdrant.writing.as_read import (
     ATTEMPTS,
     MAX_LENGTH,
     carry_out,
     contention,
     read_stamps,
 )
+from llm2vec_gen_rag.qdrant.writing.beside import points_beside
+from llm2vec_gen_rag.qdrant.writing.placing import Plan, candidates, is_settled
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
 
-Item = TypeVar("Item")
 Given: TypeAlias = tuple[Document, Holder]
 Key: TypeAlias = tuple[str, Holder]
-Beside: TypeAlias = Callable[[Document, Holder], list[str]]
-
-PAGE = 256  # points a request
-
-
-def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Yield the items in lists of ``size``, reading no further than asked."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def index_all(
@@ -52,7 +43,6 @@ def index_all(
     given: Iterable[Given],
     batch_size: int,
     advance: Callable[[int], object],
-    beside: Beside,
     seen: dict[Holder, set[str]] | None = None,
 ) -> IndexReport:
     """Index documents batch by batch.
@@ -64,7 +54,6 @@ def index_all(
         given: Documents and who holds them, read no further than needed.
         batch_size: Documents looked up, embedded and written together.
         advance: Called with the number of documents after each batch.
-        beside: Asked where else than at the point of its id a holder may have had a document.
         seen: Gets the points that each holder now holds, for `pruning.prune`.
 
     Returns:
@@ -72,7 +61,7 @@ def index_all(
     """
     report = IndexReport()
     for batch in batches(_with_one_content(given), batch_size):
-        report += index_batch(client, name, model, batch, beside)
+        report += index_batch(client, name, model, batch)
         if seen is not None:
             for document, holder in batch:
                 seen.setdefault(holder, set()).update(candidates(document))
@@ -81,7 +70,7 @@ def index_all(
 
 
 def index_batch(
-    client: QdrantClient, name: str, model: LLM2VecGen, given: Sequence[Given], beside: Beside
+    client: QdrantClient, name: str, model: LLM2VecGen, given: Sequence[Given]
 ) -> IndexReport:
     """Write the documents that are new or changed, and who holds them.
 
@@ -90,7 +79,6 @@ def index_batch(
         name: The collection.
         model: Embeds what is new or changed, in one call.
         given: One batch of documents and their holders.
-        beside: Asked where else than at the point of its id a holder may have had a document.
 
     Returns:
         What was done with these documents.
@@ -101,7 +89,7 @@ def index_batch(
     pending = {(document.point_id, holder): document for document, holder in given}
     report = IndexReport(unchanged=len(given) - len(pending))  # given twice
     for _ in range(ATTEMPTS):
-        places, found = _look_up(client, name, pending, beside)
+        places, found = _look_up(client, name, pending)
         plan = Plan(found)
         outcomes = {key: plan.place(d, key[1], places[key]) for key, d in pending.items()}
         late, embedded = carry_out(client, name, model, plan)
@@ -133,20 +121,6 @@ def adopt(client: QdrantClient, name: str) -> int:
     return adopted
 
 
-def scroll(
-    client: QdrantClient, name: str, where: models.Filter, **options: Any
-) -> Iterator[models.Record]:
-    """Yield the points that pass a filter, in the order of ids, reading no further than asked."""
-    offset: Any = None
-    while True:
-        records, offset = client.scroll(
-            name, scroll_filter=where, limit=PAGE, offset=offset, **options
-        )
-        yield from records
-        if offset is None:
-            return
-
-
 def _as_point(record: models.Record) -> models.PointStruct:
     vector: Any = record.vector  # its type is that of reading, which writing accepts
     return models.PointStruct(id=record.id, vector=vector, payload=record.payload)
@@ -170,18 +144,21 @@ def _with_one_content(given: Iterable[Given]) -> Iterator[Given]:
 
 
 def _look_up(
-    client: QdrantClient, name: str, pending: Mapping[Key, Document], beside: Beside
+    client: QdrantClient, name: str, pending: Mapping[Key, Document]
 ) -> tuple[dict[Key, list[str]], dict[str, Stamp | None]]:
     """Return the points where each document may be, and what is there now."""
     places = {key: [*candidates(document)] for key, document in pending.items()}
     found = read_stamps(client, name, chain.from_iterable(places.values()))
-    earlier: list[str] = []
-    for key, document in pending.items():
-        if not is_settled(found, document, key[1]):
-            held = beside(document, key[1])
-            places[key] += held
-            earlier += held
-    return places, {**found, **read_stamps(client, name, set(earlier) - found.keys())}
+    unsettled = {
+        of_id
+        for (of_id, holder), document in pending.items()
+        if not is_settled(found, document, holder)
+    }
+    beside = points_beside(client, name, unsettled)
+    found |= read_stamps(client, name, chain.from_iterable(beside.values()))
+    for (of_id, holder), points in places.items():
+        points += [p for p in beside.get(of_id, ()) if (s := found.get(p)) and holder in s.holders]
+    return places, found
 
 
 def _check_document(document: object) -> None:

@@ -15,7 +15,7 @@ from qdrant_client import models
 
 from llm2vec_gen_rag.qdrant.documents import Document, derived_point_id
 from llm2vec_gen_rag.qdrant.json_values import require_text
-from llm2vec_gen_rag.qdrant.payload import ID_KEY, PARENT_KEY
+from llm2vec_gen_rag.qdrant.points.payload import ID_KEY, PARENT_KEY
 
 PointId: TypeAlias = int | str | UUID  # what a caller may give
 

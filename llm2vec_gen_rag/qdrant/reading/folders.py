@@ -14,21 +14,20 @@ from pathlib import Path
 from tqdm import tqdm
 
 from llm2vec_gen_rag.errors import CollectionError
-from llm2vec_gen_rag.qdrant.beside import PointsBeside
 from llm2vec_gen_rag.qdrant.collection import DocumentCollection
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
-from llm2vec_gen_rag.qdrant.found_files import FoundFiles
-from llm2vec_gen_rag.qdrant.indexing import index_all
-from llm2vec_gen_rag.qdrant.passed_over import PassedOver, with_folders
-from llm2vec_gen_rag.qdrant.pruning import held_by, prune, source_names
-from llm2vec_gen_rag.qdrant.sources import WHOLE, Holder, is_within
-from llm2vec_gen_rag.qdrant.text_files import (
+from llm2vec_gen_rag.qdrant.points.stamps import WHOLE, Holder, is_within
+from llm2vec_gen_rag.qdrant.reading.found_files import FoundFiles
+from llm2vec_gen_rag.qdrant.reading.passed_over import PassedOver, with_folders
+from llm2vec_gen_rag.qdrant.reading.text_files import (
     LeftOut,
     Report,
     full_path,
     read_documents,
     relative_name,
 )
+from llm2vec_gen_rag.qdrant.writing.indexing import index_all
+from llm2vec_gen_rag.qdrant.writing.pruning import held_by, prune, source_names
 
 _BATCH = 128  # documents
 
@@ -89,8 +88,7 @@ def sync_path(
     seen: dict[Holder, set[str]] = {}
     client, name, model = collection._client, collection.name, collection.model
     with tqdm(desc="Indexing", unit="doc", disable=not show_progress) as bar:
-        beside = PointsBeside(client, name).held
-        report = index_all(client, name, model, given, _BATCH, bar.update, beside, seen)
+        report = index_all(client, name, model, given, _BATCH, bar.update, seen)
     unread = {full_path(left.path) for left in left_out}
     passed_over = PassedOver(where, {full_path(link) for link in found.links})
 

@@ -1,0 +1,1 @@
+"""The client that a collection lends to users and to the frameworks' stores."""

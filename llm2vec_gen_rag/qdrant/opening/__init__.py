@@ -1,0 +1,1 @@
+"""A collection opened: where it is, who talks to it, and which model wrote it."""

@@ -1,0 +1,1 @@
+"""The frameworks' own Qdrant stores, on a collection of ours."""
