@@ -18,7 +18,6 @@ from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.backbone.forwards import torch_defaults
 from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter
-from llm2vec_gen_rag.backbone.threads import note_loading
 from llm2vec_gen_rag.checkpoint.format import Checkpoint, read_checkpoint, require_fit
 from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint
 from llm2vec_gen_rag.checkpoint.initialisation import Initialisation
@@ -55,7 +54,6 @@ class LoadedModel:
         Raises:
             SizeMismatchError: if the two disagree in size.
         """
-        note_loading()
         embedding = embedding_weight(backbone)
         require_fit(checkpoint, base_model, embedding.shape[1], embedding.shape[0])
         device = embedding.device

@@ -23,7 +23,6 @@ from llm2vec_gen_rag.backbone.load_errors import (
     require_tied,
     require_whole,
 )
-from llm2vec_gen_rag.backbone.threads import note_loading
 from llm2vec_gen_rag.errors import BaseModelError, MissingExtraError
 
 # options that this machine may be unable to meet
@@ -103,7 +102,6 @@ def load_backbone(
         backbone = load_backbone(base_model, device, cpu_dtype(), options)
         quantize_layers(backbone)
         return backbone
-    note_loading()
     backbone = _load_whole(base_model, device, dtype, options)
     freeze(backbone)
     return backbone
