@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,6 @@ from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint
 from llm2vec_gen_rag.checkpoint.initialisation import Initialisation
 from llm2vec_gen_rag.checkpoint.location import find_base_model, find_checkpoint
 from llm2vec_gen_rag.cpu import PrefixCache
-from llm2vec_gen_rag.cpu.decoding_step import restore_onednn
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
@@ -72,7 +70,7 @@ class LoadedModel:
         self.prompts = checkpoint.prompts
         self.prefix_cache = PrefixCache()
         self.positions = position_limit(backbone)
-        self.lock = ForkSafeLock(repair=partial(_end_forward, self.adapter))
+        self.lock = ForkSafeLock(repair=self.adapter and self.adapter.switch_off)
         self._checkpoint = checkpoint
         self._base_model = base_model
 
@@ -229,10 +227,3 @@ class LoadedModel:
             settings.append(f"{path}*{update.scaling}")
             tensors += [update.down, update.up]
         return tensors_digest(settings, tensors)
-
-
-def _end_forward(adapter: LowRankAdapter | None) -> None:
-    """Put back, in a forked child, what another thread had changed for its forward."""
-    if adapter is not None:
-        adapter.switch_off()
-    restore_onednn()
