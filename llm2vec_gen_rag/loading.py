@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import nn
@@ -70,7 +71,7 @@ class LoadedModel:
         self.prompts = checkpoint.prompts
         self.prefix_cache = PrefixCache()
         self.positions = position_limit(backbone)
-        self.lock = ForkSafeLock(repair=self.adapter and self.adapter.switch_off)
+        self.lock = ForkSafeLock(repair=self.adapter.switch_off if self.adapter else None)
         self._checkpoint = checkpoint
         self._base_model = base_model
 
@@ -212,6 +213,14 @@ class LoadedModel:
         checkpoint = new_checkpoint(backbone, tokenizer, dimension, initialisation)
         freeze(backbone)
         return cls(checkpoint, backbone, name=name, base_model=base_name(backbone))
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: weights of gigabytes, and a lock that is this process's."""
+        raise pickle.PicklingError(
+            f"the model {self.name!r} was to be pickled, such as for a pool of processes; expected "
+            "one that stays in its process. Use llm2vec_gen_rag.parallel.EncoderPool to embed in "
+            "several, or load the model in each."
+        )
 
     @property
     def trained_digest(self) -> str:

@@ -74,7 +74,8 @@ def _multiply_exactly(undo: ExitStack) -> None:
     """
     backends: list[Any] = []
     if hasattr(torch.backends, "fp32_precision"):
-        backends = [torch.backends.mkldnn.matmul, torch.backends.cuda.matmul]
+        onednn: Any = torch.backends.mkldnn
+        backends = [onednn.matmul, torch.backends.cuda.matmul]
     before = [backend.fp32_precision for backend in backends]
     try:
         of_all = torch.get_float32_matmul_precision()
