@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from llm2vec_gen_rag.backbone import native_threads as _hooks  # isort: skip # noqa: F401
 from llm2vec_gen_rag.errors import (  # isort: skip
     BaseModelError, CheckpointError, CollectionError, LLM2VecGenError, MissingExtraError,
     NonFiniteError,
@@ -10,7 +11,6 @@ from llm2vec_gen_rag.errors import (  # isort: skip
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
-
 __all__ = ["BaseModelError", "CheckpointError", "CollectionError", "LLM2VecGen", "LLM2VecGenError",
            "MissingExtraError", "NonFiniteError"]  # fmt: skip
 __dir__ = __all__.copy  # dir() lists the public names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 ALMANAC, SMOLLM2 = "almanac", "smollm2"
 BUNDLED_MODELS = (ALMANAC,)  # smollm2 joins it with its response tokens
@@ -50,20 +51,54 @@ def model_name(name: object) -> str:
         The name.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: if it is neither, holds NUL, or is in the home folder of an unknown user.
     """
     if not isinstance(name, (str, os.PathLike)):
         raise ValueError(
             f"the name of a model is {name!r:.80} ({type(name).__name__}); expected a hub id, a "
             f"folder, or a bundled model ({quoted_bundled_models()})"
         )
-    text = os.path.expanduser(os.fspath(name))
+    text = _with_home("the name of a model", os.fspath(name))
     return text if isinstance(name, str) or is_path(text) else os.path.join(os.curdir, text)
 
 
 def quoted_bundled_models() -> str:
     """Return the names of the bundled models, for a message."""
     return ", ".join(map(repr, BUNDLED_MODELS))
+
+
+def folder_to_write(folder: object) -> Path:
+    """Return the path of a folder that is to be written.
+
+    Args:
+        folder: a string or a path; a leading ~ is the home folder.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: if it is neither, empty, holds NUL, or is in the home folder of an unknown user.
+    """
+    if not isinstance(folder, (str, os.PathLike)) or folder == "":
+        raise ValueError(
+            f"the folder is {folder!r:.80}; expected a path, such as 'models/mine', or '.' for the "
+            "folder that the program runs in"
+        )
+    return Path(_with_home("the folder", os.fspath(folder)))
+
+
+def _with_home(what: str, path: str) -> str:
+    """Return a path with a leading ~ replaced by the home folder."""
+    if "\0" in path:
+        raise ValueError(f"{what} is {path!r:.80}; expected no NUL character, as no path has one")
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        raise ValueError(
+            f"{what} is {path!r:.80}, and no user of that name has a home folder here; expected "
+            f"'~/...' for yours. Pass {os.path.join(os.curdir, path)!r:.80} if a folder is named "
+            "so."
+        )
+    return expanded
 
 
 def is_path(name: str) -> bool:

@@ -39,11 +39,11 @@ def read_json(path: Path) -> dict[str, Any]:
         Its values by name.
 
     Raises:
-        CheckpointError: if the file is missing, half-written or not a JSON object.
+        CheckpointError: if the file is missing, half-written, not a JSON object, or too deep.
     """
     try:
         content = json.loads(require_file(path).read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter if it is nested too deeply
         raise CheckpointError(unreadable(path, "JSON", error)) from error
     return require_mapping(path, content)
 
@@ -129,7 +129,7 @@ def parse_json_line(line: str | bytes, place: str, example: str) -> dict[str, An
     expected = f"expected a JSON object such as {example}. Fix or delete the line."
     try:
         row = json.loads(line)
-    except (ValueError, RecursionError) as error:  # the latter if it is nested too deeply
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{place} is not JSON ({error}); {expected}") from error
     if not isinstance(row, dict):
         raise ValueError(f"{place} is {row!r:.80}; {expected}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
+import pickle
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import nn
@@ -18,13 +18,11 @@ from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.backbone.forwards import torch_defaults
 from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter
-from llm2vec_gen_rag.backbone.threads import note_loading
 from llm2vec_gen_rag.checkpoint.format import Checkpoint, read_checkpoint, require_fit
 from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint
 from llm2vec_gen_rag.checkpoint.initialisation import Initialisation
 from llm2vec_gen_rag.checkpoint.location import find_base_model, find_checkpoint
 from llm2vec_gen_rag.cpu import PrefixCache
-from llm2vec_gen_rag.cpu.decoding_step import restore_onednn
 from llm2vec_gen_rag.smollm2 import find_llm
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer
 
@@ -56,7 +54,6 @@ class LoadedModel:
         Raises:
             SizeMismatchError: if the two disagree in size.
         """
-        note_loading()
         embedding = embedding_weight(backbone)
         require_fit(checkpoint, base_model, embedding.shape[1], embedding.shape[0])
         device = embedding.device
@@ -75,7 +72,7 @@ class LoadedModel:
         self.prompts = checkpoint.prompts
         self.prefix_cache = PrefixCache()
         self.positions = position_limit(backbone)
-        self.lock = ForkSafeLock(repair=partial(_end_forward, self.adapter))
+        self.lock = ForkSafeLock(repair=self.adapter.switch_off if self.adapter else None)
         self._checkpoint = checkpoint
         self._base_model = base_model
 
@@ -222,6 +219,14 @@ class LoadedModel:
         freeze(backbone)
         return cls(checkpoint, backbone, name=name, base_model=base_name(backbone))
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: weights of gigabytes, and a lock that is this process's."""
+        raise pickle.PicklingError(
+            f"the model {self.name!r} was to be pickled, such as for a pool of processes; expected "
+            "one that stays in its process. Use llm2vec_gen_rag.parallel.EncoderPool to embed in "
+            "several, or load the model in each."
+        )
+
     @property
     def trained_digest(self) -> str:
         """A hash of what a checkpoint adds to its LLM: response tokens, heads, LoRA, and K.
@@ -236,10 +241,3 @@ class LoadedModel:
             settings.append(f"{path}*{update.scaling}")
             tensors += [update.down, update.up]
         return tensors_digest(settings, tensors)
-
-
-def _end_forward(adapter: LowRankAdapter | None) -> None:
-    """Put back, in a forked child, what another thread had changed for its forward."""
-    if adapter is not None:
-        adapter.switch_off()
-    restore_onednn()

@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 from typing import overload
 
 import torch
@@ -15,6 +14,7 @@ import torch
 from llm2vec_gen_rag import decoder, encoder
 from llm2vec_gen_rag.arguments import (
     as_texts,
+    folder_to_write,
     require_positive,
     require_string,
     text_room,
@@ -295,13 +295,15 @@ class LLM2VecGen(LoadedModel):
         A base model inside the folder is recorded by its relative path, so the folder can move.
 
         Args:
-            folder: where to; created if it does not exist.
+            folder: where to; created if it does not exist. A leading ~ is the home folder.
 
         Raises:
+            ValueError: if it is empty, or no path.
             CheckpointError: if a file to be copied from where this model was loaded is gone.
             StorageError: if it cannot be written, as on a full disk; a checkpoint that was in the
                 folder is whole.
         """
+        target = folder_to_write(folder)
         updates = {} if self.adapter is None else self.adapter.updates
         checkpoint = replace(
             self._checkpoint,
@@ -311,7 +313,7 @@ class LLM2VecGen(LoadedModel):
             alignment=self.alignment,
             prompts=self.prompts,
         )
-        write_checkpoint(Path(folder), checkpoint, self._base_model)
+        write_checkpoint(target, checkpoint, self._base_model)
 
     def _tokenized(self, texts: Texts, instruction: str, max_length: int) -> TokenizedTexts:
         """Return the ids of each text after the instruction, cut to leave room."""

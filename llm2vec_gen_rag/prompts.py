@@ -130,7 +130,7 @@ class Prompts:
             return cls()
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise CheckpointError(
                 f'{path} is not of the form {{"query": {{task: instruction}}, "document": '
                 f"instruction}}: {error}. Fix it, or delete it to use the published instructions."

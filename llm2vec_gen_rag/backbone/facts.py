@@ -23,6 +23,11 @@ def embedding_weight(backbone: PreTrainedModel) -> Tensor:
     return weight
 
 
+def is_tied(backbone: PreTrainedModel) -> bool:
+    """Return whether the config says that the input embedding is the output matrix, too."""
+    return bool(backbone.config.get_text_config().tie_word_embeddings)
+
+
 def embedding_path(backbone: PreTrainedModel) -> str:
     """Return the path of the input embedding inside the LLM without its output layer."""
     embedding: nn.Module = backbone.get_input_embeddings()

@@ -1,7 +1,7 @@
 """What surrounds every forward: one at a time, without gradient, by torch's own defaults.
 
-A program that trains or serves a model of its own may have switched on autocast, inference mode or
-another default device around a call. None of them changes a vector.
+A program that trains or serves a model of its own may have switched on autocast, inference mode,
+another default device or less exact products around a call. None of them changes a vector.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
+from llm2vec_gen_rag.backbone.process_settings import torch_defaults_of_process
 from llm2vec_gen_rag.backbone.threads import fitting_threads
 
 _CPU = torch.device("cpu")
@@ -52,8 +53,9 @@ def one_forward(model: Locked, *, tokens: int) -> Iterator[None]:
 def torch_defaults(device_type: str = "cpu") -> Iterator[None]:
     """Switch off, inside the block, what the caller has set for computations of its own.
 
-    That is autocast, inference mode (its tensors could not be kept for a later call) and a default
-    device other than the CPU. Each is set only where it differs: the check takes microseconds, a
+    That is autocast, inference mode (its tensors could not be kept for a later call), a default
+    device other than the CPU, and settings of the process by which float32 products are less exact
+    or attention has no kernel. Each is set only where it differs: the check takes microseconds, a
     default device slows down every operation.
 
     Args:
@@ -62,7 +64,7 @@ def torch_defaults(device_type: str = "cpu") -> Iterator[None]:
     Yields:
         Nothing.
     """
-    with ExitStack() as stack:
+    with torch_defaults_of_process, ExitStack() as stack:
         for kind in {"cpu", device_type}:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))

@@ -13,7 +13,7 @@ import transformers
 from transformers import PreTrainedModel
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
-from llm2vec_gen_rag.backbone.facts import embedding_weight
+from llm2vec_gen_rag.backbone.facts import embedding_weight, is_tied
 from llm2vec_gen_rag.errors import (
     BaseModelError,
     LLM2VecGenError,
@@ -46,7 +46,7 @@ def require_config_files(base_model: str, folder: Path) -> None:
             continue
         try:
             config = json.loads(path.read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter if it is nested too deeply
             raise BaseModelError(_damaged(base_model, f"{path} is not JSON ({error})")) from error
         if not isinstance(config, dict):
             raise BaseModelError(
@@ -145,7 +145,7 @@ def require_tied(base_model: str, backbone: PreTrainedModel) -> None:
         BaseModelError: if so; the vectors would be those of the LLM, the texts would not.
     """
     head: Any = backbone.get_output_embeddings()
-    if head is None or not backbone.config.get_text_config().tie_word_embeddings:
+    if head is None or not is_tied(backbone):
         return
     weight, tied = head.weight, embedding_weight(backbone)
     if weight is tied or weight.is_meta or tied.is_meta or torch.equal(weight, tied.to(weight)):
@@ -155,34 +155,6 @@ def require_tied(base_model: str, backbone: PreTrainedModel) -> None:
         "tie_word_embeddings: true, so that it has none; expected the config and the weights of "
         f"one causal LM. {_GET_IT_AGAIN}"
     )
-
-
-def require_placed(backbone: PreTrainedModel, device_map: object) -> None:
-    """Raise an error unless a device map names layers of the LLM, and has a device for each weight.
-
-    Args:
-        backbone: the LLM.
-        device_map: a device by layer; anything else passes.
-
-    Raises:
-        BaseModelError: with the first layer that the LLM lacks, or weight that has no device.
-    """
-    if not isinstance(device_map, Mapping):
-        return
-    weights = [name for name, _ in backbone.named_parameters()]
-    layers = {name for name, _ in backbone.named_modules()} | set(weights)
-    advice = "Pass device_map='auto', or a map whose names are prefixes of the LLM's weights."
-    for name in device_map:
-        if name not in layers:
-            raise BaseModelError(
-                f"device_map names {name!r}, which a {type(backbone).__name__} has not; expected "
-                f"layers such as {weights[0].rpartition('.')[0]!r}. {advice}"
-            )
-    for weight in weights:
-        if not any(f"{weight}.".startswith(f"{name}." if name else "") for name in device_map):
-            raise BaseModelError(
-                f"device_map has no device for {weight!r}; expected one for every weight. {advice}"
-            )
 
 
 def _damaged(base_model: str, found: str) -> str:
@@ -209,7 +181,7 @@ def _key_of(value: object, folder: Path) -> str | None:
     """Return the name in config.json that has this value, such as "rope_type"."""
     try:
         pending = [json.loads((folder / "config.json").read_bytes())]
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     while pending:
         for name, held in pending.pop().items():

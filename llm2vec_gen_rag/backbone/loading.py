@@ -12,18 +12,17 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from llm2vec_gen_rag.arguments import is_path
 from llm2vec_gen_rag.backbone.device import cpu_dtype, require_devices
-from llm2vec_gen_rag.backbone.facts import embedding_weight, freeze
+from llm2vec_gen_rag.backbone.facts import freeze
 from llm2vec_gen_rag.backbone.gguf.loading import load_gguf
 from llm2vec_gen_rag.backbone.gguf.location import find_gguf
 from llm2vec_gen_rag.backbone.int8 import quantize_layers, require_exact_sums
 from llm2vec_gen_rag.backbone.load_errors import (
     not_loaded,
     require_config_files,
-    require_placed,
     require_tied,
     require_whole,
 )
-from llm2vec_gen_rag.backbone.threads import note_loading
+from llm2vec_gen_rag.backbone.placement import require_in_memory, require_placed
 from llm2vec_gen_rag.errors import BaseModelError, MissingExtraError
 
 # options that this machine may be unable to meet
@@ -103,7 +102,6 @@ def load_backbone(
         backbone = load_backbone(base_model, device, cpu_dtype(), options)
         quantize_layers(backbone)
         return backbone
-    note_loading()
     backbone = _load_whole(base_model, device, dtype, options)
     freeze(backbone)
     return backbone
@@ -129,12 +127,7 @@ def _load_whole(
     require_placed(backbone, options.device_map)
     if options.device_map is None and options.quantization_config is None:
         backbone.to(device)
-    if embedding_weight(backbone).is_meta:
-        raise BaseModelError(
-            f"device_map={options.device_map!r:.80} leaves the base model {base_model!r} without "
-            "its input embedding in memory; expected a device for it, as texts enter there. Pass "
-            "a map that puts it on 'cpu' or on a GPU."
-        )
+    require_in_memory(base_model, backbone, options.device_map)
     whole: PreTrainedModel = backbone
     return whole
 

@@ -4,14 +4,13 @@ Threads meet after every operation. Where other programs use the cores too, one 
 its turn there, some milliseconds, while the others spin. Products that take longer than that gain
 by more threads; tiny ones lose all, so they run on the calling thread alone.
 
-In a forked child torch's threads are gone, but torch waits for them in every parallel operation of
-the thread that forked. One thread alone works there.
+Where torch's threads could not be ended before a fork (see `native_threads`), the child waits for
+them in every parallel operation of the thread that forked. One thread alone works there.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -19,6 +18,8 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel
+
+from llm2vec_gen_rag.backbone import native_threads
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ SMALL_PRODUCT = 2**27
 
 @contextmanager
 def fitting_threads(backbone: PreTrainedModel, rows: int) -> Iterator[None]:
-    """Compute with one thread inside the block, if the products are small or this child was forked.
+    """Compute with one thread inside the block, if products are small or a fork lost the others.
 
     Elsewhere the number stays what `torch.set_num_threads` or OMP_NUM_THREADS made it, and it is
     the same again after the block. torch keeps it for each thread; one that calls torch for the
@@ -43,9 +44,9 @@ def fitting_threads(backbone: PreTrainedModel, rows: int) -> Iterator[None]:
         rows: tokens in the forward.
     """
     before = torch.get_num_threads()
-    if _forked:
+    if native_threads.lost:
         _warn_once()
-    if before == 1 or not (_forked or has_small_products(backbone, rows)):
+    if before == 1 or not (native_threads.lost or has_small_products(backbone, rows)):
         yield
         return
     torch.set_num_threads(1)
@@ -70,32 +71,11 @@ def has_small_products(backbone: PreTrainedModel, rows: int) -> bool:
     return len(layers) > 0 and all(weights <= limit for weights in matrices)
 
 
-_loaded = _forked = False
-
-
-def note_loading() -> None:
-    """Remember that this process has loaded an LLM, and so has started torch's threads."""
-    global _loaded
-    _loaded = True
-
-
-def _use_one_thread() -> None:
-    """Let all of torch in a forked child use one thread, if its parent had loaded an LLM."""
-    global _forked
-    if _loaded and torch.get_num_threads() > 1:
-        _forked = True
-        torch.set_num_threads(1)
-
-
 @cache
 def _warn_once() -> None:
     """Say why a forked child is slower than its parent."""
     logger.warning(
-        "this process was forked from one that had loaded a model, and torch's threads do not "
-        "survive a fork: it computes with one thread. To use more, load the model after the fork, "
-        "or start the process with the method 'spawn'."
+        "this process was forked from one that had imported torch, whose threads do not survive a "
+        "fork here: it computes with one thread. To use more, import torch after the fork, or "
+        "start the process with the method 'spawn'."
     )
-
-
-if hasattr(os, "register_at_fork"):  # Windows does not fork
-    os.register_at_fork(after_in_child=_use_one_thread)

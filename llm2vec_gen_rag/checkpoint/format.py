@@ -11,6 +11,7 @@ prompts.json                        optional, this library's own; see `prompts`
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,7 +143,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, base_model: str) -> N
         StorageError: if it cannot be written; a checkpoint that was there is whole.
     """
     base = _base_to_record(folder, base_model)
-    with_prompts = checkpoint.prompts != Prompts() or (folder / PROMPTS_FILE).exists()
+    with_prompts = checkpoint.prompts != Prompts() or os.path.exists(folder / PROMPTS_FILE)
     kept = "a checkpoint that was there is whole"
     # torch raises RuntimeError when the disk is full
     with (

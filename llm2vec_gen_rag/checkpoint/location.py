@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def find_checkpoint(name: str, revision: str | None, options: BackboneOptions) -
     """
     if name in _BUNDLED:
         return FoundCheckpoint(_bundled_folder(name), None)
-    if name and Path(name).is_dir():
+    if os.path.isdir(name):  # False for a name that no folder can have, too
         return FoundCheckpoint(Path(name), None)
     if is_path(name):
         raise CheckpointError(_nowhere(name, "a path is a folder, and there is none"))

@@ -37,7 +37,7 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> PreTrain
         read_json(folder / name)
     try:
         return load_pretrained_tokenizer(folder, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(_broken(folder, error)) from error
     except Exception as error:
         # on a broken file the tokenizers library raises Exception itself, not a subclass

@@ -7,9 +7,8 @@ it takes when oneDNN is off, nearly all of it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone.int8 import has_int8_layers
+from llm2vec_gen_rag.backbone.process_settings import ChangedSettings
 
 
 class DecodingStep(Protocol):
@@ -65,45 +65,14 @@ def _fast_single_row(inputs: Tensor) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-class _WithoutOneDNN(AbstractContextManager[None]):
-    """Disables oneDNN until the last of the threads inside has left.
-
-    The switch is the process's: other threads run slower meanwhile, with the same results. Were it
-    put back by each thread to what that thread found, two that overlap could leave it off.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._was_enabled = True
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._was_enabled = bool(torch.backends.mkldnn.enabled)
-                torch.backends.mkldnn.set_flags(False)
-            self._inside += 1
-
-    def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                torch.backends.mkldnn.set_flags(self._was_enabled)
-
-    def forget_threads(self) -> None:
-        """Put the switch back: the threads inside did not survive a fork."""
-        self._lock = threading.Lock()
-        if self._inside:
-            self._inside = 0
-            torch.backends.mkldnn.set_flags(self._was_enabled)
+def _disable_onednn(undo: ExitStack) -> None:
+    """Disable oneDNN for all threads: others run slower meanwhile."""
+    onednn: Any = torch.backends.mkldnn  # its `set_flags` would reset the precision, too
+    undo.callback(setattr, onednn, "enabled", onednn.enabled)
+    onednn.enabled = False
 
 
-_without_onednn = _WithoutOneDNN()
-
-
-def restore_onednn() -> None:
-    """Enable oneDNN again in a child that was forked amid another thread's step."""
-    _without_onednn.forget_threads()
+_without_onednn = ChangedSettings(_disable_onednn)
 
 
 @contextmanager

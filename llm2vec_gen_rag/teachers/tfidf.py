@@ -163,7 +163,7 @@ class TfidfTeacher:
                 idf, components = file.get_tensor("idf"), file.get_tensor("components")
             kind = str(description["kind"])
             vocabulary = {word: row for row, word in enumerate(description["words"])}
-        except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
             raise ValueError(
                 f"{folder} holds no readable teacher ({error}); expected {WEIGHTS_FILE} and "
                 f"{VOCABULARY_FILE} as TfidfTeacher.save writes them. Fit and save it again."

@@ -205,6 +205,7 @@ def test_weights_that_are_no_pickle_at_all(broken, content):
         ({"device_map": {"model.layers": "cpu"}}, "no device for 'model.embed_tokens.weight'"),
         ({"quantization_config": {"quant_method": "weird"}}, "quantization_config={'quant_method'"),
         ({"device_map": {"": "disk"}}, "device_map={'': 'disk'} .*input embedding"),
+        ({"device_map": {"model": "cpu", "lm_head": "disk"}}, "'lm_head': 'disk'} .*output matrix"),
     ],
 )
 def test_an_option_that_this_machine_cannot_meet(broken, option, said):

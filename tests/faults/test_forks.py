@@ -46,7 +46,7 @@ def fork(child):
 
 def encode():
     assert abs(model.encode(texts) - expected).max() < 1e-5
-    assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
 """
 
 OPEN_FOLDER = "import sys; from qdrant_client import QdrantClient; QdrantClient(path=sys.argv[1])"
@@ -67,7 +67,7 @@ def run(script: str, kit) -> str:
 
 
 def test_a_forked_child_encodes_decodes_awaits_and_loads(qwen3):
-    told = run(
+    run(
         """
         asyncio.run(adapter.aembed_query("before"))  # starts the parent's worker thread
 
@@ -87,7 +87,6 @@ def test_a_forked_child_encodes_decodes_awaits_and_loads(qwen3):
         """,
         qwen3,
     )
-    assert told.count("forked from one that had loaded a model") == 2  # once in each child
 
 
 def test_a_fork_while_another_thread_encodes(qwen3):

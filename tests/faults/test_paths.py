@@ -12,7 +12,7 @@ import pytest
 
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.cli import main
-from llm2vec_gen_rag.errors import BaseModelError, CheckpointError
+from llm2vec_gen_rag.errors import BaseModelError, CheckpointError, StorageError
 from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
 from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
 from llm2vec_gen_rag.parallel.pool import EncoderPool
@@ -96,3 +96,37 @@ def test_a_path_without_a_folder_is_an_error_and_not_looked_for_on_the_hub(here,
 def test_what_names_no_model_is_reported(name):
     with pytest.raises(ValueError, match="expected a hub id, a folder, or a bundled model"):
         LLM2VecGen.from_pretrained(name)
+
+
+@pytest.mark.parametrize("name", ["~no-such-user/x", "al\0manac", Path("al\0manac")])
+def test_a_name_that_no_path_has_is_reported(model, name):
+    with pytest.raises(ValueError, match=r"the name of a model is .*; expected"):
+        LLM2VecGen.from_pretrained(name)
+    with pytest.raises(ValueError, match=r"the name of a model is .*; expected"):
+        LLM2VecGen.from_pretrained("almanac", base_model=name)
+    with pytest.raises(ValueError, match=r"the folder is .*; expected"):
+        model.save_pretrained(name)
+
+
+@pytest.mark.parametrize("folder", ["", None, 7, b"folder"])
+def test_what_names_no_folder_is_not_written_to(model, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"the folder is .*; expected a path"):
+        model.save_pretrained(folder)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "./" + "a" * 300, "a/" * 3000])
+def test_a_name_that_is_too_long_is_reported(model, name):
+    with pytest.raises(CheckpointError, match="is neither a folder here nor a checkpoint"):
+        LLM2VecGen.from_pretrained(name)
+    with pytest.raises(BaseModelError, match="cannot be loaded"):
+        LLM2VecGen.from_pretrained("almanac", base_model=name)
+    with pytest.raises(StorageError, match="cannot be written"):
+        model.save_pretrained(name)
+
+
+def test_a_model_is_saved_into_the_home_folder(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    model.save_pretrained("~/saved")
+    assert (tmp_path / "saved" / "run_config.yml").is_file()

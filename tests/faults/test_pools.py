@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
+from child_processes import FORKED
 
 from llm2vec_gen_rag.errors import WorkerError
 from llm2vec_gen_rag.parallel import EncoderPool
@@ -32,3 +35,11 @@ def test_a_forked_child_neither_uses_nor_ends_its_parents_pool(qwen3):
                 os._exit(1 if sys.exc_info()[0] else 0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert pool.encode("x").shape == (pool.dimension,)
+
+
+def test_a_model_in_a_pool_of_another_kind_is_told_of_this_one(model):
+    with (
+        ProcessPoolExecutor(1, mp_context=FORKED) as processes,
+        pytest.raises(pickle.PicklingError, match="EncoderPool"),
+    ):
+        list(processes.map(model.encode, ["a", "b"]))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import os
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
 import torch
 from broken_checkpoints import load
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from llm2vec_gen_rag.backbone.forwards import torch_defaults
 from llm2vec_gen_rag.explain import logit_lens
 
 TEXTS = ["where do polar bears live", "", "Polar bears live on the sea ice. They swim far."]
@@ -33,6 +36,44 @@ def default_device(device):
         torch.set_default_device(None)
 
 
+@contextmanager
+def precision(holder, name):
+    """A precision of float32 products, on a backend of torch or on all of them."""
+    torch.backends.mkldnn.matmul.fp32_precision = "none"  # `matmul_precision` leaves one there
+    holder.fp32_precision = name
+    try:
+        yield
+    finally:
+        holder.fp32_precision = "none"
+
+
+@contextmanager
+def matmul_precision(name):
+    torch.set_float32_matmul_precision(name)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@contextmanager
+def flushed_denormals():
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@contextmanager
+def deterministic_algorithms():
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 SETTINGS = {
     "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
     "inference_mode": torch.inference_mode,
@@ -41,7 +82,19 @@ SETTINGS = {
     "float64": lambda: default_dtype(torch.float64),
     "float16": lambda: default_dtype(torch.float16),
     "gradient": torch.enable_grad,
+    "medium": lambda: matmul_precision("medium"),
+    "high": lambda: matmul_precision("high"),
+    "cudnn": lambda: sdpa_kernel(SDPBackend.CUDNN_ATTENTION),
+    "flash": lambda: sdpa_kernel(SDPBackend.FLASH_ATTENTION),
+    "flush_denormal": flushed_denormals,
+    "deterministic": deterministic_algorithms,
 }
+if hasattr(torch.backends, "fp32_precision"):  # from torch 2.9
+    SETTINGS |= {
+        "bf16": lambda: precision(torch.backends, "bf16"),
+        "onednn_bf16": lambda: precision(torch.backends.mkldnn, "bf16"),
+        "onednn_matmul_bf16": lambda: precision(torch.backends.mkldnn.matmul, "bf16"),
+    }
 
 
 @pytest.fixture(params=SETTINGS)
@@ -123,3 +176,49 @@ def test_other_dtypes_run_alike_inside_and_outside(broken, setting, dtype):
     expected = computed(model)
     with setting():
         assert_same(computed(model), expected)
+
+
+def states():
+    """Return the settings of the process that a computation here changes for a while."""
+    backends = torch.backends
+    precisions = []
+    if hasattr(backends, "fp32_precision"):
+        holders = (backends, backends.mkldnn, backends.mkldnn.matmul, backends.cuda.matmul)
+        precisions = [holder.fp32_precision for holder in holders]
+    try:
+        precisions.append(torch.get_float32_matmul_precision())
+    except RuntimeError:  # it differs from one of those above
+        precisions.append("undefined")
+    cuda = backends.cuda
+    attentions = [cuda.flash_sdp_enabled(), cuda.math_sdp_enabled(), cuda.cudnn_sdp_enabled()]
+    return precisions, attentions, backends.mkldnn.enabled
+
+
+def test_a_setting_is_as_it_was_after_a_call(broken, setting):
+    model = load(broken, dtype="bfloat16")
+    with setting():
+        before = states()
+        computed(model)
+        assert states() == before
+
+
+@pytest.mark.parametrize("name", ["medium", "high"])
+def test_a_setting_is_put_back_by_the_last_of_the_blocks_that_overlap(name):
+    first, last = ExitStack(), ExitStack()
+    with matmul_precision(name), last, first:
+        first.enter_context(torch_defaults())
+        last.enter_context(torch_defaults())
+        first.close()
+        assert torch.get_float32_matmul_precision() == "highest"
+        last.close()
+        assert torch.get_float32_matmul_precision() == name
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_setting_is_put_back_in_a_child_that_was_forked_meanwhile():
+    with matmul_precision("medium"), torch_defaults():
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if torch.get_float32_matmul_precision() == "medium" else 1)
+        assert torch.get_float32_matmul_precision() == "highest"
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

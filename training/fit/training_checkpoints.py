@@ -133,7 +133,7 @@ def _require_whole(checkpoint: Path) -> None:
     for path in sorted(checkpoint.iterdir()):
         try:
             _read_through(path)
-        except (ValueError, SafetensorError, zipfile.BadZipFile) as error:
+        except (ValueError, RecursionError, SafetensorError, zipfile.BadZipFile) as error:
             raise CheckpointError(_damaged(path, str(error))) from error
 
 

@@ -152,7 +152,7 @@ def read_origin(path: Path) -> dict[str, Any]:
         )
     try:
         origin = json.loads(record.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{record} is damaged ({error}); expected it to say which model wrote {path.name}. "
             "Move the responses away or choose another path."
