@@ -14,12 +14,8 @@ from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.call_arguments import as_ids
 from llm2vec_gen_rag.qdrant.lent.ids import CallersIds, in_callers_ids
 from llm2vec_gen_rag.qdrant.lent.methods import DOORS_TO_THE_SERVER, partial_write, require_lent
-from llm2vec_gen_rag.qdrant.lent.requests import (
-    as_selector,
-    in_stored_ids,
-    named_arguments,
-    selects_nothing,
-)
+from llm2vec_gen_rag.qdrant.lent.requests import as_selector, in_stored_ids, named_arguments
+from llm2vec_gen_rag.qdrant.lent.unrestricted import selects_nothing
 from llm2vec_gen_rag.qdrant.points.complete import as_points, checked_point, points_of
 
 
@@ -34,7 +30,8 @@ class LentClient:
       refused.
     - An id may be any string. What it was written with comes back, finds the point, deletes it, and
       stands for its vector in a query.
-    - An empty list of ids is nothing to delete.
+    - An empty list of ids, and a filter of empty lists, is nothing to delete. A filter that passes
+      every point all the same is refused; `Filter()` itself deletes everything.
     """
 
     def __init__(self, client: QdrantClient, collection_name: str) -> None:
