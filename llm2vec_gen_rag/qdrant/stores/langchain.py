@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.qdrant.call_arguments import as_ids, as_list
 from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
+from llm2vec_gen_rag.qdrant.points.ids import require_one_spelling
 from llm2vec_gen_rag.qdrant.points.malformed import require_well_formed
 from llm2vec_gen_rag.qdrant.points.payload import METADATA_KEY, TEXT_KEY, read_id, read_payload
 
@@ -66,8 +67,9 @@ class LangChainStore(QdrantVectorStore):
             The ids.
 
         Raises:
-            ValueError: There are not as many ids or mappings as texts, or one of them is not what
-                a `llm2vec_gen_rag.qdrant.Document` could hold.
+            ValueError: There are not as many ids or mappings as texts, one of them is not what
+                a `llm2vec_gen_rag.qdrant.Document` could hold, or two ids are spellings of one
+                UUID.
         """
         require_positive("batch_size", batch_size)  # upstream adds nothing in batches of none
         listed = _listed_texts(texts)
@@ -81,6 +83,9 @@ class LangChainStore(QdrantVectorStore):
                 )
         _check_metadatas(mappings)
         every = as_ids("ids", [uuid4().hex if one is None else one for one in given])
+        spellings: dict[str, str] = {}
+        for one in every:
+            require_one_spelling(one, spellings)
         return super().add_texts(listed, mappings or None, every, batch_size, **kwargs)
 
     def delete(  # type: ignore[override]  # as upstream's

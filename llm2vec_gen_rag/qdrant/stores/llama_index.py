@@ -18,6 +18,7 @@ from qdrant_client import models
 
 from llm2vec_gen_rag.qdrant.call_arguments import as_ids
 from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
+from llm2vec_gen_rag.qdrant.points.ids import require_one_spelling
 from llm2vec_gen_rag.qdrant.points.malformed import require_well_formed
 from llm2vec_gen_rag.qdrant.points.payload import (
     METADATA_KEY,
@@ -54,7 +55,7 @@ class LlamaIndexStore(QdrantVectorStore):
 
         Raises:
             ValueError: One of them has no embedding, or holds what no
-                `llm2vec_gen_rag.qdrant.Document` could.
+                `llm2vec_gen_rag.qdrant.Document` could, or two ids are spellings of one UUID.
         """
         _check_nodes(nodes)
         return super().add(nodes, shard_identifier, **kwargs)
@@ -171,6 +172,7 @@ def _check_nodes(nodes: Any) -> None:
     """Raise ValueError unless every node can be written, and comes back as it was."""
     if not isinstance(nodes, list | tuple):
         raise ValueError(f"nodes is {nodes!r:.80}; expected a list of nodes, such as [node].")
+    spellings: dict[str, str] = {}
     for place, node in enumerate(nodes):
         if not isinstance(node, BaseNode):
             raise ValueError(
@@ -182,5 +184,6 @@ def _check_nodes(nodes: Any) -> None:
                 f"node {node.node_id!r} has no embedding; expected that of its text. Add it "
                 "through a VectorStoreIndex with embed_model=LLM2VecGenEmbedding(model=...)."
             )
+        require_one_spelling(node.node_id, spellings)
         require_text(f"text of node {node.node_id!r}", node.get_content())
         require_json(f"metadata of node {node.node_id!r}", node.metadata, to_jsonable_python)
