@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from llama_index.core.vector_stores import MetadataFilters
+from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters
 from qdrant_client import models
 
 from llm2vec_gen_rag.qdrant import Document
@@ -28,11 +28,19 @@ NOTHING = {
     "none of all": Filter(must_not=[Filter(must=[])]),
     "one of some": at_least(1, Filter(must=[])),
     "one of none": at_least(1),
+    "one of no ids": Filter(must=[models.HasIdCondition(has_id=[])]),
 }
 EVERYTHING = {
     "one of two": Filter(should=[KEPT, Filter(must=[])]),
     "not none": Filter(must_not=[Filter(must=[KEPT, Filter(must_not=[Filter()])])]),
     "one of several": at_least(1, KEPT, Filter()),
+    "none of no ids": Filter(must_not=[models.HasIdCondition(has_id=[])]),
+    "none of no values": Filter(
+        must_not=models.FieldCondition(key="metadata.n", match=models.MatchAny(any=[]))
+    ),
+    "all but no values": Filter(
+        must=models.FieldCondition(key="metadata.n", match=models.MatchExcept(**{"except": []}))
+    ),
 }
 SOME = {
     "an empty one beside": Filter(must=[KEPT, Filter(must=[])]),
@@ -60,7 +68,7 @@ WAYS = [by_delete, by_selector, by_batch]
 
 @pytest.fixture
 def two(collection):
-    collection.index([Document("one", id="1", metadata={"n": 1}), Document("two", id="2")])
+    collection.index([Document(str(n), id=str(n), metadata={"n": n}) for n in (1, 2)])
     return collection
 
 
@@ -99,4 +107,7 @@ def test_llama_index_deletes_nothing_by_filters_that_are_empty(two):
     for _ in range(3):
         two.as_llama_index().delete_nodes(filters=filters)
         filters = MetadataFilters(filters=[filters])
+    not_in = MetadataFilter(key="n", value=[], operator=FilterOperator.NIN)
+    with pytest.raises(ValueError, match="every point passes"):
+        two.as_llama_index().delete_nodes(filters=MetadataFilters(filters=[not_in]))
     assert two.count() == 2

@@ -34,8 +34,8 @@ def selects_nothing(selector: Any) -> bool:
     if _passes(selector) is True:
         raise ValueError(
             f"points_selector is {selector.model_dump(exclude_none=True)!r:.200}, through which "
-            "every point passes, as a filter in it is empty; expected one that restricts what is "
-            "deleted. Leave the empty filter out, or pass Filter() to delete everything."
+            "every point passes, as a filter or list in it is empty; expected one that restricts "
+            "what is deleted. Leave what is empty out, or pass Filter() to delete everything."
         )
     return False
 
@@ -51,7 +51,7 @@ def _has_conditions(condition: Any) -> bool:
 def _passes(condition: Any) -> bool | None:
     """Return whether every point passes, or none does; None if that depends on the points."""
     if not isinstance(condition, models.Filter):
-        return None
+        return _passes_empty_list(condition)
     should = [_passes(each) for each in _listed(condition.should)]
     clauses = [_passes(each) for each in _listed(condition.must)]
     clauses += [_opposite(_passes(each)) for each in _listed(condition.must_not)]
@@ -62,6 +62,18 @@ def _passes(condition: Any) -> bool | None:
     if False in clauses:
         return False
     return None if None in clauses else True
+
+
+def _passes_empty_list(condition: Any) -> bool | None:
+    """Return the same of a condition that is no filter: none has one of no ids or values."""
+    match = getattr(condition, "match", None)
+    if isinstance(match, models.MatchExcept) and not match.except_:
+        return True  # whatever has a value there
+    is_of_none = isinstance(match, models.MatchAny) and not match.any
+    is_of_none = is_of_none or (
+        isinstance(condition, models.HasIdCondition) and not condition.has_id
+    )
+    return False if is_of_none else None
 
 
 def _opposite(passes: bool | None) -> bool | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.points.payload import (
@@ -17,7 +18,7 @@ from llm2vec_gen_rag.qdrant.points.payload import (
 )
 
 
-def require_well_formed(name: str, point_id: int | str, payload: Mapping[str, Any]) -> None:
+def require_well_formed(name: str, point_id: int | str | UUID, payload: Mapping[str, Any]) -> None:
     """Raise if the text, the metadata or the id of a point cannot be read.
 
     A LlamaIndex node tells the first two, whatever lies beside it: its metadata may have any names.
@@ -35,10 +36,11 @@ def require_well_formed(name: str, point_id: int | str, payload: Mapping[str, An
         found = _mistake(payload, {TEXT_KEY: str, METADATA_KEY: dict, STAMP_KEY: dict})
     found = found or _mistake(stamp_of(payload), {"id": str})
     if found is not None:
+        given = str(point_id) if isinstance(point_id, UUID) else point_id
         raise CollectionError(
             f"collection {name!r}: point {str(point_id)!r} has a malformed payload: {found}. "
             "Expected what llm2vec-gen-rag, LangChain or LlamaIndex writes. Delete it: "
-            f"collection.client.delete({name!r}, [{point_id!r}]). Then index its document again."
+            f"collection.client.delete({name!r}, [{given!r}]). Then index its document again."
         )
 
 

@@ -138,7 +138,7 @@ def adopt(client: QdrantClient, name: str) -> int:
 def _incomplete(client: QdrantClient, name: str) -> Iterator[int | str | UUID]:
     for record in scroll(client, name, models.Filter(), with_payload=True):
         payload = record.payload or {}
-        require_well_formed(name, str(record.id), payload)
+        require_well_formed(name, record.id, payload)
         if lacks_half(str(record.id), payload):
             yield record.id
 
