@@ -44,7 +44,7 @@ def nearest(
         for vector in vectors
     ]
     responses = client.query_batch_points(name, requests)
-    return [[_to_hit(point) for point in response.points] for response in responses]
+    return [[_to_hit(name, point) for point in response.points] for response in responses]
 
 
 def fused(
@@ -66,11 +66,11 @@ def fused(
         )
     fusion = models.FusionQuery(fusion=models.Fusion.RRF)
     points = client.query_points(name, query=fusion, prefetch=ranked, limit=k).points
-    return [_to_hit(point) for point in points]
+    return [_to_hit(name, point) for point in points]
 
 
-def _to_hit(point: Any) -> Hit:
+def _to_hit(name: str, point: Any) -> Hit:
     payload = point.payload or {}
-    require_well_formed(point.id, payload)
+    require_well_formed(name, point.id, payload)
     text, metadata = read_payload(point.id, payload)
     return Hit(read_id(point.id, payload), point.score, text, metadata)

@@ -10,6 +10,7 @@ from langchain_core.indexing import InMemoryRecordManager
 from langchain_core.indexing import index as langchain_index
 from llama_index.core import VectorStoreIndex
 from llama_index.core.schema import TextNode
+from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
@@ -93,6 +94,54 @@ def test_langchains_store_adds_in_batches_of_at_least_one(written, number):
         refuses(store.add_texts, texts)
     for options in ({"ids": "y"}, {"ids": [b"y"]}, {"metadatas": {"a": 1}}, {"metadatas": ["a"]}):
         refuses(store.add_texts, ["x"], **options)
+    assert written.count() == 1
+
+
+@pytest.mark.parametrize("given", [None, "x", LangChainDocument("x"), 7, ["x"], [None], [DOCUMENT]])
+async def test_langchains_store_adds_a_list_of_its_documents(written, given):
+    store = written.as_langchain()
+    assert refuses(store.add_documents, given).startswith("documents")
+    with pytest.raises(ValueError, match=r"^documents.* expected a"):
+        await store.aadd_documents(given)
+    assert written.count() == 1
+    assert store.add_documents([]) == await store.aadd_documents([]) == []
+    assert await store.aadd_documents([LangChainDocument("x", id="x")]) == ["x"]
+    assert store.add_documents(iter([LangChainDocument("y", id="y")])) == ["y"]
+
+
+@pytest.mark.parametrize("given", [None, 7, ["yen"]])
+async def test_llama_index_deletes_the_nodes_of_one_document(written, given):
+    store = written.as_llama_index()
+    assert refuses(store.delete, given).startswith("ref_doc_id is a")
+    with pytest.raises(ValueError, match=r"^ref_doc_id is a .* expected a str"):
+        await store.adelete(given)
+    assert written.count() == 1
+    store.delete("yen")
+    assert written.count() == 0
+
+
+@pytest.mark.parametrize("operator", ["==", "!=", "in", "nin", ">", "text_match"])
+async def test_a_filter_of_llama_index_has_a_value(written, operator):
+    store = written.as_llama_index()
+    one = MetadataFilter(key="n", value=None, operator=FilterOperator(operator))
+    alone = MetadataFilters(filters=[one])
+    for filters in (alone, MetadataFilters(filters=[alone])):
+        for call in (store.get_nodes, store.delete_nodes):
+            assert "IS_EMPTY" in refuses(call, filters=filters)
+        with pytest.raises(ValueError, match=r"^filter 'n' has the value None; expected"):
+            await store.adelete_nodes(filters=filters)
+    assert written.count() == 1
+    empty = MetadataFilter(key="n", value=None, operator=FilterOperator.IS_EMPTY)
+    store.delete_nodes(filters=MetadataFilters(filters=[empty]))
+    assert written.count() == 0
+
+
+@pytest.mark.parametrize(("operator", "value"), [("==", ["a"]), (">", "a"), ("!=", 1.5)])
+def test_a_filter_of_llama_index_is_one_that_qdrant_can_look_for(written, operator, value):
+    one = MetadataFilter(key="n", value=value, operator=FilterOperator(operator))
+    filters = MetadataFilters(filters=[one])
+    for call in (written.as_llama_index().get_nodes, written.as_llama_index().delete_nodes):
+        assert refuses(call, filters=filters).startswith("filters are [MetadataFilter(key='n'")
     assert written.count() == 1
 
 

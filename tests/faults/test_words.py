@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 
 import pytest
@@ -66,6 +67,24 @@ def test_what_readers_take_for_the_same_has_the_same_words(written, meant):
 def test_accents_and_vowel_signs_distinguish_words():
     assert words_of("résumé") != words_of("resume")
     assert words_of("كِتَاب") != words_of("كُتَّاب")
+
+
+def test_thirty_marks_on_one_letter_are_one_word_in_any_order_of_their_kinds():
+    mixed, sorted_ = "e" + "\u0301\u0323" * 15, "e" + "\u0323" * 15 + "\u0301" * 15
+    assert words_of(mixed) == words_of(sorted_)
+    longer = "\u0301\u0323" * 50
+    assert words_of(f"an e{longer}x y") == ["an", f"{words_of('e' + longer)[0]}x", "y"]
+
+
+# of differing classes each; some are marks only once decomposed, and two are two at once
+RUNS = ["\u0301\u0327", "\uff9e\u0f73", "\u0344\u0327", "\u0327\u200b\u0301\u034f"]
+
+
+@pytest.mark.parametrize("marks", RUNS)
+def test_the_time_for_a_run_of_marks_grows_with_its_length(marks):
+    began = time.process_time()
+    words_of("e" + marks * (240_000 // len(marks)))
+    assert time.process_time() - began < 5  # seconds; sorted as one run, it takes 12 or more
 
 
 def test_punctuation_still_cuts():

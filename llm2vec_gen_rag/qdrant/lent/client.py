@@ -14,13 +14,9 @@ from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.call_arguments import as_ids
 from llm2vec_gen_rag.qdrant.lent.ids import CallersIds, in_callers_ids
 from llm2vec_gen_rag.qdrant.lent.methods import DOORS_TO_THE_SERVER, partial_write, require_lent
-from llm2vec_gen_rag.qdrant.lent.requests import (
-    as_selector,
-    in_stored_ids,
-    named_arguments,
-    selects_nothing,
-)
-from llm2vec_gen_rag.qdrant.points.complete import as_points, checked_point, points_of
+from llm2vec_gen_rag.qdrant.lent.requests import as_selector, in_stored_ids, named_arguments
+from llm2vec_gen_rag.qdrant.lent.unrestricted import selects_nothing
+from llm2vec_gen_rag.qdrant.points.complete import checked_points, points_of
 
 
 class LentClient:
@@ -33,8 +29,10 @@ class LentClient:
     - What would leave the collection without its model's record, such as creating it anew, is
       refused.
     - An id may be any string. What it was written with comes back, finds the point, deletes it, and
-      stands for its vector in a query.
-    - An empty list of ids is nothing to delete.
+      stands for its vector in a query. As in Qdrant, all spellings of a UUID write one point: two
+      in one call are refused, and a later call replaces the point.
+    - An empty list of ids, and a filter of empty lists, is nothing to delete. A filter that passes
+      every point all the same is refused; `Filter()` itself deletes everything.
     """
 
     def __init__(self, client: QdrantClient, collection_name: str) -> None:
@@ -52,14 +50,14 @@ class LentClient:
     def upsert(self, collection_name: str, points: Any, **options: Any) -> Any:
         """Call `QdrantClient.upsert` with complete points."""
         if self._ids.are_of(collection_name):
-            points = [checked_point(point) for point in as_points(points)]
+            points = list(checked_points(points))
             options = in_stored_ids(options, self._ids)
         return self._lender.upsert(collection_name, points, **options)
 
     def upload_points(self, collection_name: str, points: Iterable[Any], **options: Any) -> None:
         """Call `QdrantClient.upload_points` with complete points."""
         if self._ids.are_of(collection_name):
-            complete = map(checked_point, as_points(points))
+            complete = checked_points(points)
             # of a list, all are checked before any is written
             points = list(complete) if isinstance(points, Sequence) else complete
             options = in_stored_ids(options, self._ids)
@@ -139,7 +137,7 @@ def _whole(operation: Any, ids: CallersIds) -> Any:
     if isinstance(operation, models.UpsertOperation):
         upsert = operation.upsert
         batch = upsert.batch if isinstance(upsert, models.PointsBatch) else upsert.points
-        points = [checked_point(point) for point in as_points(batch)]
+        points = list(checked_points(batch))
         where = in_stored_ids(upsert.update_filter, ids)
         rest = upsert.model_dump(exclude={"batch", "points", "update_filter"}, exclude_none=True)
         whole = models.PointsList(points=points, update_filter=where, **rest)

@@ -144,10 +144,10 @@ def in_callers_ids(answer: Anything) -> Anything:
 def _in_callers_ids(answer: Any) -> Any:
     if isinstance(answer, models.Record | models.ScoredPoint):
         payload = answer.payload or {}
-        stamp = stamp_of(payload)
-        if "id" not in stamp or read_stamp(payload) is not None:
+        written = stamp_of(payload).get("id")
+        if not isinstance(written, str) or read_stamp(payload) is not None:
             return answer
-        return answer.model_copy(update={"id": stamp["id"]})
+        return answer.model_copy(update={"id": written})
     if isinstance(answer, list | tuple):
         return type(answer)(map(_in_callers_ids, answer))
     return _copied(answer) if isinstance(answer, _ANSWERED) else answer

@@ -59,20 +59,6 @@ def in_stored_ids(asked: Anything, ids: CallersIds) -> Anything:
     return _translated(asked, ids)  # type: ignore[no-any-return]
 
 
-def selects_nothing(selector: Any) -> bool:
-    """Return whether a selector names no point: an empty list, or a filter that is nothing else."""
-    if isinstance(selector, models.PointIdsList):
-        return not selector.points
-    if isinstance(selector, models.FilterSelector):
-        return selects_nothing(selector.filter)
-    if isinstance(selector, models.Filter):
-        # Qdrant passes everything through a filter of empty lists. LlamaIndex sends one when it
-        # was given nothing to delete.
-        clauses = [getattr(selector, name) for name in type(selector).model_fields]
-        return [] in clauses and not any(clauses)
-    return False
-
-
 def as_selector(selector: Any) -> Any:
     """Return a list of ids as a selector, and a selector as it is.
 

@@ -185,12 +185,17 @@ def _is_whole(point: models.PointStruct) -> bool:
 
 def _as_read(placed: Iterable[models.PointStruct], there: Mapping[str, Payload]) -> models.Filter:
     """Return what the points may replace: those that no source holds, or that are the same."""
-    noted = (stamp_of(there.get(str(point.id), {})) for point in placed)
-    states = [note["state"] for note in noted if "state" in note]
+    noted = {_id(point): stamp_of(there.get(str(point.id), {})).get("state") for point in placed}
+    states = [state for state in noted.values() if isinstance(state, str)]
     unstamped = models.IsEmptyCondition(is_empty=models.PayloadField(key=STATE_KEY))
     # no point is in the state "", but a condition must name one
     same = models.FieldCondition(key=STATE_KEY, match=models.MatchAny(any=states or [""]))
-    return models.Filter(should=[unstamped, same])
+    # no source wrote a state of another kind, nor writes over a point that has one
+    malformed: list[models.ExtendedPointId] = [
+        point for point, state in noted.items() if not isinstance(state, str | None)
+    ]
+    other = models.HasIdCondition(has_id=malformed)
+    return models.Filter(should=[unstamped, same, other])
 
 
 def _is_taken(placed: models.PointStruct, now: Payload | None) -> bool:

@@ -13,7 +13,7 @@ from qdrant_client import models
 
 from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
 from llm2vec_gen_rag.qdrant.points.bm25 import SPARSE_VECTOR, document_vector
-from llm2vec_gen_rag.qdrant.points.ids import point_id
+from llm2vec_gen_rag.qdrant.points.ids import point_id, require_one_spelling
 from llm2vec_gen_rag.qdrant.points.payload import (
     METADATA_KEY,
     NODE_KEY,
@@ -53,6 +53,25 @@ def complete_point(point: models.PointStruct) -> models.PointStruct:
     payload = complete_payload(given, {**payload, STAMP_KEY: stamp} if stamp else payload)
     vectors = _dense_vector(point) | _sparse_vector(payload[TEXT_KEY])
     return models.PointStruct(id=stored, vector=vectors, payload=payload)
+
+
+def checked_points(points: models.Batch | Iterable[Any]) -> Iterator[models.PointStruct]:
+    """Yield the complete points of what a caller writes in one call.
+
+    Args:
+        points: What `QdrantClient.upsert` takes.
+
+    Yields:
+        Each point, as `checked_point` returns it.
+
+    Raises:
+        ValueError: As `as_points` and `checked_point`, or two ids are spellings of one UUID.
+    """
+    spellings: dict[str, str] = {}
+    for point in as_points(points):
+        complete = checked_point(point)
+        require_one_spelling(point.id, spellings)
+        yield complete
 
 
 def checked_point(point: models.PointStruct) -> models.PointStruct:

@@ -3,6 +3,9 @@
 A document's id, LangChain's and LlamaIndex's are strings such as ``notes.md#3`` or a digest in
 hex. A string that is no UUID becomes the point id that `Document` derives from it, so the same id
 is the same point for all three, and the string itself is kept in the payload.
+
+What a store writes under a UUID goes to that point in any spelling, as in Qdrant: LangChain makes
+ids of 32 digits and gets points of the usual spelling. A point has the spelling it was last given.
 """
 
 from __future__ import annotations
@@ -47,6 +50,30 @@ def point_id(given: PointId) -> int | str:
     require_text("the id", given)
     derived = Document(text="", id=given).point_id
     return as_uuid(given) or derived
+
+
+def require_one_spelling(given: PointId, spellings: dict[str, str]) -> None:
+    """Raise ValueError if the same call gives another spelling of a UUID.
+
+    Qdrant equates them, so of two documents the call would keep one, and return both ids.
+
+    Args:
+        given: An id of the call, one that `point_id` takes.
+        spellings: Those that the call gave before, by UUID; this one is added.
+
+    Raises:
+        ValueError: The call gave this UUID before, spelled otherwise.
+    """
+    uuid = None if isinstance(given, int) else as_uuid(str(given))
+    if uuid is None:
+        return
+    first = spellings.setdefault(uuid, str(given))
+    if first != str(given):
+        raise ValueError(
+            f"the ids {first!r} and {str(given)!r} are two spellings of one UUID, under which "
+            "Qdrant keeps one point; expected one spelling of each. To keep two documents, give "
+            f"one of them another id, such as {'doc-' + str(given)!r}."
+        )
 
 
 def stored_ids(given: PointId) -> list[int | str | UUID]:

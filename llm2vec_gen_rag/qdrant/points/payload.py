@@ -111,17 +111,21 @@ def read_payload(point_id: int | str, payload: Mapping[str, Any]) -> tuple[str, 
 
 def read_id(point_id: int | str, payload: Mapping[str, Any]) -> str:
     """Return the id that the point was written with: the document's own, or a store's caller's."""
-    return str(stamp_of(payload).get("id", point_id))
+    written = stamp_of(payload).get("id")
+    return str(point_id if written is None else written)
 
 
 def read_stamp(payload: Mapping[str, Any]) -> Stamp | None:
-    """Return the stamp of a point; None if a framework's own store wrote it."""
-    stamp = stamp_of(payload)
-    return Stamp.read(stamp) if "content" in stamp else None
+    """Return the stamp of a point; None if something else than `index` or `sync` wrote it."""
+    return Stamp.read(stamp_of(payload))
 
 
 def stamp_at(point_id: int | str, payload: Mapping[str, Any]) -> Stamp | None:
-    """Return the stamp that was written for this very point; None in one that a user copied."""
+    """Return the stamp that was written for this very point.
+
+    Another one, that a user copied or that is malformed, is None: no source holds the point, so
+    that none replaces or removes it.
+    """
     stamp = read_stamp(payload)
     is_own = stamp is not None and stamp.state(str(point_id)) == stamp_of(payload).get("state")
     return stamp if is_own else None

@@ -77,10 +77,14 @@ class Stamp:
         return cls(_digest(document.text), content, frozenset(holders))
 
     @classmethod
-    def read(cls, fields: Mapping[str, Any]) -> Stamp:
-        """Return the stamp that `fields` wrote."""
-        holders = (Holder(held["source"], held["file"]) for held in fields["sources"])
-        return cls(fields["text"], fields["content"], frozenset(holders))
+    def read(cls, fields: Mapping[str, Any]) -> Stamp | None:
+        """Return the stamp that `fields` wrote; None for what another client did."""
+        text, content, sources = (fields.get(name) for name in ("text", "content", "sources"))
+        if not (isinstance(text, str) and isinstance(content, str) and isinstance(sources, list)):
+            return None
+        holders = [_read_holder(held) for held in sources]
+        known = frozenset(holder for holder in holders if holder is not None)
+        return None if None in holders else cls(text, content, known)
 
     def fields(self, point_id: str) -> dict[str, Any]:
         """Return what a point's payload keeps of the stamp, as JSON."""
@@ -104,6 +108,16 @@ class Stamp:
 def is_within(path: str, folder: str) -> bool:
     """Return whether an absolute path is this one or below it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _read_holder(held: object) -> Holder | None:
+    match held:
+        case {"source": str(source), "file": str(file)}:
+            try:
+                return Holder(source, file)
+            except ValueError:  # no UTF-8 can write the name
+                return None
+    return None
 
 
 def _content(text: str, metadata: Mapping[str, Any]) -> str:

@@ -13,7 +13,9 @@ from pydantic_core import to_jsonable_python
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.qdrant.call_arguments import as_ids, as_list
 from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
-from llm2vec_gen_rag.qdrant.points.payload import read_id
+from llm2vec_gen_rag.qdrant.points.ids import require_one_spelling
+from llm2vec_gen_rag.qdrant.points.malformed import require_well_formed
+from llm2vec_gen_rag.qdrant.points.payload import METADATA_KEY, TEXT_KEY, read_id, read_payload
 
 
 class LangChainStore(QdrantVectorStore):
@@ -24,7 +26,25 @@ class LangChainStore(QdrantVectorStore):
     - Of several documents, some may come without an id.
     - Texts may come from a generator. There it is read for its length, and nothing is added.
     - What would not come back as it was is refused before anything is embedded.
+    - What is no list of documents is refused by name.
     """
+
+    def add_documents(  # type: ignore[override]  # as `add_texts`
+        self, documents: list[Document], **kwargs: Any
+    ) -> list[str | int]:
+        """Add documents; see `add_texts`.
+
+        Args:
+            documents: The documents.
+            **kwargs: Arguments of `add_texts`.
+
+        Returns:
+            Their ids.
+
+        Raises:
+            ValueError: They are no list of documents, or as `add_texts`.
+        """
+        return [*super().add_documents(_listed_documents(documents), **kwargs)]
 
     def add_texts(  # type: ignore[override]  # as upstream's
         self,
@@ -47,8 +67,9 @@ class LangChainStore(QdrantVectorStore):
             The ids.
 
         Raises:
-            ValueError: There are not as many ids or mappings as texts, or one of them is not what
-                a `llm2vec_gen_rag.qdrant.Document` could hold.
+            ValueError: There are not as many ids or mappings as texts, one of them is not what
+                a `llm2vec_gen_rag.qdrant.Document` could hold, or two ids are spellings of one
+                UUID.
         """
         require_positive("batch_size", batch_size)  # upstream adds nothing in batches of none
         listed = _listed_texts(texts)
@@ -62,6 +83,9 @@ class LangChainStore(QdrantVectorStore):
                 )
         _check_metadatas(mappings)
         every = as_ids("ids", [uuid4().hex if one is None else one for one in given])
+        spellings: dict[str, str] = {}
+        for one in every:
+            require_one_spelling(one, spellings)
         return super().add_texts(listed, mappings or None, every, batch_size, **kwargs)
 
     def delete(  # type: ignore[override]  # as upstream's
@@ -88,9 +112,14 @@ class LangChainStore(QdrantVectorStore):
         return super().delete(as_ids("ids", ids), **kwargs)
 
     @classmethod
-    def _document_from_point(cls, scored_point: Any, *names: str) -> Document:
-        document = super()._document_from_point(scored_point, *names)
-        document.id = read_id(scored_point.id, scored_point.payload)
+    def _document_from_point(cls, scored_point: Any, collection: str, *keys: str) -> Document:
+        payload = scored_point.payload
+        require_well_formed(collection, scored_point.id, payload)
+        text, metadata = read_payload(scored_point.id, payload)
+        half = {TEXT_KEY: text, METADATA_KEY: dict(metadata)}  # which another client left out
+        point = scored_point.model_copy(update={"payload": half})
+        document = super()._document_from_point(point, collection, *keys)
+        document.id = read_id(scored_point.id, payload)
         return document
 
 
@@ -101,6 +130,18 @@ def _listed_texts(texts: Iterable[str]) -> list[str]:
     listed = list(texts)
     for place, text in enumerate(listed):
         require_text(f"texts[{place}]", text)
+    return listed
+
+
+def _listed_documents(documents: Any) -> list[Document]:
+    """Return documents as a list; raise ValueError if something else is among them."""
+    listed = as_list("documents", documents, "LangChain's documents")
+    for place, document in enumerate(listed):
+        if not isinstance(document, Document):
+            raise ValueError(
+                f"documents[{place}] is {document!r:.80}; expected a document of LangChain, "
+                "Document(page_content=text). To add texts, call add_texts."
+            )
     return listed
 
 

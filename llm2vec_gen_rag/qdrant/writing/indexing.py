@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import UUID
 
 from qdrant_client import QdrantClient, models
 
@@ -16,6 +17,7 @@ from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
 from llm2vec_gen_rag.qdrant.points.complete import complete_point
 from llm2vec_gen_rag.qdrant.points.ids import with_hit_ids
+from llm2vec_gen_rag.qdrant.points.malformed import require_well_formed
 from llm2vec_gen_rag.qdrant.points.pages import PAGE, batches, scroll
 from llm2vec_gen_rag.qdrant.points.payload import lacks_half
 from llm2vec_gen_rag.qdrant.points.stamps import Holder, Stamp
@@ -110,20 +112,41 @@ def delete(client: QdrantClient, name: str, document_ids: Iterable[str]) -> None
 
 
 def adopt(client: QdrantClient, name: str) -> int:
-    """Complete the points that lack a half, by upserting them; return how many."""
-    everything = scroll(client, name, models.Filter(), with_payload=True)
-    incomplete = (r.id for r in everything if lacks_half(str(r.id), r.payload or {}))
+    """Complete the points that lack a half, by upserting them; return how many.
+
+    Args:
+        client: The collection's client.
+        name: The collection.
+
+    Returns:
+        The number of points.
+
+    Raises:
+        CollectionError: A point cannot be read or completed; those before it are.
+    """
     adopted = 0
-    for page in batches(incomplete, PAGE):
+    for page in batches(_incomplete(client, name), PAGE):
         records = client.retrieve(name, page, with_payload=True, with_vectors=True)
-        client.upsert(name, [complete_point(_as_point(record)) for record in records])
+        client.upsert(name, [_completed(name, record) for record in records])
         adopted += len(records)
     return adopted
 
 
-def _as_point(record: models.Record) -> models.PointStruct:
+def _incomplete(client: QdrantClient, name: str) -> Iterator[int | str | UUID]:
+    for record in scroll(client, name, models.Filter(), with_payload=True):
+        payload = record.payload or {}
+        require_well_formed(name, record.id, payload)
+        if lacks_half(str(record.id), payload):
+            yield record.id
+
+
+def _completed(name: str, record: models.Record) -> models.PointStruct:
     vector: Any = record.vector  # its type is that of reading, which writing accepts
-    return models.PointStruct(id=record.id, vector=vector, payload=record.payload)
+    point = models.PointStruct(id=record.id, vector=vector, payload=record.payload)
+    try:
+        return complete_point(point)
+    except ValueError as error:  # which the caller did not write
+        raise CollectionError(f"collection {name!r}: {error}") from error
 
 
 def _with_one_content(given: Iterable[Given]) -> Iterator[Given]:
