@@ -17,6 +17,7 @@ from qdrant_client import QdrantClient
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.opening.forked import is_inherited, note_opened, require_own
+from llm2vec_gen_rag.qdrant.opening.in_place import require_in_place
 from llm2vec_gen_rag.qdrant.opening.local_folder import is_local, open_folder, written_or_closed
 from llm2vec_gen_rag.qdrant.opening.location import (
     MEMORY,
@@ -110,9 +111,18 @@ class CollectionClient:
         _clients.add(self._wrapped)
 
     def close(self, **options: Any) -> None:
-        """Close the client; a second time, or in a forked child, do nothing."""
+        """Close the client; a second time, or in a forked child, do nothing.
+
+        Args:
+            **options: Of `QdrantClient.close`.
+
+        Raises:
+            CollectionError: A file of the folder is gone or another one, and what was written with
+                it. The client is closed nevertheless.
+        """
         with self._turn:
             if not (is_inherited(self._wrapped) or is_closed(self._wrapped)):
+                require_in_place(self._wrapped)
                 self._wrapped.close(**options)
 
     def __getattr__(self, name: str) -> Any:

@@ -23,6 +23,7 @@ from llm2vec_gen_rag.qdrant.opening.damage import (
     storage_file,
     why_not_opened,
 )
+from llm2vec_gen_rag.qdrant.opening.in_place import require_in_place
 
 
 def open_folder(folder: str) -> QdrantClient:
@@ -44,6 +45,7 @@ def open_folder(folder: str) -> QdrantClient:
         client = QdrantClient(path=folder, force_disable_check_same_thread=True)
         with ExitStack() as stack:
             stack.callback(client.close)
+            require_in_place(client)
             require_vectors(client)
             stack.pop_all()
     except (FileExistsError, NotADirectoryError) as error:
@@ -97,7 +99,9 @@ def hasten_commits(client: QdrantClient, collection_name: str) -> None:
 
 @contextmanager
 def written_or_closed(client: QdrantClient) -> Iterator[None]:
-    """Close a local client whose disk fails, as its memory and its disk may no longer agree.
+    """Close a local client whose disk fails, or whose files are not those that it opened.
+
+    Its memory and its disk may no longer agree.
 
     Args:
         client: A client in local mode.
@@ -106,10 +110,12 @@ def written_or_closed(client: QdrantClient) -> Iterator[None]:
         Nothing: the block calls the client.
 
     Raises:
-        CollectionError: The disk is full, read-only or gone.
+        CollectionError: The disk is full or read-only, or a file is gone or another one.
     """
     try:
+        require_in_place(client)
         yield
+        require_in_place(client)
     except (sqlite3.Error, OSError) as error:
         client.close()
         path = getattr(error, "filename", None) or client.init_options["path"]
