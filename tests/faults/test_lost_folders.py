@@ -1,4 +1,4 @@
-"""A folder that is deleted or replaced while it is open: nothing is said to be written that is not."""
+"""A folder that is deleted or replaced while it is open: no write is reported that is lost."""
 
 from __future__ import annotations
 
