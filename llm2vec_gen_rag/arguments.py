@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 
 def as_texts(texts: object) -> list[str]:
@@ -54,7 +55,9 @@ def model_name(name: object) -> str:
             f"the name of a model is {name!r:.80} ({type(name).__name__}); expected a hub id, a "
             "folder, or 'almanac'"
         )
-    text = os.path.expanduser(os.fspath(name))
+    text = os.fspath(name)
+    with suppress(ValueError):  # no user has a name that no system takes, and no file has it
+        text = os.path.expanduser(text)
     return text if isinstance(name, str) or is_path(text) else os.path.join(os.curdir, text)
 
 

@@ -85,7 +85,7 @@ class DocumentCollection:
         Args:
             location: ``":memory:"``, a folder, in which ``~`` is the home, or a server's URL, such
                 as ``http://localhost:6333``. User name and password in it are sent as HTTP basic
-                authentication. A path object is always a folder.
+                authentication. A path object is always a folder, and so is what begins with "./".
             name: The collection.
             model: The model that embeds its documents and queries.
             api_key: The server's key.

@@ -270,7 +270,7 @@ def test_what_the_system_refuses_is_said_with_the_file(tmp_path, model, monkeypa
 
 def test_a_folder_below_a_file_is_an_error_of_ours(tmp_path, model):
     (tmp_path / "file").touch()
-    with pytest.raises(CollectionError, match="is a file; expected a folder"):
+    with pytest.raises(CollectionError, match=r"/file is a file; expected a folder"):
         DocumentCollection.open(tmp_path / "file" / "store", "notes", model)
 
 

@@ -40,6 +40,7 @@ def open_folder(folder: str) -> QdrantClient:
             written, or it is no folder.
     """
     try:
+        require_no_file(Path(folder))
         require_whole(Path(folder))
         # CollectionClient serialises the calls, which is what SQLite's check is there to ensure
         client = QdrantClient(path=folder, force_disable_check_same_thread=True)
@@ -65,6 +66,15 @@ def open_folder(folder: str) -> QdrantClient:
         why = why_not_opened(Path(folder), error)
         raise CollectionError(why) from error
     return client
+
+
+def require_no_file(folder: Path) -> None:
+    """Raise CollectionError if a file is where a folder, or one around it, should be."""
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir():
+        raise CollectionError(
+            f"{nearest} is a file; expected a folder for the collection. Pass another path."
+        )
 
 
 def is_local(client: QdrantClient) -> bool:
