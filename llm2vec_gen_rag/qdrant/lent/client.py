@@ -20,6 +20,7 @@ from llm2vec_gen_rag.qdrant.lent.requests import (
     named_arguments,
     selects_nothing,
 )
+from llm2vec_gen_rag.qdrant.opening.connection import require_open
 from llm2vec_gen_rag.qdrant.points.complete import as_points, checked_point, points_of
 
 
@@ -90,6 +91,7 @@ class LentClient:
             whole = [_whole(operation, self._ids) for operation in operations]
             operations = [operation for operation in whole if operation is not None]
             if not operations:
+                require_open(self._lender)
                 return []
         return self._lender.batch_update_points(collection_name, operations, **options)
 
@@ -98,6 +100,7 @@ class LentClient:
         if self._ids.are_of(collection_name):
             selector = as_selector(points_selector)
             if selects_nothing(selector):
+                require_open(self._lender)
                 return models.UpdateResult(status=models.UpdateStatus.COMPLETED)
             points_selector = in_stored_ids(selector, self._ids)
         return self._lender.delete(collection_name, points_selector, **options)
@@ -106,6 +109,7 @@ class LentClient:
         """Call `QdrantClient.retrieve` with ids of any kind."""
         if not self._ids.are_of(collection_name):
             return self._lender.retrieve(collection_name, list(ids), **options)
+        require_open(self._lender)
         return in_callers_ids(self._ids.records(as_ids("ids", ids), **options))
 
     def scroll(self, collection_name: str, *args: Any, **kwargs: Any) -> Any:

@@ -6,10 +6,11 @@ import atexit
 import math
 import os
 import re
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from qdrant_client import QdrantClient
@@ -29,6 +30,7 @@ from llm2vec_gen_rag.qdrant.opening.location import (
 from llm2vec_gen_rag.qdrant.opening.server import ask
 
 _clients: WeakSet[QdrantClient] = WeakSet()  # to close when the script ends
+_ended: WeakSet[QdrantClient] = WeakSet()  # closed then
 _turns: WeakKeyDictionary[QdrantClient, AbstractContextManager[Any]] = WeakKeyDictionary()
 _turns_lock = ForkSafeLock()
 
@@ -83,7 +85,24 @@ def _close_all() -> None:
     """Close what a script left open: qdrant-client's own attempt comes too late in the exit."""
     for client in list(_clients):
         if not is_inherited(client):
+            # for good: SQLite crashes if it is closed amid a call of a daemon thread
+            _turn_of(client).__enter__()
+            _ended.add(client)
             client.close()
+
+
+def _wait_for_the_end(client: QdrantClient) -> None:
+    """Stop a daemon thread for good if the script has ended, and so has closed its client.
+
+    The thread runs on until it is killed, and nobody is left to hear of its errors.
+    """
+    if client in _ended and threading.current_thread() is not threading.main_thread():
+        threading.Event().wait()
+
+
+def require_open(client: QdrantClient | CollectionClient) -> None:
+    """Raise CollectionError if a collection's client, or one that is lent from it, is closed."""
+    cast("CollectionClient", client).require_open()
 
 
 def turn(client: QdrantClient | CollectionClient) -> AbstractContextManager[Any]:
@@ -135,17 +154,24 @@ class CollectionClient:
         @wraps(call)
         def in_turn(*args: Any, **kwargs: Any) -> Any:
             require_own(self._wrapped)
-            with self._turn:
-                self._require_open()
-                if not is_local(self._wrapped):
-                    return ask(self._wrapped, call, *args, **kwargs)
-                with written_or_closed(self._wrapped):
-                    return _call_locally(call, *args, **kwargs)
+            try:
+                with self._turn:
+                    self.require_open()
+                    if not is_local(self._wrapped):
+                        return ask(self._wrapped, call, *args, **kwargs)
+                    with written_or_closed(self._wrapped):
+                        return _call_locally(call, *args, **kwargs)
+            except Exception:
+                _wait_for_the_end(self._wrapped)
+                raise
 
         return in_turn
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
+        """Raise CollectionError if the client is closed, or is that of a parent process."""
+        require_own(self._wrapped)
         if is_closed(self._wrapped):
+            _wait_for_the_end(self._wrapped)
             raise CollectionError(
                 "the collection is closed, and so are the stores made from it; expected an open "
                 "one. Open it again with DocumentCollection.open(...)."
