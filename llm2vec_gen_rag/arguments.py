@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ALMANAC, SMOLLM2 = "almanac", "smollm2"
@@ -91,7 +92,9 @@ def _with_home(what: str, path: str) -> str:
     """Return a path with a leading ~ replaced by the home folder."""
     if "\0" in path:
         raise ValueError(f"{what} is {path!r:.80}; expected no NUL character, as no path has one")
-    expanded = os.path.expanduser(path)
+    expanded = path
+    with suppress(ValueError):  # no user has a name that no system can write
+        expanded = os.path.expanduser(path)
     if expanded.startswith("~"):
         raise ValueError(
             f"{what} is {path!r:.80}, and no user of that name has a home folder here; expected "

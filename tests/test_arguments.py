@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from llm2vec_gen_rag import LLM2VecGen
+
 CALLS = ["encode", "encode_query", "encode_document", "decode", "answer"]
 
 
@@ -61,3 +63,9 @@ def test_an_option_that_encode_does_not_have(model):
     for call in (model.encode, model.encode_query, model.encode_document, model.decode):
         with pytest.raises(TypeError, match="normalise"):
             call("x", normalise=True)
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name", "~a\0b", "~\ud800"], ids=ascii)
+def test_a_home_that_nobody_has_is_reported(name):
+    with pytest.raises(ValueError, match="no user of that name|no NUL character"):
+        LLM2VecGen.from_pretrained(name)

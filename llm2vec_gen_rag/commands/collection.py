@@ -14,6 +14,7 @@ from llm2vec_gen_rag.errors import CollectionError
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
     from llm2vec_gen_rag.qdrant import DocumentCollection
+    from llm2vec_gen_rag.qdrant.opening.location import Server
 
 STORE = "qdrant-store"
 MEMORY = ":memory:"
@@ -56,11 +57,16 @@ def require_store(arguments: argparse.Namespace) -> None:
 
     Raises:
         MissingExtraError: if Qdrant's client is not installed.
-        CollectionError: if there is no such folder.
+        CollectionError: if there is no such folder, or the store would be lost with the command.
+        ValueError: if it is neither a folder nor the URL of a server.
     """
-    import llm2vec_gen_rag.qdrant  # noqa: F401  # raises MissingExtraError
+    place = _place(arguments)
+    if not isinstance(place, Path):
+        return
+    from llm2vec_gen_rag.qdrant.opening.local_folder import require_no_file
 
-    if not _is_server(arguments.store) and not Path(arguments.store).expanduser().is_dir():
+    require_no_file(place)
+    if not place.is_dir():
         raise CollectionError(
             f"there is no folder {arguments.store}; expected one that `llm2vec-gen-rag index` "
             f"wrote. Run: llm2vec-gen-rag index FOLDER --store {arguments.store}"
@@ -106,11 +112,7 @@ def opened(
 def _create(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollection:
     from llm2vec_gen_rag.qdrant import DocumentCollection
 
-    if arguments.store == MEMORY:
-        raise CollectionError(
-            f"{MEMORY} is lost when the command ends; expected a folder or a server's URL. "
-            f"Run again with --store {STORE}"
-        )
+    _place(arguments)
     return DocumentCollection.open(
         arguments.store, arguments.collection, model, api_key=_api_key(arguments)
     )
@@ -141,9 +143,23 @@ def _open(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollectio
         raise
 
 
+def _place(arguments: argparse.Namespace) -> Server | Path:
+    """Return the store's server, or its folder as an absolute path; raise if it is memory."""
+    from llm2vec_gen_rag.qdrant.opening.location import read_location
+
+    place = read_location(arguments.store)
+    if place is None:
+        raise CollectionError(
+            f"{MEMORY} is lost when the command ends; expected a folder or a server's URL. "
+            f"Run again with --store {STORE}"
+        )
+    return place
+
+
 def _api_key(arguments: argparse.Namespace) -> str | None:
     """Return the server's key; a folder has none, whatever the environment holds."""
-    key = os.environ.get(arguments.api_key_env) if _is_server(arguments.store) else None
+    is_folder = isinstance(_place(arguments), Path)
+    key = None if is_folder else os.environ.get(arguments.api_key_env)
     return key or None  # set but empty, as shell scripts leave it, is no key
 
 
@@ -152,7 +168,3 @@ def _is_refused_key(error: CollectionError) -> bool:
 
     cause = error.__cause__
     return isinstance(cause, UnexpectedResponse) and cause.status_code in (401, 403)
-
-
-def _is_server(store: str) -> bool:
-    return "://" in store

@@ -59,12 +59,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the explanation."""
     from llm2vec_gen_rag.explain import explain
 
-    if arguments.store and arguments.document is not None:
+    has_store = arguments.store is not None
+    if has_store and arguments.document is not None:
         raise ValueError("got --document and --store; expected one of them. Leave one out.")
-    if arguments.store:
+    if has_store:
         require_store(arguments)
     model = load_model(arguments)
-    document = _best_hit(arguments, model) if arguments.store else arguments.document
+    document = _best_hit(arguments, model) if has_store else arguments.document
     explanation = explain(
         model, arguments.query, document, task=arguments.task, nearest=arguments.nearest
     )

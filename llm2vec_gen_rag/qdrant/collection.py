@@ -18,7 +18,7 @@ from llm2vec_gen_rag.qdrant.opening.connection import connect
 from llm2vec_gen_rag.qdrant.opening.identity import claim
 from llm2vec_gen_rag.qdrant.opening.local_folder import hasten_commits
 from llm2vec_gen_rag.qdrant.opening.location import require_collection_name
-from llm2vec_gen_rag.qdrant.opening.shared_client import CollectionClient
+from llm2vec_gen_rag.qdrant.opening.shared_client import CollectionClient, require_open
 from llm2vec_gen_rag.qdrant.points.stamps import Holder
 from llm2vec_gen_rag.qdrant.stores.installed import langchain_store, llama_index_store
 from llm2vec_gen_rag.qdrant.writing import indexing
@@ -85,7 +85,7 @@ class DocumentCollection:
         Args:
             location: ``":memory:"``, a folder, in which ``~`` is the home, or a server's URL, such
                 as ``http://localhost:6333``. User name and password in it are sent as HTTP basic
-                authentication. A path object is always a folder.
+                authentication. A path object is always a folder, and so is what begins with "./".
             name: The collection.
             model: The model that embeds its documents and queries.
             api_key: The server's key.
@@ -118,6 +118,7 @@ class DocumentCollection:
         self._client.close()
 
     def __enter__(self) -> DocumentCollection:
+        require_open(self._client)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -227,7 +228,9 @@ class DocumentCollection:
         Raises:
             ValueError: One string instead of a list, or an id that is no string.
         """
-        indexing.delete(self._client, self._name, call_arguments.as_hit_ids(ids))
+        listed = call_arguments.as_hit_ids(ids)
+        require_open(self._client)
+        indexing.delete(self._client, self._name, listed)
 
     def adopt(self) -> int:
         """Complete the points that a framework's store wrote through a client of its own.
@@ -275,6 +278,7 @@ class DocumentCollection:
         """Search for each query, embedded in one call and sent in one request; see `search`."""
         require_positive("k", k)
         listed = call_arguments.as_queries(queries)
+        require_open(self._client)
         if not listed:
             return []
         vectors = self._model.encode_query(listed, task=task)
@@ -290,6 +294,7 @@ class DocumentCollection:
         """
         call_arguments.require_query(query)
         require_positive("k", k)
+        require_open(self._client)
         vector = self._model.encode_query(query, task=task)
         return searching.fused(self._client, self._name, query, vector, k, filter)
 
@@ -305,6 +310,7 @@ class DocumentCollection:
         Raises:
             ImportError: ``langchain-qdrant`` is not installed.
         """
+        require_open(self._client)
         return langchain_store(self._lent, self._name, self._model)
 
     def as_llama_index(self) -> LlamaIndexStore:
@@ -320,6 +326,7 @@ class DocumentCollection:
         Raises:
             ImportError: ``llama-index-vector-stores-qdrant`` is not installed.
         """
+        require_open(self._client)
         return llama_index_store(self._lent, self._name)
 
     def _index(
@@ -333,6 +340,7 @@ class DocumentCollection:
     ) -> IndexReport:
         require_positive("batch_size", batch_size)
         call_arguments.require_documents(documents)
+        require_open(self._client)
         holder = Holder(source)
         given = ((document, holder) for document in documents)
         total = len(documents) if isinstance(documents, Sized) else None

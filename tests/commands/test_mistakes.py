@@ -167,3 +167,30 @@ def test_a_server_that_refuses_in_the_middle_of_the_work_is_reported(tmp_path, m
         raise CollectionError("the server answered 403.") from refusal
     with pytest.raises(CollectionError, match="closed"):
         collection.count()
+
+
+STORES = {
+    "localhost": "http://localhost:6333",
+    "host:6333": "http://localhost:6333",
+    "u:SECRETKEY@host:1": "location is 'host:1'",
+    "~nobody-of-this-name": "no home of that user",
+    "": "expected ':memory:', a folder, or a URL",
+    ":memory:": "is lost when the command ends",
+    "ok.txt": "ok.txt is a file",
+    "ok.txt/below": "ok.txt is a file",
+}
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("command", ["index", "index --remove", "search", "explain"])
+def test_a_store_that_cannot_be_is_refused_alike_everywhere(
+    run, tmp_path, monkeypatch, model_options, command, store
+):
+    monkeypatch.chdir(tmp_path)
+    Path("ok.txt").write_text("a text\n")
+    name, *options = command.split()
+    code, out, err = run(name, "ok.txt", *options, "--store", store, *model_options)
+    assert (code, out) == (1, "")
+    assert STORES[store] in err
+    assert "Run: llm2vec-gen-rag index" not in err
+    assert "SECRETKEY" not in err

@@ -1,13 +1,25 @@
-"""An empty collection in memory, of the first reference checkpoint."""
+"""An empty collection in memory, of the first reference checkpoint; and a played server."""
 
 from __future__ import annotations
 
 import pytest
+from qdrant_server import PlayedServer
 
 from llm2vec_gen_rag.qdrant import DocumentCollection
+from llm2vec_gen_rag.qdrant.opening import server
 
 
 @pytest.fixture
 def collection(model):
     with DocumentCollection.open(":memory:", "notes", model) as opened:
         yield opened
+
+
+@pytest.fixture
+def qdrant(socket_enabled, monkeypatch):
+    """A played server; between two tries, the client waits for no time."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(server, "_PAUSES", (0.0, 0.0))
+    played = PlayedServer()
+    yield played
+    played.close()

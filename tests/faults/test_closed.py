@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
+from qdrant_client import QdrantClient
 from qdrant_server import PlayedServer
 
 from llm2vec_gen_rag.errors import CollectionError
@@ -25,7 +27,32 @@ CALLS = {
     "client": lambda notes: notes.client.get_collections(),
     "client exists": lambda notes: notes.client.collection_exists("notes"),
     "another collection": lambda notes: DocumentCollection(notes.client, "others", notes.model),
-    "LangChain": lambda notes: notes.as_langchain().similarity_search("money"),
+    "LangChain": lambda notes: notes.as_langchain(),
+    "LlamaIndex": lambda notes: notes.as_llama_index(),
+    "with": lambda notes: notes.__enter__(),
+    "index nothing": lambda notes: notes.index([]),
+    "sync nothing": lambda notes: notes.sync([]),
+    "delete nothing": lambda notes: notes.delete([]),
+    "search for nothing": lambda notes: notes.search_many([]),
+    "client deletes nothing": lambda notes: notes.client.delete("notes", []),
+    "client retrieves nothing": lambda notes: notes.client.retrieve("notes", []),
+    "client upserts nothing": lambda notes: notes.client.upsert("notes", []),
+    "client uploads nothing": lambda notes: notes.client.upload_points("notes", []),
+    "client uploads no vectors": lambda notes: notes.client.upload_collection("notes", []),
+    "client updates nothing": lambda notes: notes.client.batch_update_points("notes", []),
+}
+OF_STORES = {
+    "add": lambda langchain, _: langchain.add_texts(["a text"]),
+    "add nothing": lambda langchain, _: langchain.add_texts([]),
+    "add no documents": lambda langchain, _: langchain.add_documents([]),
+    "delete nothing": lambda langchain, _: langchain.delete([]),
+    "get nothing": lambda langchain, _: langchain.get_by_ids([]),
+    "await": lambda langchain, _: asyncio.run(langchain.asimilarity_search("money")),
+    "LlamaIndex adds nothing": lambda _, llama_index: llama_index.add([]),
+    "LlamaIndex deletes": lambda _, llama_index: llama_index.delete("yen"),
+    "LlamaIndex deletes nothing": lambda _, llama_index: llama_index.delete_nodes([]),
+    "LlamaIndex gets nothing": lambda _, llama_index: llama_index.get_nodes([]),
+    "LlamaIndex clears": lambda _, llama_index: llama_index.clear(),
 }
 
 
@@ -55,20 +82,16 @@ def test_every_call_after_close_says_that_the_collection_is_closed(closed, call)
 
 def test_closing_twice_is_no_error(closed):
     closed.close()
-    with closed:
-        pass
+    closed.client.close()
 
 
-def test_stores_of_a_collection_that_is_closed_say_so(model):
+@pytest.mark.parametrize("call", OF_STORES.values(), ids=OF_STORES)
+def test_stores_of_a_collection_that_is_closed_say_so(model, call):
     collection = DocumentCollection.open(":memory:", "notes", model)
-    langchain, llama_index = collection.as_langchain(), collection.as_llama_index()
+    stores = collection.as_langchain(), collection.as_llama_index()
     collection.close()
     with pytest.raises(CollectionError, match="is closed"):
-        langchain.add_texts(["a text"])
-    with pytest.raises(CollectionError, match="is closed"):
-        asyncio.run(langchain.asimilarity_search("money"))
-    with pytest.raises(CollectionError, match="is closed"):
-        llama_index.delete("yen")
+        call(*stores)
 
 
 SCRIPT = """
@@ -99,3 +122,38 @@ def test_a_script_that_ends_without_closing_is_quiet(tmp_path, given, location):
         timeout=60,
     )
     assert run.stderr == ""
+
+
+THREADS = """
+import sys, threading
+from qdrant_client import models
+from llm2vec_gen_rag.qdrant.opening.connection import CollectionClient, connect
+
+def write_for_ever(client, writing):
+    points = [models.PointStruct(id=i, vector=[0.1] * 64) for i in range(50)]
+    while True:
+        client.upsert("notes", points)
+        writing.set()
+        client.require_open()
+
+for location in sys.argv[1:]:
+    client, writing = CollectionClient(connect(location)), threading.Event()
+    vectors = models.VectorParams(size=64, distance="Cosine")
+    client.create_collection("notes", vectors_config=vectors)
+    threading.Thread(target=write_for_ever, args=(client, writing), daemon=True).start()
+    writing.wait(10)
+"""
+
+
+def test_a_daemon_thread_that_still_writes_ends_quietly(tmp_path, qdrant):
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", THREADS, "store", ":memory:", qdrant.url],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert run.stderr == ""
+    with closing(QdrantClient(path=str(tmp_path / "store"))) as client:
+        assert client.count("notes").count == 50

@@ -88,6 +88,13 @@ def edit_config(change):
     return edit
 
 
+def edit_aliases(aliases):
+    def edit(path: Path):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "aliases": aliases}))
+
+    return edit
+
+
 def prepend_a_byte_order_mark(path: Path):
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
 
@@ -120,6 +127,11 @@ DAMAGE = {
         META,
         overwrite(b'{"collections": {"notes": {"vectors": 3}}, "aliases": {}}'),
     ),
+    "meta with an alias of nothing": (META, edit_aliases({"docs": "nowhere"})),
+    "meta with the name as an alias of nothing": (META, edit_aliases({"notes": "nowhere"})),
+    "meta with an alias of a list": (META, edit_aliases({"docs": ["notes"]})),
+    "meta with an alias of null": (META, edit_aliases({"docs": None})),
+    "meta with a list of aliases": (META, edit_aliases(["docs"])),
     "meta not UTF-8": (META, overwrite(b"\xff\xfe")),
     "meta deeply nested": (META, overwrite(b"[" * 100_000)),
     "meta with a byte order mark": (META, prepend_a_byte_order_mark),
@@ -258,7 +270,7 @@ def test_what_the_system_refuses_is_said_with_the_file(tmp_path, model, monkeypa
 
 def test_a_folder_below_a_file_is_an_error_of_ours(tmp_path, model):
     (tmp_path / "file").touch()
-    with pytest.raises(CollectionError, match="is a file; expected a folder"):
+    with pytest.raises(CollectionError, match=r"/file is a file; expected a folder"):
         DocumentCollection.open(tmp_path / "file" / "store", "notes", model)
 
 
@@ -269,6 +281,12 @@ def test_a_collection_deleted_by_another_is_an_error_of_ours(folder, model):
             collection.search("x")
         with pytest.raises(CollectionError, match="Collection notes not found: it was deleted"):
             collection.index(DOCUMENTS)
+
+
+def test_an_alias_of_a_collection_opens_it(folder, model):
+    edit_aliases({"docs": "notes"})(folder / META)
+    with DocumentCollection.open(folder, "docs", model) as collection:
+        assert collection.index(DOCUMENTS) == IndexReport(unchanged=8)
 
 
 NAMES = ["", " ", ".", "..", "/", "a/b", "../x", "a\\b", "a:b", "a\0b", "a\nb", "x" * 256, "\ud800"]

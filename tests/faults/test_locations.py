@@ -31,6 +31,25 @@ from llm2vec_gen_rag.qdrant.opening.location import Server, read_location, witho
         "127.0.0.1:6333",
         "[::1]:6333",
         "qdrant.example:6333",
+        " localhost ",
+        "::1",
+        ":MEMORY:",
+        " :memory: ",
+        ":memory",
+        "memory:",
+        "u:SECRETKEY@host:1",
+        "SECRETKEY@host",
+        "u:SECRETKEY@host/qdrant",
+        "http:/u:SECRETKEY@host",
+        "//u:SECRETKEY@host:1",
+        "ftp://u:SECRETKEY@host",
+        "u:SECRETKEY@http://host",
+        "http:/x",
+        "http:x",
+        "https//x",
+        "HTTPS//x",
+        "http;//x?key=SECRETKEY",
+        "https:/host?key=SECRETKEY",
         "grpc://localhost:6334",
         "file:///tmp/store",
         "http://",
@@ -40,14 +59,18 @@ from llm2vec_gen_rag.qdrant.opening.location import Server, read_location, witho
         "http://local host",
         "a\0b",
         "~nobody-of-this-name/store",
+        "~\ud800",
+        "\ud800",
+        "~a\0b",
     ],
-    ids=repr,
+    ids=ascii,
 )
 def test_what_is_no_location_is_told_what_is(tmp_path, monkeypatch, model, location):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"location is .*expected") as refused:
         DocumentCollection.open(location, "notes", model)
     assert "folder" in str(refused.value) or "http://localhost:6333" in str(refused.value)
+    assert "SECRETKEY" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -73,7 +96,10 @@ def test_the_command_line_opens_a_store_in_the_home(tmp_path, monkeypatch, model
         assert collection.count() == 1
 
 
-@pytest.mark.parametrize("name", [":memory:", "localhost", "store.v2", "two words", "a~"])
+NAMES = [":memory:", "localhost", "a:b", "me@work", "::1", "store.v2", "two words", "a~"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_path_is_a_folder_whatever_its_name(tmp_path, monkeypatch, model, name):
     monkeypatch.chdir(tmp_path)
     with DocumentCollection.open(Path(name), "notes", model) as collection:
@@ -81,6 +107,30 @@ def test_a_path_is_a_folder_whatever_its_name(tmp_path, monkeypatch, model, name
     with DocumentCollection.open(Path(name), "notes", model) as collection:
         assert collection.count() == 1
     assert (tmp_path / name / "collection/notes/storage.sqlite").is_file()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "http:/x", "https//x", "~a"])
+@pytest.mark.parametrize("written", ["./{}", "sub/{}", "../here/{}", "{tmp_path}/{}"])
+def test_a_string_that_is_written_as_a_path_is_a_folder(tmp_path, monkeypatch, name, written):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    location = written.format(name, tmp_path=tmp_path / "here")
+    expected = "here/sub" if written.startswith("sub") else "here"
+    assert read_location(location) == tmp_path / expected / os.path.normpath(name)
+
+
+@pytest.mark.parametrize("name", ["store", "store.v2", "two words", " store", "a~", "https", "a/b"])
+def test_a_plain_name_is_a_folder(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert read_location(name) == tmp_path / name
+
+
+def test_a_drive_of_windows_is_a_folder_there(monkeypatch):
+    import ntpath
+
+    monkeypatch.setattr(os.path, "splitdrive", ntpath.splitdrive)
+    for name in ("C:/store", "C:\\store"):
+        assert str(read_location(name)).endswith(name)
 
 
 def test_a_relative_folder_stays_where_it_was_opened(tmp_path, monkeypatch, model):

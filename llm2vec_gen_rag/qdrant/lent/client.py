@@ -16,6 +16,7 @@ from llm2vec_gen_rag.qdrant.lent.ids import CallersIds, in_callers_ids
 from llm2vec_gen_rag.qdrant.lent.methods import DOORS_TO_THE_SERVER, partial_write, require_lent
 from llm2vec_gen_rag.qdrant.lent.requests import as_selector, in_stored_ids, named_arguments
 from llm2vec_gen_rag.qdrant.lent.unrestricted import selects_nothing
+from llm2vec_gen_rag.qdrant.opening.shared_client import require_open
 from llm2vec_gen_rag.qdrant.points.complete import checked_points, points_of
 
 
@@ -88,6 +89,7 @@ class LentClient:
             whole = [_whole(operation, self._ids) for operation in operations]
             operations = [operation for operation in whole if operation is not None]
             if not operations:
+                require_open(self._lender)
                 return []
         return self._lender.batch_update_points(collection_name, operations, **options)
 
@@ -96,6 +98,7 @@ class LentClient:
         if self._ids.are_of(collection_name):
             selector = as_selector(points_selector)
             if selects_nothing(selector):
+                require_open(self._lender)
                 return models.UpdateResult(status=models.UpdateStatus.COMPLETED)
             points_selector = in_stored_ids(selector, self._ids)
         return self._lender.delete(collection_name, points_selector, **options)
@@ -104,6 +107,7 @@ class LentClient:
         """Call `QdrantClient.retrieve` with ids of any kind."""
         if not self._ids.are_of(collection_name):
             return self._lender.retrieve(collection_name, list(ids), **options)
+        require_open(self._lender)
         return in_callers_ids(self._ids.records(as_ids("ids", ids), **options))
 
     def scroll(self, collection_name: str, *args: Any, **kwargs: Any) -> Any:

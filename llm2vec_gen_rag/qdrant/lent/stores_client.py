@@ -67,6 +67,7 @@ class StoresClient(CollectionClient):
         if not self._is_ours(collection_name):
             call(collection_name, points, **options)
             return
+        self.require_open()
         for page in batches(points, _REQUESTS * batch_size * parallel):
             self._write(page, options, call)
 

@@ -123,10 +123,14 @@ def _collections(meta: Path) -> dict[str, Any]:
         collections: dict[str, Any] = content["collections"]
         described = all(isinstance(config, dict) for config in collections.values())
         whole = described and isinstance(content["aliases"], dict)
+        nowhere = [alias for alias, name in content["aliases"].items() if name not in collections]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CollectionError(_damage(meta, error)) from error
     if not whole:
         raise CollectionError(_damage(meta, "it describes no collections"))
+    if nowhere:
+        why = f"it has no collection that its alias {nowhere[0]!r} could stand for"
+        raise CollectionError(_damage(meta, why))
     return collections
 
 

@@ -24,6 +24,7 @@ from llm2vec_gen_rag.qdrant.opening.damage import (
     storage_file,
     why_not_opened,
 )
+from llm2vec_gen_rag.qdrant.opening.in_place import require_in_place
 
 
 def open_folder(folder: str) -> QdrantClient:
@@ -40,11 +41,13 @@ def open_folder(folder: str) -> QdrantClient:
             written, or it is no folder.
     """
     try:
+        require_no_file(Path(folder))
         require_whole(Path(folder))
         # CollectionClient serialises the calls, which is what SQLite's check is there to ensure
         client = QdrantClient(path=folder, force_disable_check_same_thread=True)
         with ExitStack() as stack:
             stack.callback(client.close)
+            require_in_place(client)
             require_vectors(client)
             stack.pop_all()
     except (FileExistsError, NotADirectoryError) as error:
@@ -64,6 +67,15 @@ def open_folder(folder: str) -> QdrantClient:
         why = why_not_opened(Path(folder), error)
         raise CollectionError(why) from error
     return client
+
+
+def require_no_file(folder: Path) -> None:
+    """Raise CollectionError if a file is where a folder, or one around it, should be."""
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir():
+        raise CollectionError(
+            f"{nearest} is a file; expected a folder for the collection. Pass another path."
+        )
 
 
 def is_local(client: QdrantClient) -> bool:
@@ -123,7 +135,9 @@ def hasten_commits(client: QdrantClient, collection_name: str) -> None:
 
 @contextmanager
 def written_or_closed(client: QdrantClient) -> Iterator[None]:
-    """Close a local client whose disk fails, as its memory and its disk may no longer agree.
+    """Close a local client whose disk fails, or whose files are not those that it opened.
+
+    Its memory and its disk may no longer agree.
 
     Args:
         client: A client in local mode.
@@ -132,10 +146,12 @@ def written_or_closed(client: QdrantClient) -> Iterator[None]:
         Nothing: the block calls the client.
 
     Raises:
-        CollectionError: The disk is full, read-only or gone.
+        CollectionError: The disk is full or read-only, or a file is gone or another one.
     """
     try:
+        require_in_place(client)
         yield
+        require_in_place(client)
     except (sqlite3.Error, OSError) as error:
         client.close()
         path = getattr(error, "filename", None) or client.init_options["path"]

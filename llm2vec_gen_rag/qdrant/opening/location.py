@@ -18,9 +18,12 @@ _EXPECTED = (
     "expected ':memory:', a folder, or a URL that starts with http:// or https:// "
     "(a server on this machine: 'http://localhost:6333')"
 )
-_WITHOUT_SCHEME = re.compile(
-    r"(?P<server>localhost|(\d{1,3}\.){3}\d{1,3}|([\w.-]+|\[[0-9a-fA-F:]+\]):\d+)(/.*)?",
-    re.IGNORECASE,
+# Nothing that is meant as a folder, unless it says so: "./a:b".
+_NO_FOLDER = re.compile(
+    r"(localhost|(\d{1,3}\.){3}\d{1,3})(/.*)?"  # a server without scheme and port
+    r"|(//)?[^/\\]*[:@].*"  # a port, a URL with a slip in it, credentials, ":Memory:"
+    r"|https?\W?//.*",
+    re.IGNORECASE | re.DOTALL,
 )
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')
 _LONGEST_NAME = 255
@@ -50,7 +53,7 @@ def read_location(location: str | os.PathLike[str]) -> Server | Path | None:
         The server, the absolute path of the folder, or None.
 
     Raises:
-        ValueError: It is none of the three, or looks like a server without a scheme.
+        ValueError: It is none of the three, or a string that looks like another of them misspelt.
     """
     if isinstance(location, os.PathLike):
         return _folder(location.__fspath__())
@@ -60,9 +63,25 @@ def read_location(location: str | os.PathLike[str]) -> Server | Path | None:
         return None
     if location.lower().startswith(("http://", "https://")):
         return _server(location)
-    if "://" in location or _WITHOUT_SCHEME.fullmatch(location):
-        raise ValueError(f"location is {without_credentials(location)!r}; {_EXPECTED}.")
+    if "://" in location or _looks_like_no_folder(location):
+        raise ValueError(
+            f"location is {_without_secrets(location)!r:.80}; {_EXPECTED}. Write a folder of such "
+            "a name as './...', or pass a pathlib.Path."
+        )
     return _folder(location)
+
+
+def _looks_like_no_folder(location: str) -> bool:
+    on_a_drive = bool(os.path.splitdrive(location)[0]) and not location.startswith("//")  # Windows
+    return not on_a_drive and _NO_FOLDER.fullmatch(location.strip()) is not None
+
+
+def _without_secrets(location: str) -> str:
+    """Return what may be a misspelt URL without what may be secret in it."""
+    scheme = re.match(r"[a-z]+://|", location, re.IGNORECASE)
+    shown, at, rest = location.rpartition("@")
+    start = scheme[0] if scheme and at else shown
+    return start + re.split(r"[?#]", rest, maxsplit=1)[0]
 
 
 def without_credentials(location: str) -> str:
@@ -115,15 +134,24 @@ def require_collection_name(name: object) -> None:
 
 def _folder(path: str | bytes) -> Path:
     """Return the absolute path, which stays the same when the process changes its directory."""
-    if not isinstance(path, str) or "\0" in path:
+    if not isinstance(path, str) or "\0" in path or not _is_encodable(path):
         raise ValueError(f"location is {path!r:.80}; {_EXPECTED}.")
     expanded = os.path.expanduser(path)
     if expanded.startswith("~"):
         raise ValueError(
-            f"location is {path!r}, and there is no home of that user; expected a folder. Write a "
-            "folder of that name as './~...'."
+            f"location is {path!r:.80}, and there is no home of that user; expected a folder. "
+            "Write a folder of that name as './~...'."
         )
     return Path(os.path.abspath(expanded))
+
+
+def _is_encodable(path: str) -> bool:
+    """Return whether a file system can hold a name: not one with a lone surrogate."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _server(url: str) -> Server:

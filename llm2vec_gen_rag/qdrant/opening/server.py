@@ -19,7 +19,9 @@ from qdrant_client.http.exceptions import (
 )
 
 from llm2vec_gen_rag.errors import CollectionError, first_line
+from llm2vec_gen_rag.qdrant.opening.answers import mismatch
 from llm2vec_gen_rag.qdrant.opening.location import without_credentials
+from llm2vec_gen_rag.qdrant.opening.masking import Mask
 
 _FAILURES = (ApiException, QdrantException, RpcError)
 # An answer without a result, and one that is no JSON; a caller's mistakes raise them, too.
@@ -70,12 +72,13 @@ def ask(client: QdrantClient, call: Callable[..., Any], *args: Any, **kwargs: An
         What the method returns.
 
     Raises:
-        CollectionError: There is no answer, or one that refuses or cannot be read.
+        CollectionError: There is no answer, or one that refuses, cannot be read or does not fit.
     """
     pauses = iter(_PAUSES if call.__name__ in _REPEATABLE else ())
     while True:
         try:
-            return call(*args, **kwargs)
+            answer = call(*args, **kwargs)
+            break
         except _FAILURES as error:
             failure: Exception = error
         except _UNREADABLE as error:
@@ -84,9 +87,14 @@ def ask(client: QdrantClient, call: Callable[..., Any], *args: Any, **kwargs: An
             failure = error
         pause = _pause(failure, next(pauses, None))
         if pause is None:
-            message = _message(client, failure)
-            raise CollectionError(message) from failure
+            mask = Mask(client)
+            cause = mask.cause(failure)
+            raise CollectionError(_message(client, cause or failure, mask)) from cause
         time.sleep(pause)
+    wrong = mismatch(call, args, kwargs, answer)
+    if wrong is not None:
+        raise CollectionError(_foreign(_server(client), wrong))
+    return answer
 
 
 def _is_about_the_answer(error: BaseException) -> bool:
@@ -117,31 +125,37 @@ def _pause(error: Exception, pause: float | None) -> float | None:
     return None
 
 
-def _message(client: QdrantClient, error: Exception) -> str:
-    """Return what happened, what was expected and what to do, without the server's key."""
-    options = client.init_options
-    given = options["url"] or options["location"] or options["host"] or "localhost"
-    server = without_credentials(str(given))
+def _message(client: QdrantClient, error: Exception, mask: Mask) -> str:
+    """Return what happened, what was expected and what to do, without the client's secrets."""
+    server = _server(client)
     source = error.source if isinstance(error, ResponseHandlingException) else error
     if isinstance(source, UnexpectedResponse):
-        message = _refusal(server, source)
-    elif isinstance(source, ResourceExhaustedResponse):
-        message = (
+        return _refusal(server, source, mask)
+    if isinstance(source, ResourceExhaustedResponse):
+        return (
             f"the Qdrant server at {server} answered 429 (too many requests) and asks to wait "
             f"{source.retry_after_s} seconds. {_ADVICE[429]}"
         )
-    elif isinstance(source, (httpx.TransportError, RpcError)):
-        message = _no_answer(server, source, options["timeout"])
-    else:
-        message = (
-            f"the server at {server} answered something that no Qdrant server answers "
-            f"({_mistake(source)}). {_CHECK_URL}"
-        )
-    key = options["api_key"]
-    return message.replace(key, "<api_key>") if key else message
+    if isinstance(source, (httpx.TransportError, RpcError)):
+        said = mask.text(first_line(source)) or type(source).__name__
+        return _no_answer(server, source, said, client.init_options["timeout"])
+    return _foreign(server, mask.text(_mistake(source)))
 
 
-def _no_answer(server: str, error: Exception, timeout: float | None) -> str:
+def _server(client: QdrantClient) -> str:
+    options = client.init_options
+    given = options["url"] or options["location"] or options["host"] or "localhost"
+    return without_credentials(str(given))
+
+
+def _foreign(server: str, why: str) -> str:
+    return (
+        f"the server at {server} answered something that no Qdrant server answers ({why}). "
+        f"{_CHECK_URL}"
+    )
+
+
+def _no_answer(server: str, error: Exception, said: str, timeout: float | None) -> str:
     if isinstance(error, httpx.TimeoutException):
         waited = "within its timeout" if timeout is None else f"within {timeout} seconds"
         return (
@@ -149,7 +163,7 @@ def _no_answer(server: str, error: Exception, timeout: float | None) -> str:
             "Pass a longer timeout=, in seconds, or index with a smaller batch_size."
         )
     return (
-        f"No Qdrant server answered at {server} ({first_line(error) or type(error).__name__}). "
+        f"No Qdrant server answered at {server} ({said}). "
         "Start one there, correct the URL, or pass a folder to work without a server."
     )
 
@@ -162,9 +176,9 @@ def _mistake(error: Exception) -> str:
     return f"{type(error).__name__}: {first_line(error)}"
 
 
-def _refusal(server: str, error: UnexpectedResponse) -> str:
+def _refusal(server: str, error: UnexpectedResponse, mask: Mask) -> str:
     status = error.status_code or 0
-    said = f"the Qdrant server at {server} answered {status} ({_reason(error)})"
+    said = f"the Qdrant server at {server} answered {status} ({_reason(error, mask)})"
     if 300 <= status < 400:
         target = without_credentials(error.headers.get("location", "nowhere"))
         return f"{said}, a redirect to {target}, which is not followed. Pass the URL of Qdrant."
@@ -172,11 +186,11 @@ def _refusal(server: str, error: UnexpectedResponse) -> str:
     return f"{said}. {advice}"
 
 
-def _reason(error: UnexpectedResponse) -> str:
+def _reason(error: UnexpectedResponse, mask: Mask) -> str:
     """Return what the server says in the words of Qdrant, or of HTTP if it says nothing else."""
     try:
         said = json.loads(error.content)["status"]["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
         said = ""
-    words = " ".join(str(said).split())
+    words = " ".join(mask.text(str(said)).split())  # before it is cut, as half a key is one, too
     return words[:_ERROR_CHARACTERS] or error.reason_phrase or "no reason given"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import atexit
 import re
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from qdrant_client import QdrantClient, models
@@ -15,10 +16,12 @@ from qdrant_client import QdrantClient, models
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.opening.forked import is_inherited, note_opened, require_own
+from llm2vec_gen_rag.qdrant.opening.in_place import require_in_place
 from llm2vec_gen_rag.qdrant.opening.local_folder import is_local, records_with, written_or_closed
 from llm2vec_gen_rag.qdrant.opening.server import ask
 
 _clients: WeakSet[QdrantClient] = WeakSet()  # to close when the script ends
+_ended: WeakSet[QdrantClient] = WeakSet()  # closed then
 _turns: WeakKeyDictionary[QdrantClient, AbstractContextManager[Any]] = WeakKeyDictionary()
 _turns_lock = ForkSafeLock()
 
@@ -28,7 +31,24 @@ def _close_all() -> None:
     """Close what a script left open: qdrant-client's own attempt comes too late in the exit."""
     for client in list(_clients):
         if not is_inherited(client):
+            # for good: SQLite crashes if it is closed amid a call of a daemon thread
+            _turn_of(client).__enter__()
+            _ended.add(client)
             client.close()
+
+
+def _wait_for_the_end(client: QdrantClient) -> None:
+    """Stop a daemon thread for good if the script has ended, and so has closed its client.
+
+    The thread runs on until it is killed, and nobody is left to hear of its errors.
+    """
+    if client in _ended and threading.current_thread() is not threading.main_thread():
+        threading.Event().wait()
+
+
+def require_open(client: QdrantClient | CollectionClient) -> None:
+    """Raise CollectionError if a collection's client, or one that is lent from it, is closed."""
+    cast("CollectionClient", client).require_open()
 
 
 def turn(client: QdrantClient | CollectionClient) -> AbstractContextManager[Any]:
@@ -65,9 +85,18 @@ class CollectionClient:
         _clients.add(self._wrapped)
 
     def close(self, **options: Any) -> None:
-        """Close the client; a second time, or in a forked child, do nothing."""
+        """Close the client; a second time, or in a forked child, do nothing.
+
+        Args:
+            **options: Of `QdrantClient.close`.
+
+        Raises:
+            CollectionError: A file of the folder is gone or another one, and what was written with
+                it. The client is closed nevertheless.
+        """
         with self._turn:
             if not (is_inherited(self._wrapped) or _is_closed(self._wrapped)):
+                require_in_place(self._wrapped)
                 self._wrapped.close(**options)
 
     def __getattr__(self, name: str) -> Any:
@@ -80,17 +109,24 @@ class CollectionClient:
         @wraps(call)
         def in_turn(*args: Any, **kwargs: Any) -> Any:
             require_own(self._wrapped)
-            with self._turn:
-                self._require_open()
-                if not is_local(self._wrapped):
-                    return ask(self._wrapped, call, *args, **kwargs)
-                with written_or_closed(self._wrapped):
-                    return _call_locally(call, *args, **kwargs)
+            try:
+                with self._turn:
+                    self.require_open()
+                    if not is_local(self._wrapped):
+                        return ask(self._wrapped, call, *args, **kwargs)
+                    with written_or_closed(self._wrapped):
+                        return _call_locally(call, *args, **kwargs)
+            except Exception:
+                _wait_for_the_end(self._wrapped)
+                raise
 
         return in_turn
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
+        """Raise CollectionError if the client is closed, or is that of a parent process."""
+        require_own(self._wrapped)
         if _is_closed(self._wrapped):
+            _wait_for_the_end(self._wrapped)
             raise CollectionError(
                 "the collection is closed, and so are the stores made from it; expected an open "
                 "one. Open it again with DocumentCollection.open(...)."

@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.qdrant.call_arguments import as_ids, as_list
 from llm2vec_gen_rag.qdrant.json_values import require_json, require_text
+from llm2vec_gen_rag.qdrant.opening.shared_client import require_open
 from llm2vec_gen_rag.qdrant.points.ids import require_one_spelling
 from llm2vec_gen_rag.qdrant.points.malformed import require_well_formed
 from llm2vec_gen_rag.qdrant.points.payload import METADATA_KEY, TEXT_KEY, read_id, read_payload
@@ -82,6 +83,7 @@ class LangChainStore(QdrantVectorStore):
                     f"got {len(values)} {what} for {len(listed)} texts; expected one for each."
                 )
         _check_metadatas(mappings)
+        require_open(self.client)
         every = as_ids("ids", [uuid4().hex if one is None else one for one in given])
         spellings: dict[str, str] = {}
         for one in every:
