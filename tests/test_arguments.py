@@ -67,5 +67,5 @@ def test_an_option_that_encode_does_not_have(model):
 
 @pytest.mark.parametrize("name", ["~nobody-of-this-name", "~a\0b", "~\ud800"], ids=ascii)
 def test_a_home_that_nobody_has_is_reported(name):
-    with pytest.raises(ValueError, match="no user of that name|no NUL character"):
+    with pytest.raises(ValueError, match=r"no user of that name|no NUL character"):
         LLM2VecGen.from_pretrained(name)

@@ -127,7 +127,8 @@ def test_a_script_that_ends_without_closing_is_quiet(tmp_path, given, location):
 THREADS = """
 import sys, threading
 from qdrant_client import models
-from llm2vec_gen_rag.qdrant.opening.connection import CollectionClient, connect
+from llm2vec_gen_rag.qdrant.opening.connection import connect
+from llm2vec_gen_rag.qdrant.opening.shared_client import CollectionClient
 
 def write_for_ever(client, writing):
     points = [models.PointStruct(id=i, vector=[0.1] * 64) for i in range(50)]
