@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 ALMANAC, SMOLLM2 = "almanac", "smollm2"
@@ -92,16 +91,23 @@ def _with_home(what: str, path: str) -> str:
     """Return a path with a leading ~ replaced by the home folder."""
     if "\0" in path:
         raise ValueError(f"{what} is {path!r:.80}; expected no NUL character, as no path has one")
-    expanded = path
-    with suppress(ValueError):  # no user has a name that no system can write
-        expanded = os.path.expanduser(path)
-    if expanded.startswith("~"):
+    expanded = expanded_home(path)
+    if expanded is None:
         raise ValueError(
             f"{what} is {path!r:.80}, and no user of that name has a home folder here; expected "
             f"'~/...' for yours. Pass {os.path.join(os.curdir, path)!r:.80} if a folder is named "
             "so."
         )
     return expanded
+
+
+def expanded_home(path: str) -> str | None:
+    """Return a path with a leading ~ replaced by the home folder; None if that user has none."""
+    try:
+        expanded = os.path.expanduser(path)
+    except ValueError:  # a name that no system can write is no user's
+        expanded = path
+    return None if expanded.startswith("~") else expanded
 
 
 def is_path(name: str) -> bool:

@@ -43,6 +43,11 @@ def add_query_options(parser: argparse.ArgumentParser, *, required: bool = True)
         help="also train on the prompts of a refusal policy, with its answers: default, or a "
         ".yaml file",
     )
+    _add_answering_options(group)
+
+
+def _add_answering_options(group: argparse._ArgumentGroup) -> None:
+    """Add how the LLM is asked."""
     group.add_argument(
         "--instruction",
         default=QUERY_INSTRUCTIONS["retrieval"],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from llm2vec_gen_rag.arguments import expanded_home
 from llm2vec_gen_rag.errors import CollectionError
 
 MEMORY = ":memory:"
@@ -136,8 +137,8 @@ def _folder(path: str | bytes) -> Path:
     """Return the absolute path, which stays the same when the process changes its directory."""
     if not isinstance(path, str) or "\0" in path or not _is_encodable(path):
         raise ValueError(f"location is {path!r:.80}; {_EXPECTED}.")
-    expanded = os.path.expanduser(path)
-    if expanded.startswith("~"):
+    expanded = expanded_home(path)
+    if expanded is None:
         raise ValueError(
             f"location is {path!r:.80}, and there is no home of that user; expected a folder. "
             "Write a folder of that name as './~...'."
