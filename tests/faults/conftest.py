@@ -1,8 +1,9 @@
-"""An empty collection in memory, of the first reference checkpoint; and a played server."""
+"""Empty collections in memory, of the first reference checkpoint; and a played server."""
 
 from __future__ import annotations
 
 import pytest
+from qdrant_client import QdrantClient
 from qdrant_server import PlayedServer
 
 from llm2vec_gen_rag.qdrant import DocumentCollection
@@ -13,6 +14,16 @@ from llm2vec_gen_rag.qdrant.opening import server
 def collection(model):
     with DocumentCollection.open(":memory:", "notes", model) as opened:
         yield opened
+
+
+@pytest.fixture
+def collection_on_own_client(model):
+    """A collection whose `raw` is the user's own client, which knows nothing of this library."""
+    client = QdrantClient(":memory:")
+    opened = DocumentCollection(client, "notes", model)
+    opened.raw = client
+    yield opened
+    client.close()
 
 
 @pytest.fixture

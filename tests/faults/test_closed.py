@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from contextlib import closing
 
 import pytest
+from child_processes import errors_of_script
 from qdrant_client import QdrantClient
 from qdrant_server import PlayedServer
 
@@ -113,15 +112,7 @@ if "://" not in path:
     [("ours", "folder"), ("theirs", "folder"), ("ours", ":memory:"), ("ours", "http://q:9")],
 )
 def test_a_script_that_ends_without_closing_is_quiet(tmp_path, given, location):
-    run = subprocess.run(
-        [sys.executable, "-c", SCRIPT, given, location],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert run.stderr == ""
+    assert errors_of_script(SCRIPT, given, location, seconds=60, cwd=tmp_path) == ""
 
 
 THREADS = """
@@ -147,14 +138,8 @@ for location in sys.argv[1:]:
 
 
 def test_a_daemon_thread_that_still_writes_ends_quietly(tmp_path, qdrant):
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", THREADS, "store", ":memory:", qdrant.url],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert run.stderr == ""
+    places = ["store", ":memory:", qdrant.url]
+    quiet = {"PYTHONWARNINGS": "ignore"}
+    assert errors_of_script(THREADS, *places, seconds=60, cwd=tmp_path, **quiet) == ""
     with closing(QdrantClient(path=str(tmp_path / "store"))) as client:
         assert client.count("notes").count == 50

@@ -9,6 +9,7 @@ import textwrap
 import threading
 
 import pytest
+from child_processes import FORK, errors_of_script
 
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CollectionError
@@ -33,17 +34,6 @@ texts = ["The yen is the money of Japan. " * 20] * 8
 before = torch.randn(600, 600) @ torch.randn(600, 600)  # starts torch's threads
 expected = model.encode(texts)
 
-def fork(child):
-    pid = os.fork()
-    if pid == 0:
-        try:
-            child()
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
 def encode():
     assert abs(model.encode(texts) - expected).max() < 1e-5
     assert torch.get_num_threads() == 2
@@ -55,15 +45,8 @@ OPEN_FOLDER = "import sys; from qdrant_client import QdrantClient; QdrantClient(
 def run(script: str, kit) -> str:
     """Run the parent and a script of its own; return what was written to standard error."""
     parent = PARENT.format(checkpoint=str(kit.checkpoint), base=str(kit.base))
-    run = subprocess.run(
-        [sys.executable, "-c", parent + textwrap.dedent(script)],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stderr
+    script = FORK + parent + textwrap.dedent(script)
+    return errors_of_script(script, seconds=SECONDS)
 
 
 def test_a_forked_child_encodes_decodes_awaits_and_loads(qwen3):

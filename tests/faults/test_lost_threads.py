@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import textwrap
 
 import pytest
+from child_processes import FORK, errors_of_script
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -18,17 +17,6 @@ PARENT = """
 import os, sys
 import torch
 torch.set_num_threads(2)
-
-def fork(child):
-    pid = os.fork()
-    if pid == 0:
-        try:
-            child()
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 def multiply():
     return torch.randn(1500, 1500) @ torch.randn(1500, 1500)
@@ -44,15 +32,8 @@ texts = ["The yen is the money of Japan. " * 20] * 8
 def run(script: str, kit, **environment: str) -> str:
     """Run the parent and a script of its own; return what was written to standard error."""
     parent = PARENT.format(checkpoint=str(kit.checkpoint), base=str(kit.base))
-    run = subprocess.run(
-        [sys.executable, "-c", parent + textwrap.dedent(script)],
-        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stderr
+    script = FORK + parent + textwrap.dedent(script)
+    return errors_of_script(script, seconds=SECONDS, **environment)
 
 
 def test_a_child_of_a_program_that_used_torch_alone_loads_and_embeds(qwen3):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from llama_index.core import VectorStoreIndex
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
@@ -49,12 +49,8 @@ STAMPS = {
 
 
 @pytest.fixture
-def collection(model):
-    client = QdrantClient(":memory:")
-    opened = DocumentCollection(client, "notes", model)
-    opened.raw = client
-    yield opened
-    client.close()
+def collection(collection_on_own_client):
+    return collection_on_own_client
 
 
 def write_raw(collection: DocumentCollection, point: int | str, payload: dict) -> None:

@@ -73,12 +73,8 @@ ELSEWHERE = [langchain_elsewhere, llama_index_elsewhere]
 
 
 @pytest.fixture
-def collection(model):
-    client = QdrantClient(":memory:")
-    opened = DocumentCollection(client, "notes", model)
-    opened.raw = client
-    yield opened
-    client.close()
+def collection(collection_on_own_client):
+    return collection_on_own_client
 
 
 def raw(collection: DocumentCollection) -> QdrantClient:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
+import slow_responses
 from chat_server import Server
 from child_processes import killed_when
 from reference_kits import ReferenceKit
 
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.respond import respond, respond_by_endpoint
-from llm2vec_gen_rag.training.responses import local
 from llm2vec_gen_rag.training.responses.brought import read_query_rows
 from llm2vec_gen_rag.training.responses.endpoint import Endpoint
 from llm2vec_gen_rag.training.responses.file import read_responses
@@ -126,13 +125,7 @@ def test_a_run_of_given_answers_alone_asks_nothing(llm, tmp_path):
 
 
 def answer_slowly(folder):
-    append = local.append_responses
-
-    def slowly(path, batch):
-        append(path, batch)
-        time.sleep(0.05)
-
-    local.append_responses = slowly
+    slow_responses.write_slowly()
     answer_many(folder)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
+import slow_responses
 from child_processes import killed_when
 from reference_kits import ReferenceKit
 
-from llm2vec_gen_rag.training.responses import local
 from llm2vec_gen_rag.training.responses.file import read_responses
 from llm2vec_gen_rag.training.responses.local import write_responses
 
@@ -22,13 +20,7 @@ def write(path):
 
 
 def write_slowly(path):
-    append = local.append_responses
-
-    def slowly(path, batch):
-        append(path, batch)
-        time.sleep(0.05)
-
-    local.append_responses = slowly
+    slow_responses.write_slowly()
     write(path)
 
 
