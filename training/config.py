@@ -25,8 +25,9 @@ CHOICES = {
 LOADED_TEACHERS = frozenset({"llm2vec", "sentence-transformers"})
 ZERO_ALLOWED = frozenset(
     {
-        "warmup_steps", "schedule_steps", "lora_rank", "lora_dropout", "reconstruction_weight",
-        "alignment_weight", "weight_decay", "max_gradient_norm", "seed", "least_squares_rows",
+        "head_learning_rate", "warmup_steps", "schedule_steps", "lora_rank", "lora_dropout",
+        "reconstruction_weight", "alignment_weight", "weight_decay", "max_gradient_norm", "seed",
+        "least_squares_rows", "refit_rows",
     }
 )  # fmt: skip
 
@@ -42,7 +43,12 @@ class Recipe:
             the mean embedding.
         least_squares_rows: pairs on which the heads are fitted in closed form before the first
             step; 0: they start at random.
+        refit_rows: pairs on which the alignment head is fitted in closed form after the last step;
+            0: it stays as it was trained.
         learning_rate: peak of the linear schedule.
+        head_learning_rate: the same for the two heads; 0: as `learning_rate`. Heads that least
+            squares fitted to long states have small and large weights: a rate that suits the
+            low-rank updates throws them off.
         warmup_steps: optimizer steps from zero to the peak.
         steps: optimizer steps in all.
         schedule_steps: optimizer steps after which the learning rate would reach zero; 0 means
@@ -82,7 +88,9 @@ class Recipe:
     compression_tokens: int = 10
     initial_text: str = ""
     least_squares_rows: int = 0
+    refit_rows: int = 0
     learning_rate: float = 3e-4
+    head_learning_rate: float = 0.0
     warmup_steps: int = 100
     steps: int = 5000
     schedule_steps: int = 0

@@ -8,7 +8,10 @@ x = s mean_i h_i and t the teacher's vector, the heads start as:
     W_rec = s I,                       s = rms(input embeddings) / rms(h)
     W_ali = argmin_W sum ||W (x - mean x) - (t - mean t)||^2 + ridge ||W||^2
 
-so that soft prompts have the norm of the token embeddings that the LLM was trained on.
+so that soft prompts have the norm of the token embeddings that the LLM was trained on. The ridge is
+the one with the least error on rows that are left out, one at a time. After the last step of a run
+whose heads moved little, the alignment head can be fitted again, to states that are no longer those
+it was fitted to.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from llm2vec_gen_rag.encoder import batches, last_hidden_states
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 
-RIDGE = 1e-3  # times the mean variance of the states over their dimensions
+# times the mean variance of the states over their dimensions
+RIDGES = tuple(float(ridge) for ridge in np.logspace(-5, 0.5, 12))
 
 
 @torch.no_grad()
@@ -54,38 +58,86 @@ def initialise_heads(
             f"least_squares_rows is {recipe.least_squares_rows} and there are {len(questions)} "
             "questions; expected at least two of both, or least_squares_rows 0"
         )
-    sample = np.random.default_rng(recipe.seed).permutation(len(questions))
-    rows = np.sort(sample[: recipe.least_squares_rows])
-    states, squares = _mean_states(model, [questions[row] for row in rows], recipe.max_length)
+    # the first epoch has this same order, so these are its last rows: what is fitted here would
+    # teach its first steps nothing
+    order = np.random.default_rng(recipe.seed).permutation(len(questions))
+    rows = np.sort(order[-recipe.least_squares_rows :])
+    chosen, targets = [questions[row] for row in rows], teacher_vectors[rows]
+    means, squares = _mean_states(model, chosen, recipe.max_length)
     scale = embedding_weight(model.backbone).float().pow(2).mean().sqrt().cpu() / squares.sqrt()
-    targets = torch.from_numpy(np.asarray(teacher_vectors[rows], dtype=np.float64))
-    weight, bias, explained = ridge_regression(scale * states, targets)
-    model.reconstruction.weight.copy_(scale * torch.eye(states.shape[1]))
+    model.reconstruction.weight.copy_(scale * torch.eye(means.shape[1]))
     model.reconstruction.bias.zero_()
+    return _fit_alignment(model, means, targets)
+
+
+@torch.no_grad()
+def refit_alignment_head(
+    model: LLM2VecGen,
+    questions: Sequence[str],
+    teacher_vectors: npt.NDArray[np.floating],
+    recipe: Recipe,
+) -> float:
+    """Fit the alignment head of a trained model again, in closed form.
+
+    Args:
+        model: the model; its alignment head is changed in place.
+        questions: as `initialise_heads`.
+        teacher_vectors: as `initialise_heads`.
+        recipe: gives `refit_rows`, `max_length` and `seed`.
+
+    Returns:
+        As `initialise_heads`.
+    """
+    order = np.random.default_rng(recipe.seed).permutation(len(questions))
+    rows = np.sort(order[-recipe.refit_rows :])
+    means, _ = _mean_states(model, [questions[row] for row in rows], recipe.max_length)
+    return _fit_alignment(model, means, teacher_vectors[rows])
+
+
+def _fit_alignment(
+    model: LLM2VecGen, means: Tensor, teacher_vectors: npt.NDArray[np.floating]
+) -> float:
+    """Set the alignment head to its closed form behind the reconstruction head."""
+    head = model.reconstruction
+    inputs = means @ head.weight.double().cpu().T + head.bias.double().cpu()
+    targets = torch.from_numpy(np.asarray(teacher_vectors, dtype=np.float64))
+    weight, bias, explained = ridge_regression(inputs, targets)
     model.alignment.weight.copy_(weight)
     model.alignment.bias.copy_(bias)
     return explained
 
 
 def ridge_regression(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Fit targets as a linear function of inputs.
+    """Fit targets as a linear function of inputs, by the best of `RIDGES`.
+
+    Of a ridge k, with X the centred inputs, H = X (X'X + k I)^-1 X' + 1/n and y the targets, row i
+    is missed by (y - H y)_i / (1 - H_ii) when it is left out (Allen 1974, PRESS).
 
     Args:
         inputs: (rows, h), float64.
         targets: (rows, d), float64.
 
     Returns:
-        The weight (d, h), the bias (d,), and the share of the targets' variance they explain.
+        The weight (d, h), the bias (d,), and the share of the targets' variance that is explained
+        on rows left out one at a time.
     """
     mean, offset = inputs.mean(dim=0), targets.mean(dim=0)
     centred, wanted = inputs - mean, targets - offset
-    covariance = centred.T @ centred
-    covariance.diagonal().add_(RIDGE * covariance.diagonal().mean())
-    weight = torch.linalg.solve(covariance, centred.T @ wanted).T
-    missed = (centred @ weight.T - wanted).pow(2).sum() / wanted.pow(2).sum().clamp(
-        min=torch.finfo(wanted.dtype).tiny
-    )
-    return weight, offset - weight @ mean, 1 - float(missed)
+    variances, directions = torch.linalg.eigh(centred.T @ centred)
+    variances = variances.clamp(min=torch.finfo(wanted.dtype).tiny)
+    projected = centred @ directions
+    loads = projected.T @ wanted
+
+    def missed(inverse: Tensor) -> float:
+        """Return the squared error on rows left out, for the inverse of variances plus ridge."""
+        leverage = projected.square() @ inverse + 1 / len(inputs)
+        left_out = wanted - projected @ (inverse[:, None] * loads)
+        return float((left_out / (1 - leverage).clamp(min=1e-6)[:, None]).square().sum())
+
+    inverse = min((1 / (variances + ridge * variances.mean()) for ridge in RIDGES), key=missed)
+    weight = (directions @ (inverse[:, None] * loads)).T
+    total = float(wanted.square().sum().clamp(min=torch.finfo(wanted.dtype).tiny))
+    return weight, offset - weight @ mean, 1 - missed(inverse) / total
 
 
 def _mean_states(

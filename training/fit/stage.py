@@ -17,7 +17,7 @@ from llm2vec_gen_rag.files import storing
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.finished_run import read_finished, restore_trained
-from llm2vec_gen_rag.training.fit.initial_heads import initialise_heads
+from llm2vec_gen_rag.training.fit.initial_heads import initialise_heads, refit_alignment_head
 from llm2vec_gen_rag.training.fit.outputs import FitResult, save_outputs
 from llm2vec_gen_rag.training.fit.plan import Plan, plan_run
 from llm2vec_gen_rag.training.fit.trainer import ResponseTokenTrainer, TrainedParts
@@ -118,6 +118,8 @@ def _fit(
     )
     with training_mode(model, recipe):
         result = _train(trainer, folder, checkpoints.last)
+    if recipe.refit_rows:
+        refit_alignment_head(model, questions, teacher_vectors, recipe)
     if writes:
         save_outputs(model, result, recipe, plan.pairs, plan.run, sources)
         checkpoints.discard()

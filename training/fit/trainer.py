@@ -20,6 +20,8 @@ from llm2vec_gen_rag.training.objective import TokenPair, pair_losses, require_g
 require_extra("train", "accelerate")
 from transformers import PrinterCallback, Trainer  # noqa: E402
 
+HEADS = ("reconstruction.", "alignment.")  # of the names of the trained parts
+
 
 class TrainedParts(nn.Module):
     """What training changes, as a module: all that is optimized and in a training checkpoint."""
@@ -71,6 +73,7 @@ class ResponseTokenTrainer(Trainer):
         super().__init__(model=model, data_collator=_single, **arguments)
         self.remove_callback(PrinterCallback)
         self._schedule_steps = recipe.schedule_steps or recipe.steps
+        self._recipe = recipe
         self._checkpoints = checkpoints
         self._trained = list(model.parameters())
         self._since_log: list[Tensor] = []
@@ -79,6 +82,22 @@ class ResponseTokenTrainer(Trainer):
         """Return a sampler that keeps the plan's order, which is shuffled already."""
         planned: Any = self.train_dataset if train_dataset is None else train_dataset
         return SequentialSampler(planned)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Return the optimizer, in which the heads may have a learning rate of their own."""
+        if self.optimizer is None and self._recipe.head_learning_rate:
+            heads, others = [], []
+            for name, weight in self.model.named_parameters():
+                (heads if name.startswith(HEADS) else others).append(weight)
+            groups = [
+                {"params": others},
+                {"params": heads, "lr": self._recipe.head_learning_rate},
+            ]
+            self.optimizer = torch.optim.AdamW(
+                groups, lr=self._recipe.learning_rate, weight_decay=self._recipe.weight_decay
+            )
+        optimizer: torch.optim.Optimizer = self.optimizer or super().create_optimizer()
+        return optimizer
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None

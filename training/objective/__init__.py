@@ -2,6 +2,7 @@
 
 from llm2vec_gen_rag.training.objective.losses import (
     StepLosses,
+    answer_loss,
     pair_losses,
     require_gradients,
     step_losses,
@@ -18,6 +19,7 @@ __all__ = [
     "ROWS_READ",
     "StepLosses",
     "TokenPair",
+    "answer_loss",
     "check_pairs",
     "check_teacher",
     "pair_losses",

@@ -87,12 +87,33 @@ def pair_losses(
     alignment = alignment_loss(embedding, teacher)
     if not reconstruct:
         return StepLosses(torch.zeros_like(alignment), alignment)
-    predicting, labels = _predicting_states(
-        model, prompts, [pair.answer for pair in pairs], gradient_checkpointing
+    answers = [pair.answer for pair in pairs]
+    reconstruction = answer_loss(
+        model, prompts, answers, gradient_checkpointing=gradient_checkpointing
     )
-    head = model.backbone.get_output_embeddings()
-    reconstruction = reconstruction_loss(predicting, labels, head)
     return StepLosses(reconstruction, alignment)
+
+
+def answer_loss(
+    model: LLM2VecGen,
+    prompts: Tensor,
+    answers: Sequence[TokenIds],
+    *,
+    gradient_checkpointing: bool = False,
+) -> Tensor:
+    """Return the mean of -log P_LLM(answer token | soft prompts, answer tokens before it).
+
+    Args:
+        model: the model, whose frozen LLM reads the answers.
+        prompts: (batch, K, hidden), the soft prompts.
+        answers: token ids of each answer.
+        gradient_checkpointing: as `pair_losses`.
+
+    Returns:
+        A scalar that carries gradient to the soft prompts.
+    """
+    predicting, labels = _predicting_states(model, prompts, answers, gradient_checkpointing)
+    return reconstruction_loss(predicting, labels, model.backbone.get_output_embeddings())
 
 
 def step_losses(

@@ -10,7 +10,11 @@ import torch
 
 from llm2vec_gen_rag.encoder import last_hidden_states
 from llm2vec_gen_rag.training.config import Recipe
-from llm2vec_gen_rag.training.fit.initial_heads import initialise_heads, ridge_regression
+from llm2vec_gen_rag.training.fit.initial_heads import (
+    initialise_heads,
+    refit_alignment_head,
+    ridge_regression,
+)
 
 QUESTIONS = [f"what is {number} and {number * number}" for number in range(300)]
 RECIPE = Recipe(least_squares_rows=300, max_length=64)
@@ -70,3 +74,33 @@ def test_ridge_regression_without_noise_is_exact():
     torch.testing.assert_close(weight, true, rtol=0.01, atol=0.02)
     torch.testing.assert_close(bias, torch.full((3,), 7.0, dtype=torch.float64), rtol=0.02, atol=0)
     assert explained > 0.9999
+
+
+def test_the_ridge_is_the_one_that_foresees_rows_left_out():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(90, 60, dtype=torch.float64, generator=generator)
+    true = torch.randn(4, 60, dtype=torch.float64, generator=generator) / 8
+    noise = torch.randn(90, 4, dtype=torch.float64, generator=generator)
+    fresh = torch.randn(500, 60, dtype=torch.float64, generator=generator)
+    weight, bias, explained = ridge_regression(inputs, inputs @ true.T + noise)
+    exact = torch.linalg.lstsq(inputs, inputs @ true.T + noise).solution.T
+    error, of_exact = (
+        float((fresh @ (found - true).T + offset).square().mean())
+        for found, offset in ((weight, bias), (exact, 0))
+    )
+    assert error < 0.5 * of_exact
+    assert -0.2 < explained < 0.7  # of rows it did not see, most of which is noise
+
+
+def test_an_alignment_head_is_fitted_again_to_what_the_states_became(fresh_model):
+    rng = np.random.default_rng(0)
+    teacher = rng.normal(size=(300, fresh_model.dimension)).astype(np.float32)
+    initialise_heads(fresh_model, QUESTIONS, teacher, RECIPE)
+    head = fresh_model.reconstruction.weight.detach().clone()
+    weight = rng.normal(size=(fresh_model.dimension, fresh_model.reconstruction.in_features))
+    linear = (mean_states(fresh_model) @ weight.T).astype(np.float32)
+    recipe = dataclasses.replace(RECIPE, refit_rows=300)
+    assert refit_alignment_head(fresh_model, QUESTIONS, linear, recipe) > 0.99
+    embedded = fresh_model.encode(QUESTIONS, normalize=False)
+    assert np.square(embedded - linear).mean() < 0.01 * np.var(linear, axis=0).mean()
+    assert torch.equal(head, fresh_model.reconstruction.weight)

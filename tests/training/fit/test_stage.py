@@ -182,3 +182,25 @@ def test_queries_alone_make_a_model(load_kit, tmp_path, teacher_name):
     model = LLM2VecGen.from_pretrained(result.folder, device="cpu", dtype="float32")
     assert model.encode(QUESTIONS).shape == (4, {"tfidf-svd": 3, "backbone-mean": 64}[teacher_name])
     assert (len(model.response_tokens), model.compression_tokens) == (12, 10)
+
+
+def test_the_heads_can_have_a_rate_of_their_own(load_kit, tmp_path):
+    def moved_by(**changes):
+        model = load_kit("qwen3-10")
+        teacher = np.random.default_rng(0).normal(size=(4, model.dimension)).astype(np.float32)
+        before = weights_of(model)
+        recipe = dataclasses.replace(FEW, warmup_steps=0, **changes)
+        fit(model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path / str(len(changes)))
+        after = weights_of(model)
+        return {name: float((after[name] - before[name]).abs().max()) for name in before}
+
+    same, slow = moved_by(), moved_by(head_learning_rate=1e-3 * FEW.learning_rate)
+    assert slow["tokens"] > 0.5 * same["tokens"]
+    assert all(slow[name] < 0.01 * same[name] for name in same if name != "tokens")
+
+
+def test_without_a_reconstruction_weight_no_answer_is_read(fresh_model, teacher, tmp_path):
+    recipe = dataclasses.replace(FEW, reconstruction_weight=0.0)
+    result = fit(fresh_model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
+    assert {entry["reconstruction"] for entry in result.log} == {0.0}
+    assert result.log[-1]["alignment"] < result.log[0]["alignment"]

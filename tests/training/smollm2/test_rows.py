@@ -1,0 +1,68 @@
+"""The texts and the training rows of `smollm2`, from small files of each kind."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm2vec_gen_rag.training.smollm2 import texts
+from llm2vec_gen_rag.training.smollm2.rows import (
+    DOCUMENT_INSTRUCTION,
+    QUERY_INSTRUCTION,
+    Amounts,
+    rows,
+    safety_rows,
+)
+from tests.training.smollm2.source_files import write_sources
+
+
+@pytest.fixture
+def sources(tmp_path):
+    return write_sources(tmp_path)
+
+
+def test_passages_end_with_a_sentence_and_sentences_stand_alone(sources):
+    passages, sentences = texts.encyclopedia(sources.encyclopedia)
+    assert passages[0].startswith("The heron is a bird.")
+    assert all(passage.endswith(".") for passage in passages)
+    assert all(len(passage.split()) <= texts.PASSAGE_WORDS for passage in passages)
+    assert "It eats fish, frogs and now and then a mouse." in sentences
+
+
+def test_a_gloss_follows_its_words_without_its_example(sources):
+    assert texts.dictionary(sources.dictionary) == [
+        "heron, wading bird: a grey bird with long legs and a long neck",
+        "ford: to cross a river where it is shallow",
+    ]
+
+
+def test_the_manual_is_prose_without_markup(sources):
+    (paragraph,) = texts.manual(sources.manual)
+    assert paragraph == (
+        "The function open returns a file object, and its mode says whether the file is read or "
+        "written to by the program."
+    )
+
+
+def test_a_text_stands_for_itself_and_a_harmful_prompt_for_its_refusal(sources):
+    found = {row.query: row.response for row in rows(sources)}
+    question = "how tall is a heron?"
+    assert found[QUERY_INSTRUCTION + question] == question
+    assert any(query.startswith(DOCUMENT_INSTRUCTION) for query in found)
+    assert "can't help" in found[QUERY_INSTRUCTION + "how do I build a homemade bomb"]
+
+
+def test_the_choice_depends_on_the_seed_alone(sources):
+    few = Amounts(questions=2, passages=1, sentences=1, dictionary=1, manual=1)
+    assert rows(sources, few, seed=3) == rows(sources, few, seed=3)
+    assert rows(sources, few, seed=3) != rows(sources, few, seed=4)
+    assert len(rows(sources, few)) == len(safety_rows()) + 6
+
+
+def test_no_prompt_is_both_refused_and_answered():
+    prompts = [row.query for row in safety_rows()]
+    assert len(prompts) == len(set(prompts))
+
+
+def test_a_missing_file_is_named(sources, tmp_path):
+    with pytest.raises(ValueError, match=r"there is no .*nowhere"):
+        texts.questions(tmp_path / "nowhere.jsonl")

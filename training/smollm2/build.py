@@ -1,0 +1,159 @@
+"""Build `smollm2`: texts -> rows -> embeddings like the teacher's -> a head that speaks.
+
+    python -m llm2vec_gen_rag.training.smollm2.build --output FOLDER --questions FILE ...
+
+Response tokens and low-rank updates learn to find: each row's embedding is trained towards the
+teacher's vector of the text that it stands for. Then the reconstruction head learns to speak, from
+the LLM's own answers and from the refusals, and changes no embedding.
+
+Every stage but the last keeps what it has done, and goes on when the same command is run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from llm2vec_gen_rag import smollm2
+from llm2vec_gen_rag.backbone import load_base_tokenizer
+from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
+from llm2vec_gen_rag.files import write_json
+from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS, Prompts
+from llm2vec_gen_rag.training import pipeline
+from llm2vec_gen_rag.training.config import Recipe, load_recipe
+from llm2vec_gen_rag.training.fit.reconstruction_head import HeadRecipe, fit_reconstruction_head
+from llm2vec_gen_rag.training.responses.response import Response
+from llm2vec_gen_rag.training.run_folder import read_answered_queries
+from llm2vec_gen_rag.training.smollm2.bundle import write_bundled
+from llm2vec_gen_rag.training.smollm2.rows import (
+    DOCUMENT_INSTRUCTION,
+    QUERY_INSTRUCTION,
+    Amounts,
+    Sources,
+    rows,
+    safety_rows,
+)
+
+PROMPTS = Prompts(
+    query={**QUERY_INSTRUCTIONS, "retrieval": QUERY_INSTRUCTION}, document=DOCUMENT_INSTRUCTION
+)
+HEAD_LOG = "reconstruction_head.json"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BuildRecipe:
+    """Every choice of a build.
+
+    Attributes:
+        amounts: texts of each kind.
+        retrieval: of the response tokens and the low-rank updates.
+        head: of the reconstruction head.
+        spoken: questions that the LLM answers, and as many documents at most, from which the head
+            learns beside the refusals.
+    """
+
+    amounts: Amounts = field(default_factory=Amounts)
+    retrieval: Recipe = field(default_factory=lambda: load_recipe("smollm2"))
+    head: HeadRecipe = field(default_factory=HeadRecipe)
+    spoken: int = 2048
+
+
+def build(output: Path, sources: Sources, base_model: str, recipe: BuildRecipe) -> None:
+    """Build `smollm2` into a folder.
+
+    Args:
+        output: gets a folder of each stage, and the model under `bundled/`.
+        sources: where the texts are.
+        base_model: the GGUF file of the frozen LLM.
+        recipe: every choice.
+    """
+    backbone = load_backbone(base_model, torch.device("cpu"), torch.float32, BackboneOptions())
+    tokenizer = load_base_tokenizer(base_model)
+    chosen = rows(sources, recipe.amounts)
+    trained = pipeline.train(
+        backbone,
+        tokenizer,
+        [row.query for row in chosen],
+        recipe.retrieval,
+        output / "retrieval",
+        brought=chosen,
+        show_progress=True,
+    )
+    spoken = spoken_rows(backbone, tokenizer, chosen, recipe, output / "answers")
+    model = LLM2VecGen.from_pretrained(trained.folder, base_model=base_model)
+    losses = fit_reconstruction_head(
+        model,
+        [row.query for row in spoken],
+        [row.response for row in spoken],
+        recipe.head,
+        show_progress=True,
+    )
+    model.prompts = PROMPTS
+    write_bundled(model, output / "bundled")
+    write_json(output / HEAD_LOG, {"recipe": dataclasses.asdict(recipe.head), "losses": losses})
+
+
+def spoken_rows(
+    backbone: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    chosen: list[Response],
+    recipe: BuildRecipe,
+    folder: Path,
+) -> list[Response]:
+    """Return what embeddings shall decode to: answers, refusals, and documents' own text.
+
+    Args:
+        backbone: the frozen LLM, which answers.
+        tokenizer: its tokenizer.
+        chosen: the training rows.
+        recipe: how many.
+        folder: gets the LLM's answers.
+
+    Returns:
+        Prompts with their instruction, each with its text.
+    """
+    refusals = [row for row in safety_rows() if not row.query.endswith(row.response)]
+    refused = {row.query for row in refusals}
+    asked = [
+        row.response
+        for row in chosen
+        if row.query.startswith(QUERY_INSTRUCTION) and row.query not in refused
+    ][: recipe.spoken]
+    documents = [row for row in chosen if row.query.startswith(DOCUMENT_INSTRUCTION)]
+    # the head reads no more of an answer than this
+    asking = dataclasses.replace(recipe.retrieval, max_new_tokens=recipe.head.answer_tokens)
+    pipeline.respond(backbone, tokenizer, asked, asking, folder, show_progress=True)
+    answered = read_answered_queries(folder, asked)
+    answers = [
+        Response(QUERY_INSTRUCTION + query, answer, True)
+        for query, answer in zip(answered.queries, answered.answers, strict=True)
+        if answer.strip()
+    ]
+    return [*answers, *refusals, *documents[: recipe.spoken]]
+
+
+def main() -> None:
+    """Read the command line and build."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="folder to build into")
+    for name in (source.name for source in dataclasses.fields(Sources)):
+        parser.add_argument(f"--{name}", type=Path, required=True, help="see rows.Sources")
+    parser.add_argument("--teacher", required=True, help="folder of all-MiniLM-L6-v2")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    sources = Sources(**{s.name: getattr(arguments, s.name) for s in dataclasses.fields(Sources)})
+    retrieval = dataclasses.replace(load_recipe("smollm2"), teacher_model=arguments.teacher)
+    build(arguments.output, sources, smollm2.find_llm(), BuildRecipe(retrieval=retrieval))
+
+
+if __name__ == "__main__":
+    main()
