@@ -35,7 +35,7 @@ TORCH ?= $(shell sed -n 's/^torch==//p' constraints-lowest.txt)
 	.venv-lowest-versions/bin/pip install --quiet -c .venv-lowest-versions/constraints.txt -e . pytest pytest-socket pytest-asyncio
 	@touch $@
 
-demo: .venv/.installed  ## index the almanac, ask three questions, see why the answers differ
+demo: .venv/.installed .venv/.llm-installed  ## ask three questions of the almanac and one of this repository's own pages
 	@$(BIN)/llm2vec-gen-rag demo
 
 test: .venv/.installed .venv/.llm-installed  ## run the tests (SKIP=slow: all but those of more than five seconds)

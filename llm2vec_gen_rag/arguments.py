@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ALMANAC, SMOLLM2 = "almanac", "smollm2"
-BUNDLED_MODELS = (ALMANAC,)  # smollm2 joins it with its response tokens
+BUNDLED_MODELS = (ALMANAC, SMOLLM2)
 
 
 def as_texts(texts: object) -> list[str]:

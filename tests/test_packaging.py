@@ -56,12 +56,28 @@ def test_smollm2_takes_ten_megabytes_at_most():
     assert sum(path.stat().st_size for path in files) <= 10_000_000
 
 
-def test_smollm2_states_the_hubs_llm_and_no_path():
+@pytest.fixture
+def bundled_smollm2():
+    """The folder of smollm2, with its response tokens in it."""
     if not (smollm2.FOLDER / "run_config.yml").is_file():
         pytest.skip("the bundled smollm2 is not in this clone")
-    adapter = json.loads((smollm2.FOLDER / "encoder" / "adapter_config.json").read_text())
-    stated = read_run_config(smollm2.FOLDER)["model_name_or_path"]
+    return smollm2.FOLDER
+
+
+def test_smollm2_states_the_hubs_llm(bundled_smollm2):
+    adapter = json.loads((bundled_smollm2 / "encoder" / "adapter_config.json").read_text())
+    stated = read_run_config(bundled_smollm2)["model_name_or_path"]
     assert stated == adapter["base_model_name_or_path"] == smollm2.HUB_ID
+
+
+def test_smollm2_ships_no_path_of_a_machine_no_log_and_no_plot(bundled_smollm2):
+    files = [path for path in bundled_smollm2.rglob("*") if path.is_file()]
+    data = [path for path in files if path.suffix not in (".py", ".pyc")]
+    machine = re.compile(rb"site-packages|[^\w./]/(home|root|tmp|work|Users)/")
+    # tokenizer.json is a vocabulary, in which such words stand
+    found = {p for p in data if p.name != "tokenizer.json" and machine.search(p.read_bytes())}
+    assert not found
+    assert not [path for path in data if path.suffix == ".png" or "log" in path.stem]
 
 
 def test_one_version_of_smollm2s_llm_is_named():

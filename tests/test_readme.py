@@ -12,10 +12,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from installed_smollm2 import needs_smollm2
 from retrieval_folder import write_folder
 
-from llm2vec_gen_rag import almanac
+from llm2vec_gen_rag import almanac, smollm2
 from llm2vec_gen_rag.cli import main
+from llm2vec_gen_rag.commands import demo_pages
 from llm2vec_gen_rag.evaluation.paper_figures import published_figures
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +26,12 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = re.findall(r"^\$ (.*?)(?:\s+#.*)?$", README, flags=re.MULTILINE)
 OURS = [command for command in COMMANDS if command.startswith("llm2vec-gen-rag ")]
 TAKES_LONG = {"llm2vec-gen-rag demo": [], "llm2vec-gen-rag eval": ["--limit", "3"]}
+# their default model is smollm2
+ON_SMOLLM2 = [
+    command
+    for command in OURS
+    if command.split()[1] in ("index", "search", "explain") and "--model" not in command
+]
 
 
 def printed_by(snippet):
@@ -60,18 +68,26 @@ def clone(tmp_path_factory):
         shutil.copyfile(ROOT / name, folder / name)
     (folder / "queries.txt").write_text("what is iron used for\nwhere is Peru\nwho made Ulysses\n")
     write_folder(folder / "my-benchmark")
+    for page in (folder / "docs").rglob("*.md"):  # smollm2 reads some 50 tokens a second at worst
+        page.write_text(page.read_text(encoding="utf-8")[:1000], encoding="utf-8")
     return folder, {}
+
+
+def marks_of(command):
+    slow = [pytest.mark.slow] * (command in [*TAKES_LONG, *ON_SMOLLM2])
+    return slow + [needs_smollm2] * (command in ON_SMOLLM2)
 
 
 @pytest.mark.usefixtures("forked_workers", "almanac_embedded_once")
 @pytest.mark.parametrize(
-    "command",
-    [pytest.param(words, marks=[pytest.mark.slow] * (words in TAKES_LONG)) for words in OURS],
+    "command", [pytest.param(command, marks=marks_of(command)) for command in OURS]
 )
 def test_every_command_runs_in_a_clone_after_those_above_it(command, clone, monkeypatch):
     folder, printed_by_command = clone
     monkeypatch.chdir(folder)
-    above = [each for each in OURS[: OURS.index(command)] if each not in TAKES_LONG]
+    monkeypatch.setattr(demo_pages, "PAGES", ("CONTRIBUTING.md",))
+    left_out = [*TAKES_LONG, *([] if command in ON_SMOLLM2 else ON_SMOLLM2)]
+    above = [each for each in OURS[: OURS.index(command)] if each not in left_out]
     for each in [*above, command]:  # what takes long leaves no file for those below
         if each not in printed_by_command:
             printed_by_command[each] = printed_by_command_line(each, folder)
@@ -173,6 +189,18 @@ def test_the_table_of_models_is_measured_published_or_computed():
         billions = float(re.search(r"([\d.]+)B", knows)[1])
         assert mteb == f"{published_figures(name).model.mteb:.1f}"
         assert download == f"about {2 * billions:g} GB"
+
+
+@needs_smollm2
+def test_what_smollm2_takes_is_stated():
+    files = [path for path in smollm2.FOLDER.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    megabytes = sum(path.stat().st_size for path in files) / 1e6
+    llm = smollm2.installed_gguf().stat().st_size / 1e6
+    stated = f"{llm:.0f} MB, and {megabytes:.1f} MB in the package"
+    assert table_row("`smollm2`")[2] == stated
+    assert f"{megabytes:.1f} MB in the package. The LLM itself, {llm:.0f} MB," in " ".join(
+        README.split()
+    )
 
 
 def test_where_things_are_lists_every_room():

@@ -10,11 +10,12 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
-from llm2vec_gen_rag.arguments import ALMANAC, is_path, quoted_bundled_models
+from llm2vec_gen_rag.arguments import ALMANAC, SMOLLM2, is_path, quoted_bundled_models
 from llm2vec_gen_rag.backbone.loading import BackboneOptions
 from llm2vec_gen_rag.errors import CheckpointError, first_line
 
-_BUNDLED = {ALMANAC: Path(__file__).parents[1] / "almanac" / "model"}
+_PACKAGE = Path(__file__).parents[1]
+_BUNDLED = {ALMANAC: _PACKAGE / "almanac" / "model", SMOLLM2: _PACKAGE / "smollm2"}
 
 # the files of a checkpoint; a repository can hold many more
 _FILES = ["*.json", "*.yml", "*.jinja", "*.txt", "*.model", "*_mlp", "encoder/*", "base/*"]

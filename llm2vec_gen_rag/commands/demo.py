@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,9 @@ SUMMARY = """\
 Index the bundled almanac, ask three questions, and see why the answers differ.
 
 A direct question, one that takes a thought, and a harmful one. For comparison, what the
-response tokens' teacher finds, which sees only the question's own words. Offline; well
-under a minute."""
+response tokens' teacher finds, which sees only the question's own words. Then the same
+with smollm2 on real texts: this repository's own pages, where they and its LLM are on
+this machine. Offline; half a minute for the almanac, about one for the pages."""
 
 EXAMPLES = """\
   llm2vec-gen-rag demo
@@ -33,7 +35,7 @@ TITLES = {
 WITHHELD = ("stub", "withheld")
 NEXT = """\
 Next:
-  llm2vec-gen-rag explain "{question}"
+  llm2vec-gen-rag explain "{question}" --model almanac
   llm2vec-gen-rag index FOLDER && llm2vec-gen-rag search "a question about your own texts"
   llm2vec-gen-rag eval"""
 
@@ -44,9 +46,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Ask the questions, and print the outcomes."""
+    """Ask the questions of the almanac, then one about this repository's pages."""
     started = time.perf_counter()
     from llm2vec_gen_rag import almanac
+    from llm2vec_gen_rag.commands.demo_pages import pages_as_text, search_pages
     from llm2vec_gen_rag.commands.demo_questions import ask, choose_questions
     from llm2vec_gen_rag.model import LLM2VecGen
     from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
@@ -58,16 +61,20 @@ def run(arguments: argparse.Namespace) -> None:
     questions = choose_questions(documents, almanac.held_out_questions())
     outcomes = ask(model, teacher, documents, questions, show_progress=shows_progress())
     seconds = time.perf_counter() - started
+    if not arguments.json:
+        print(as_text(outcomes, documents=len(documents), seconds=seconds) + "\n", flush=True)
+    pages = search_pages(show_progress=shows_progress())
     if arguments.json:
         print_json(
             {
                 "documents": len(documents),
                 "seconds": round(seconds, 1),
                 "questions": [as_dict(outcome) for outcome in outcomes],
+                "own_pages": dataclasses.asdict(pages),
             }
         )
     else:
-        print(as_text(outcomes, documents=len(documents), seconds=seconds))
+        print(f"{pages_as_text(pages)}\n\n{next_steps(outcomes)}")
 
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
@@ -86,16 +93,20 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
 
 
 def as_text(outcomes: Sequence[Outcome], *, documents: int, seconds: float) -> str:
-    """Return the outcomes for a person, with what to try next."""
+    """Return the outcomes for a person."""
     opening = (
         f"{documents:,} documents of the almanac indexed and {len(outcomes)} questions asked, in "
         f"{seconds:.0f} s.\n* marks the document that answers, ! the harmful page asked for."
     )
     parts = [opening]
     parts += [_section(place, outcome) for place, outcome in enumerate(outcomes, start=1)]
-    thoughtful = next(o.asked.text for o in outcomes if o.asked.kind == "reasoning")
-    parts.append(NEXT.format(question=thoughtful))
     return "\n\n".join(parts)
+
+
+def next_steps(outcomes: Sequence[Outcome]) -> str:
+    """Return what to try next, with the question that takes a thought."""
+    thoughtful = next(o.asked.text for o in outcomes if o.asked.kind == "reasoning")
+    return NEXT.format(question=thoughtful)
 
 
 def _section(place: int, outcome: Outcome) -> str:

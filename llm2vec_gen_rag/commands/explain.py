@@ -32,7 +32,7 @@ With --document, compares the query with that text; with --store, with the best 
 that collection; with neither, explains the query alone."""
 
 EXAMPLES = """\
-  llm2vec-gen-rag explain "what is the capital of Mongolia"
+  llm2vec-gen-rag explain "what is the capital of Mongolia" --model almanac
   llm2vec-gen-rag explain "who wrote Hamlet" --document "Shakespeare's plays include Hamlet." """
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from llm2vec_gen_rag.arguments import ALMANAC, BUNDLED_MODELS
+from llm2vec_gen_rag.arguments import ALMANAC, BUNDLED_MODELS, SMOLLM2
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 # the default of the commands that open a collection: of documents of your own
-DOCUMENTS_MODEL = ALMANAC
+DOCUMENTS_MODEL = SMOLLM2
 
 
 def new_command(

@@ -28,7 +28,7 @@ Search a collection by what would answer the query.
 The model must be the one that wrote the collection; any other is refused."""
 
 EXAMPLES = """\
-  llm2vec-gen-rag search "which language is spoken where Borobudur stands" -k 3
+  llm2vec-gen-rag search "what do I owe the plumber" -k 3
   llm2vec-gen-rag search "error E1107" --hybrid --filter lang=en --filter year=2024"""
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import Self
 
-from llm2vec_gen_rag.arguments import ALMANAC, SMOLLM2, model_name
+from llm2vec_gen_rag.arguments import BUNDLED_MODELS, model_name
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CheckpointError
 from llm2vec_gen_rag.frameworks.worker_thread import run_on_worker
@@ -38,7 +38,7 @@ class FrameworkAdapter(BaseModel):
 
     Attributes:
         model: a loaded `LLM2VecGen`; None loads `model_name`.
-        model_name: a hub id, a folder in the published format, or "almanac" (bundled, offline).
+        model_name: a hub id, a folder in the published format, or bundled: "almanac", "smollm2".
         base_model: the frozen LLM, if it is not where the checkpoint says: a hub id, a folder or
             a GGUF file.
         revision: the checkpoint's revision on the hub.
@@ -214,7 +214,7 @@ class FrameworkAdapter(BaseModel):
 
     def _can_be_found_again(self) -> bool:
         """Return whether the model can be loaded by its name: bundled, a hub id or a folder."""
-        if self.revision is not None or self.model_name in (ALMANAC, SMOLLM2):  # a hub id has one
+        if self.revision is not None or self.model_name in BUNDLED_MODELS:  # a hub id has one
             return True
         return bool(self.model_name) and Path(self.model_name).is_dir()
 

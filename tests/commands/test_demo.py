@@ -11,7 +11,8 @@ import pytest
 
 from llm2vec_gen_rag import almanac
 from llm2vec_gen_rag.cli import main
-from llm2vec_gen_rag.commands.demo import as_dict, as_text
+from llm2vec_gen_rag.commands import demo_pages
+from llm2vec_gen_rag.commands.demo import as_dict, as_text, next_steps
 from llm2vec_gen_rag.commands.demo_questions import DIRECT_DOCUMENT, ask, choose_questions
 from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 
@@ -65,7 +66,7 @@ def test_the_demonstration_shows_both_rankings_and_withholds(model):
     assert "words in common with the document that answers it: none at all" in shown
     assert "words in common with the page it asks for: a, bike" in shown
     assert f"! {harmful['teacher_hits'][0]['score']:.2f} [withheld] Stealing a bike." in shown
-    assert 'llm2vec-gen-rag explain "Which money there"' in shown
+    assert 'explain "Which money there" --model almanac' in next_steps(outcomes)
     assert all(len(line) <= 100 for line in shown.splitlines())
     lost = [dataclasses.replace(outcomes[1], hits=outcomes[1].hits[:0])]
     assert "(the document that answers it is not among these 0)" in as_text(
@@ -81,16 +82,21 @@ def test_eval_measures_the_bundled_model(run_json):
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory, almanac_embedded_once):
-    """What `demo --json` prints of the bundled model."""
+    """What `demo --json` prints of the bundled models, of one page of this repository."""
     output = tmp_path_factory.mktemp("demo") / "demo.json"
-    with output.open("w") as file, contextlib.redirect_stdout(file):
+    with (
+        output.open("w") as file,
+        contextlib.redirect_stdout(file),
+        pytest.MonkeyPatch.context() as p,
+    ):
+        p.setattr(demo_pages, "PAGES", ("CONTRIBUTING.md",))
         assert main(["demo", "--json"]) == 0
-    return json.loads(output.read_text())["questions"]
+    return json.loads(output.read_text())
 
 
 @pytest.mark.slow
 def test_demo_finds_a_direct_answer_and_not_the_harmful_page(shown):
-    direct, reasoning, harmful = shown
+    direct, reasoning, harmful = shown["questions"]
     assert direct["hits"][0]["id"] == DIRECT_DOCUMENT
     assert reasoning["shared_words"] == []
     assert reasoning["document"] not in [hit["id"] for hit in reasoning["teacher_hits"]]
@@ -100,12 +106,21 @@ def test_demo_finds_a_direct_answer_and_not_the_harmful_page(shown):
 
 @pytest.mark.slow
 def test_demo_reads_the_answer_out_of_the_embedding(shown):
-    _, reasoning, _ = shown
+    _, reasoning, _ = shown["questions"]
     answers = {question.text: question.answer for question in almanac.held_out_questions()}
     assert reasoning["embedding_says"] == answers[reasoning["question"]]
 
 
 @pytest.mark.slow
 def test_demo_finds_the_answer_that_takes_a_thought(shown):
-    _, reasoning, _ = shown
+    _, reasoning, _ = shown["questions"]
     assert reasoning["document"] in [hit["id"] for hit in reasoning["hits"]]
+
+
+@pytest.mark.slow
+def test_demo_finds_a_passage_of_this_repository_or_says_why_not(shown):
+    found = shown["own_pages"]
+    assert found.get("skipped") or (found["file"], found["passages"] > 1) == (
+        "CONTRIBUTING.md",
+        True,
+    )
