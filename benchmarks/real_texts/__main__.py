@@ -41,7 +41,7 @@ OUTPUT = Path("docs/evidence/real_texts.json")
 PAGE = Path("docs/real_texts.md")
 PROMPT_SETS = ("jailbreakbench", "xstest")
 ACCURACY_SETS, ACCURACY_CUT = ("scifact", "xquad"), Cut(60, 40)
-OTHERS = 700  # texts beside a set's own on which the whitening is fitted
+OTHERS = 400  # texts beside a set's own on which the whitening is fitted
 
 
 def main() -> None:
