@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.real_texts import safety
+from benchmarks.real_texts.__main__ import as_json
 from benchmarks.real_texts.accuracy import similarity
 from benchmarks.real_texts.decoded import topic_cosines
 from benchmarks.real_texts.frozen_states import centred, whitened
@@ -248,3 +249,10 @@ def test_less_exact_vectors_are_compared_without_their_common_mean_too():
     assert found["worst_cosine"] <= found["mean_cosine"]
     assert found["mean_centred_cosine"] < found["mean_cosine"]
     assert similarity(exact, exact)["worst_centred_cosine"] == pytest.approx(1)
+
+
+def test_a_list_of_numbers_is_one_line_of_json_and_no_text_is_changed():
+    figures = {"ndcg": [0.5, 1.0, 1e-05], "texts": ["[\n1, 2]", "[ 1 ]"], "empty": []}
+    text = as_json(figures)
+    assert json.loads(text) == figures
+    assert '"ndcg": [0.5, 1.0, 1e-05]' in text
