@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.real_texts.accuracy import measure_accuracy
+from benchmarks.real_texts.accuracy import DTYPES, measure_accuracy
 from benchmarks.real_texts.decoded import EXAMPLES, measure_decoded
 from benchmarks.real_texts.frozen_states import MIDDLE
 from benchmarks.real_texts.kept_vectors import KeptVectors
@@ -55,7 +55,10 @@ def main() -> None:
         measure_dtypes(arguments)
     elif not arguments.only_page:
         measure(arguments)
-    write_page(arguments.output, arguments.page)
+    if "made" in json.loads(arguments.output.read_text(encoding="utf-8")):
+        write_page(arguments.output, arguments.page)
+    else:
+        logger.info("no page is written before retrieval was measured, without --accuracy")
 
 
 def measure(arguments: argparse.Namespace) -> None:
@@ -89,7 +92,13 @@ def measure_dtypes(arguments: argparse.Namespace) -> None:
     keep(
         arguments.output,
         "accuracy",
-        lambda: measure_accuracy(arguments.model, sets, work, arguments.max_length),
+        lambda: measure_accuracy(
+            arguments.model,
+            sets,
+            work,
+            dtypes=arguments.dtypes,
+            max_length=arguments.max_length,
+        ),
     )
 
 
@@ -170,6 +179,7 @@ def parse() -> argparse.Namespace:
     add("--ordinary-trained", type=int, default=500, help="for the regression (%(default)s)")
     add("--held-out", type=int, default=1000, help="ordinary questions (default: %(default)s)")
     add("--accuracy", action="store_true", help="measure dtypes instead, on scifact and xquad")
+    add("--dtypes", nargs="+", default=DTYPES, choices=DTYPES, help="default: both")
     add("--only-page", action="store_true", help="write the page from the output")
     arguments = parser.parse_args()
     needed = [] if arguments.only_page else ["data"]

@@ -17,12 +17,17 @@ from llm2vec_gen_rag import LLM2VecGen
 
 logger = logging.getLogger(__name__)
 EXACT = "float32"
-DTYPES = (EXACT, "int8", "bfloat16")
+DTYPES = ("int8", "bfloat16")
 SIDES = ("documents", "queries")
 
 
 def measure_accuracy(
-    name: str, sets: Sequence[RetrievalSet], work: KeptVectors, max_length: int
+    name: str,
+    sets: Sequence[RetrievalSet],
+    work: KeptVectors,
+    *,
+    dtypes: Sequence[str] = DTYPES,
+    max_length: int,
 ) -> dict[str, Any]:
     """Return cosines to float32 and nDCG@10 of each set, by dtype of the LLM.
 
@@ -30,9 +35,10 @@ def measure_accuracy(
         name: of the model.
         sets: what is embedded.
         work: keeps the vectors.
+        dtypes: beside float32.
         max_length: see `LLM2VecGen.encode`.
     """
-    vectors = {dtype: _vectors(name, dtype, sets, work, max_length) for dtype in DTYPES}
+    vectors = {dtype: _vectors(name, dtype, sets, work, max_length) for dtype in (EXACT, *dtypes)}
     return {
         asked.name: {
             "documents": len(asked.documents),
