@@ -1,0 +1,1 @@
+"""The evidence on real texts: retrieval by a trained model beside what else a user could pick."""

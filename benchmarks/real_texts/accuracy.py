@@ -1,0 +1,109 @@
+"""What an LLM in bfloat16 or in 8 bits costs beside float32, on trained weights and real texts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.real_texts.intervals import mean_with_interval
+from benchmarks.real_texts.kept_vectors import Arrays, KeptVectors
+from benchmarks.real_texts.ranking import Vectors, cosines, ndcg_of_queries, unit
+from benchmarks.real_texts.retrieval_sets import RetrievalSet
+from llm2vec_gen_rag import LLM2VecGen
+
+logger = logging.getLogger(__name__)
+EXACT = "float32"
+DTYPES = ("int8", "bfloat16")
+SIDES = ("documents", "queries")
+
+
+def measure_accuracy(
+    name: str,
+    sets: Sequence[RetrievalSet],
+    work: KeptVectors,
+    *,
+    dtypes: Sequence[str] = DTYPES,
+    max_length: int,
+) -> dict[str, Any]:
+    """Return cosines to float32 and nDCG@10 of each set, by dtype of the LLM.
+
+    Args:
+        name: of the model.
+        sets: what is embedded.
+        work: keeps the vectors.
+        dtypes: beside float32.
+        max_length: see `LLM2VecGen.encode`.
+    """
+    vectors = {dtype: _vectors(name, dtype, sets, work, max_length) for dtype in (EXACT, *dtypes)}
+    return {
+        asked.name: {
+            "documents": len(asked.documents),
+            "queries": len(asked.queries),
+            "dtypes": {
+                dtype: _compared(asked, vectors[EXACT][asked.name], found[asked.name])
+                for dtype, found in vectors.items()
+            },
+        }
+        for asked in sets
+    }
+
+
+def similarity(exact: Vectors, other: Vectors) -> dict[str, float]:
+    """Return the worst and the mean cosine of each text's two vectors, as they are and centred.
+
+    Args:
+        exact: (texts, dimension).
+        other: the same texts, embedded less exactly.
+    """
+    mean = exact.mean(axis=0)
+    plain = _paired(exact, other)
+    centred = _paired(exact - mean, other - mean)
+    return {
+        "worst_cosine": float(plain.min()),
+        "mean_cosine": float(plain.mean()),
+        "worst_centred_cosine": float(centred.min()),
+        "mean_centred_cosine": float(centred.mean()),
+    }
+
+
+def _paired(first: Vectors, second: Vectors) -> np.ndarray:
+    return np.asarray((unit(first) * unit(second)).sum(axis=1))
+
+
+def _compared(asked: RetrievalSet, exact: Arrays, other: Arrays) -> dict[str, Any]:
+    scores = cosines(other["queries"], other["documents"])
+    mean, low, high = mean_with_interval(ndcg_of_queries(scores, asked), asked.name)
+    return {
+        **{side: similarity(exact[side], other[side]) for side in SIDES},
+        "ndcg": mean,
+        "ndcg_interval": (low, high),
+    }
+
+
+def _vectors(
+    name: str, dtype: str, sets: Sequence[RetrievalSet], work: KeptVectors, max_length: int
+) -> dict[str, Arrays]:
+    """Return the embeddings of both sides of each set, with the LLM in one dtype."""
+    model = LLM2VecGen.from_pretrained(name, dtype=dtype)
+    found = {}
+    for asked in sets:
+        started = time.perf_counter()
+        settings = [model.fingerprint, dtype, str(max_length)]
+        found[asked.name] = work.arrays(
+            f"{asked.name}.{dtype}",
+            [*settings, *asked.documents, *asked.queries],
+            lambda asked=asked: _embedded(model, asked, max_length),  # type: ignore[misc]
+        )
+        logger.info("%s in %s: %.0f s", asked.name, dtype, time.perf_counter() - started)
+    return found
+
+
+def _embedded(model: LLM2VecGen, asked: RetrievalSet, max_length: int) -> Arrays:
+    return {
+        "documents": model.encode_document(asked.documents, max_length=max_length),
+        "queries": model.encode_query(asked.queries, max_length=max_length),
+    }

@@ -1,0 +1,140 @@
+"""Retrieval sets in the BEIR layout, cut to a size that a laptop measures in minutes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm2vec_gen_rag.evaluation.json_lines import read_rows
+
+SEED = 0
+CORPORA = ("corpus.jsonl", "corpus.en.jsonl")
+QUERIES = ("queries_test.jsonl", "queries.jsonl", "queries.en.jsonl")
+QRELS = ("qrels_test.tsv", "qrels.tsv")
+
+Relevant = dict[str, int]  # the relevance of each relevant document, by id
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How much of a set is measured, at most."""
+
+    documents: int
+    queries: int
+
+
+# 95,000 tokens of documents and queries, when each is read up to 128 tokens
+CUTS = {
+    "scifact": Cut(130, 100),
+    "entailmentbank": Cut(800, 120),
+    "strategyqa": Cut(500, 120),
+    "theoremqa": Cut(100, 90),
+    "musique_100": Cut(160, 60),
+    "xquad": Cut(110, 100),
+    "limit_small": Cut(46, 150),
+}
+
+
+@dataclass(frozen=True)
+class RetrievalSet:
+    """Documents, and queries with the documents that are relevant to them.
+
+    Attributes:
+        name: the folder's name.
+        document_ids: id of each document.
+        documents: title and text of each.
+        query_ids: id of each query, sorted.
+        queries: text of each.
+        relevant: of each query, the relevance of its relevant documents.
+    """
+
+    name: str
+    document_ids: list[str]
+    documents: list[str]
+    query_ids: list[str]
+    queries: list[str]
+    relevant: list[Relevant]
+
+
+def read_set(folder: Path) -> RetrievalSet:
+    """Return a whole set: its documents, and the queries that have a relevant one.
+
+    Raises:
+        ValueError: if a file is missing or not as described, or no query is left.
+    """
+    corpus = read_rows(_first(folder, CORPORA), "_id", "text")
+    qrels = _read_qrels(_first(folder, QRELS), {row["_id"] for row in corpus})
+    rows = read_rows(_first(folder, QUERIES), "_id", "text")
+    asked = sorted((row for row in rows if row["_id"] in qrels), key=lambda row: row["_id"])
+    if not asked:
+        raise ValueError(
+            f"{folder} has no query with a relevant document among its documents; expected some. "
+            "Take queries and qrels of the same split."
+        )
+    return RetrievalSet(
+        name=folder.name,
+        document_ids=[row["_id"] for row in corpus],
+        documents=[f"{row.get('title') or ''} {row['text']}".strip() for row in corpus],
+        query_ids=[row["_id"] for row in asked],
+        queries=[row["text"] for row in asked],
+        relevant=[qrels[row["_id"]] for row in asked],
+    )
+
+
+def cut_set(whole: RetrievalSet, cut: Cut, *, seed: int = SEED) -> RetrievalSet:
+    """Return some queries of a set, the documents relevant to them, and other documents.
+
+    Args:
+        whole: the set.
+        cut: how many queries, chosen at random, and how many documents. All that are relevant to
+            the queries are kept, even if those alone are more than the cut; the others are random.
+        seed: of both choices.
+
+    Returns:
+        The cut, in the order of the whole set.
+    """
+    rng = random.Random(seed)
+    rows = range(len(whole.queries))
+    chosen = sorted(rng.sample(rows, min(cut.queries, len(rows))))
+    needed = {document for row in chosen for document in whole.relevant[row]}
+    others = [row for row, name in enumerate(whole.document_ids) if name not in needed]
+    drawn = set(rng.sample(others, max(0, min(cut.documents - len(needed), len(others)))))
+    kept = [row for row, name in enumerate(whole.document_ids) if name in needed or row in drawn]
+    return RetrievalSet(
+        name=whole.name,
+        document_ids=[whole.document_ids[row] for row in kept],
+        documents=[whole.documents[row] for row in kept],
+        query_ids=[whole.query_ids[row] for row in chosen],
+        queries=[whole.queries[row] for row in chosen],
+        relevant=[whole.relevant[row] for row in chosen],
+    )
+
+
+def _first(folder: Path, names: tuple[str, ...]) -> Path:
+    """Return the first of several files that exists."""
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise ValueError(
+        f"{folder} holds none of {', '.join(names)}; expected a folder in the BEIR layout. Check "
+        "--data and --sets."
+    )
+
+
+def _read_qrels(path: Path, documents: set[str]) -> dict[str, Relevant]:
+    """Return the relevance by query and document, where it is positive."""
+    relevant: dict[str, Relevant] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        query, _, rest = line.partition("\t")
+        document, _, score = rest.partition("\t")
+        if not line.strip() or (number == 1 and query == "query-id"):
+            continue
+        if document not in documents or not score.strip().isdecimal():
+            raise ValueError(
+                f"{path}, line {number} is {line!r:.80}; expected query-id, the id of a document "
+                "of the corpus and a whole number, with tabs between."
+            )
+        if int(score) > 0:
+            relevant.setdefault(query, {})[document] = int(score)
+    return relevant
