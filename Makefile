@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test check lint almanac bench test-transformers-4 test-lowest-versions
+.PHONY: help demo test check lint almanac smollm2 bench test-transformers-4 test-lowest-versions
 
 help:  ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 24
@@ -67,6 +67,16 @@ test-lowest-versions: .venv-lowest-versions/.installed  ## the model's tests on 
 almanac: .venv/.installed  ## rebuild the bundled model from nothing (over an hour on two cores)
 	$(BIN)/python -m llm2vec_gen_rag.training.almanac.build --output runs/almanac
 	cp -r $(addprefix runs/almanac/,README.md corpus.jsonl questions.jsonl figures.json model teacher) llm2vec_gen_rag/almanac/
+
+# QUESTIONS=FILE: one JSON object a line, {"query": "..."}, such as the queries of Natural Questions, TriviaQA and
+# CQADupStack in castorini/anserini-tools (docs/training.md)
+smollm2: .venv/.installed .venv/.llm-installed  ## train the response tokens of smollm2 (QUESTIONS=file; some three hours on two cores)
+	@test -n "$(QUESTIONS)" || { echo 'name the file of questions: make smollm2 QUESTIONS=questions.jsonl'; exit 2; }
+	$(BIN)/python -m llm2vec_gen_rag.training.smollm2.gather --output runs/smollm2/sources
+	$(BIN)/python -m llm2vec_gen_rag.training.smollm2.build --output runs/smollm2 --questions $(QUESTIONS) \
+	  --encyclopedia runs/smollm2/sources/encyclopedia.json --dictionary runs/smollm2/sources/dictionary \
+	  --manual runs/smollm2/sources/manual --teacher runs/smollm2/sources/teacher
+	cp -r runs/smollm2/bundled/. llm2vec_gen_rag/smollm2/
 
 .venv/.bench-installed: .venv/.installed
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[bench]'

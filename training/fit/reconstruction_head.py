@@ -40,7 +40,7 @@ class HeadRecipe:
         seed: of the order of the pairs.
     """
 
-    steps: int = 160
+    steps: int = 90
     batch_size: int = 32
     learning_rate: float = 3e-4
     warmup_steps: int = 10

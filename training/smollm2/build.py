@@ -64,7 +64,7 @@ class BuildRecipe:
     amounts: Amounts = field(default_factory=Amounts)
     retrieval: Recipe = field(default_factory=lambda: load_recipe("smollm2"))
     head: HeadRecipe = field(default_factory=HeadRecipe)
-    spoken: int = 2048
+    spoken: int = 768
 
 
 def build(output: Path, sources: Sources, base_model: str, recipe: BuildRecipe) -> None:
