@@ -44,7 +44,7 @@ def test_nothing_but_the_two_heads_changes(fresh_model):
 
 
 def test_a_rate_that_is_far_too_high_is_an_error(fresh_model):
-    wild = HeadRecipe(steps=4, batch_size=8, learning_rate=1e38, warmup_steps=1)
+    wild = HeadRecipe(steps=4, batch_size=8, learning_rate=1e37, warmup_steps=1)
     with pytest.raises(NonFiniteError, match=r"[Ll]ower the learning rate"):
         fit_reconstruction_head(fresh_model, QUESTIONS, ANSWERS, wild)
 
