@@ -108,7 +108,7 @@ def _train(
     head = model.reconstruction.requires_grad_()
     optimizer = torch.optim.AdamW(head.parameters(), lr=recipe.learning_rate, weight_decay=0.0)
     schedule = get_linear_schedule_with_warmup(optimizer, recipe.warmup_steps, recipe.steps)
-    losses = []
+    losses: list[float] = []
     with reuse_buffers(model.backbone.base_model):
         for rows in tqdm(steps, desc="Reconstruction head", disable=not show_progress):
             answers = [pairs[row].answer for row in rows]

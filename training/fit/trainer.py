@@ -86,10 +86,11 @@ class ResponseTokenTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Return the optimizer, in which the heads may have a learning rate of their own."""
         if self.optimizer is None and self._recipe.head_learning_rate:
-            heads, others = [], []
-            for name, weight in self.model.named_parameters():
-                (heads if name.startswith(HEADS) else others).append(weight)
-            groups = [
+            trained: nn.Module = self.model if model is None else model  # type: ignore[assignment]
+            named = list(trained.named_parameters())
+            heads = [weight for name, weight in named if name.startswith(HEADS)]
+            others = [weight for name, weight in named if not name.startswith(HEADS)]
+            groups: list[dict[str, Any]] = [
                 {"params": others},
                 {"params": heads, "lr": self._recipe.head_learning_rate},
             ]
