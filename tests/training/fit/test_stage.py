@@ -200,7 +200,7 @@ def test_the_heads_can_have_a_rate_of_their_own(load_kit, tmp_path):
 
 
 def test_without_a_reconstruction_weight_no_answer_is_read(fresh_model, teacher, tmp_path):
-    recipe = dataclasses.replace(FEW, reconstruction_weight=0.0)
+    recipe = dataclasses.replace(RECIPE, reconstruction_weight=0.0)
     result = fit(fresh_model, QUESTIONS, ANSWERS, teacher, recipe, tmp_path)
     assert {entry["reconstruction"] for entry in result.log} == {0.0}
     assert result.log[-1]["alignment"] < result.log[0]["alignment"]
