@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.real_texts.ranking import Vectors
+from llm2vec_gen_rag.files import replacing, write_json
 
 Arrays = dict[str, Vectors]
 Record = dict[str, Any]
@@ -39,9 +40,8 @@ class KeptVectors:
                 if str(stored["digest"]) == digest:
                     return {key: stored[key] for key in stored.files if key != "digest"}
         found = compute()
-        unfinished = file.with_name(f"unfinished.{file.name}")
-        np.savez(unfinished, digest=np.array(digest), **found)  # type: ignore[arg-type]
-        unfinished.replace(file)
+        with replacing(file) as partial, partial.open("wb") as stream:
+            np.savez(stream, digest=np.array(digest), **found)  # type: ignore[arg-type]
         return found
 
     def record(self, name: str, made_of: Sequence[str], compute: Callable[[], Record]) -> Record:
@@ -53,9 +53,7 @@ class KeptVectors:
             if stored.pop("digest") == digest:
                 return stored
         found = compute()
-        unfinished = file.with_name(f"unfinished.{file.name}")
-        unfinished.write_text(json.dumps({"digest": digest, **found}), encoding="utf-8")
-        unfinished.replace(file)
+        write_json(file, {"digest": digest, **found})
         return found
 
 

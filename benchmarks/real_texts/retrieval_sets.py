@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
+from llm2vec_gen_rag.evaluation.qrels import read_qrels
 
 SEED = 0
 CORPORA = ("corpus.jsonl", "corpus.en.jsonl")
@@ -61,17 +62,13 @@ def read_set(folder: Path) -> RetrievalSet:
     """Return a whole set: its documents, and the queries that have a relevant one.
 
     Raises:
-        ValueError: if a file is missing or not as described, or no query is left.
+        ValueError: if a file is missing or not as described, or nothing is relevant.
     """
     corpus = read_rows(_first(folder, CORPORA), "_id", "text")
-    qrels = _read_qrels(_first(folder, QRELS), {row["_id"] for row in corpus})
     rows = read_rows(_first(folder, QUERIES), "_id", "text")
+    documents, queries = ({row["_id"] for row in each} for each in (corpus, rows))
+    qrels = read_qrels(_first(folder, QRELS), documents, queries)
     asked = sorted((row for row in rows if row["_id"] in qrels), key=lambda row: row["_id"])
-    if not asked:
-        raise ValueError(
-            f"{folder} has no query with a relevant document among its documents; expected some. "
-            "Take queries and qrels of the same split."
-        )
     return RetrievalSet(
         name=folder.name,
         document_ids=[row["_id"] for row in corpus],
@@ -120,21 +117,3 @@ def _first(folder: Path, names: tuple[str, ...]) -> Path:
         f"{folder} holds none of {', '.join(names)}; expected a folder in the BEIR layout. Check "
         "--data and --sets."
     )
-
-
-def _read_qrels(path: Path, documents: set[str]) -> dict[str, Relevant]:
-    """Return the relevance by query and document, where it is positive."""
-    relevant: dict[str, Relevant] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        query, _, rest = line.partition("\t")
-        document, _, score = rest.partition("\t")
-        if not line.strip() or (number == 1 and query == "query-id"):
-            continue
-        if document not in documents or not score.strip().isdecimal():
-            raise ValueError(
-                f"{path}, line {number} is {line!r:.80}; expected query-id, the id of a document "
-                "of the corpus and a whole number, with tabs between."
-            )
-        if int(score) > 0:
-            relevant.setdefault(query, {})[document] = int(score)
-    return relevant

@@ -14,6 +14,7 @@ from typing import Any
 
 from llm2vec_gen_rag.errors import require_extra
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
+from llm2vec_gen_rag.evaluation.qrels import read_qrels
 from llm2vec_gen_rag.model import LLM2VecGen
 
 require_extra("eval", "mteb")
@@ -56,7 +57,7 @@ class FolderTask(AbsTaskRetrieval):  # type: ignore[misc]
         super().__init__()
         corpus = read_rows(folder / "corpus.jsonl", "_id", "text")
         queries = read_rows(_first(folder, QUERIES, split), "_id", "text")
-        relevant = _read_qrels(_first(folder, QRELS, split), _ids(corpus), _ids(queries))
+        relevant = read_qrels(_first(folder, QRELS, split), _ids(corpus), _ids(queries))
         data = {
             "corpus": _dataset(corpus, "title"),
             "queries": _dataset([query for query in queries if query["_id"] in relevant]),
@@ -160,28 +161,3 @@ def _dataset(rows: Sequence[dict[str, Any]], *optional: str) -> Dataset:
     columns = {"id": [row["_id"] for row in rows], "text": [row["text"] for row in rows]}
     columns |= {field: [row.get(field) or "" for row in rows] for field in optional}
     return Dataset.from_dict(columns)
-
-
-def _read_qrels(path: Path, documents: set[str], queries: set[str]) -> dict[str, dict[str, int]]:
-    """Return relevance by query and document, without queries that have none."""
-    relevant: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        parts = line.split("\t")
-        if not line.strip() or (number == 1 and parts[0] == "query-id"):
-            continue
-        if len(parts) != 3 or not parts[2].strip().lstrip("-").isdecimal():
-            raise ValueError(
-                f"{path}, line {number} is {line!r:.80}; expected query-id, corpus-id and a whole "
-                "number, with tabs between."
-            )
-        query, document = parts[0], parts[1]
-        if query not in queries or document not in documents:
-            raise ValueError(
-                f"{path}, line {number} has query {query!r} and document {document!r}, which are "
-                "not both in the folder. Take queries and qrels of the same split."
-            )
-        if int(parts[2]) > 0:
-            relevant.setdefault(query, {})[document] = int(parts[2])
-    if not relevant:
-        raise ValueError(f"{path} holds no relevant document; expected at least one.")
-    return relevant

@@ -48,21 +48,13 @@ def initialise_heads(
         recipe: gives `least_squares_rows`, `max_length` and `seed`.
 
     Returns:
-        The share of the teacher's variance that the heads explain on the sample, at most 1.
+        The share of the teacher's variance that the heads explain on rows of the sample that are
+        left out, at most 1.
 
     Raises:
         ValueError: if there are fewer than two rows to fit on.
     """
-    if min(len(questions), recipe.least_squares_rows) < 2:
-        raise ValueError(
-            f"least_squares_rows is {recipe.least_squares_rows} and there are {len(questions)} "
-            "questions; expected at least two of both, or least_squares_rows 0"
-        )
-    # the first epoch has this same order, so these are its last rows: what is fitted here would
-    # teach its first steps nothing
-    order = np.random.default_rng(recipe.seed).permutation(len(questions))
-    rows = np.sort(order[-recipe.least_squares_rows :])
-    chosen, targets = [questions[row] for row in rows], teacher_vectors[rows]
+    chosen, targets = _sample(questions, teacher_vectors, recipe, "least_squares_rows")
     means, squares = _mean_states(model, chosen, recipe.max_length)
     scale = embedding_weight(model.backbone).float().pow(2).mean().sqrt().cpu() / squares.sqrt()
     model.reconstruction.weight.copy_(scale * torch.eye(means.shape[1]))
@@ -87,11 +79,33 @@ def refit_alignment_head(
 
     Returns:
         As `initialise_heads`.
+
+    Raises:
+        ValueError: as `initialise_heads`.
     """
+    chosen, targets = _sample(questions, teacher_vectors, recipe, "refit_rows")
+    means, _ = _mean_states(model, chosen, recipe.max_length)
+    return _fit_alignment(model, means, targets)
+
+
+def _sample(
+    questions: Sequence[str],
+    teacher_vectors: npt.NDArray[np.floating],
+    recipe: Recipe,
+    name: str,
+) -> tuple[list[str], npt.NDArray[np.floating]]:
+    """Return as many questions as the recipe's value of that name says, and their vectors."""
+    count: int = getattr(recipe, name)
+    if min(len(questions), count) < 2:
+        raise ValueError(
+            f"{name} is {count} and there are {len(questions)} questions; expected at least two "
+            f"of both, or {name} 0"
+        )
+    # the first epoch has this same order, so these are its last rows: what is fitted on them
+    # before the first step would teach the first steps nothing
     order = np.random.default_rng(recipe.seed).permutation(len(questions))
-    rows = np.sort(order[-recipe.refit_rows :])
-    means, _ = _mean_states(model, [questions[row] for row in rows], recipe.max_length)
-    return _fit_alignment(model, means, teacher_vectors[rows])
+    rows = np.sort(order[-count:])
+    return [questions[row] for row in rows], teacher_vectors[rows]
 
 
 def _fit_alignment(

@@ -8,6 +8,7 @@ the soft prompts is read backward: no text, and no response token.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,7 +79,7 @@ def fit_reconstruction_head(
     cut = [TokenPair(pair.question, pair.answer[: recipe.answer_tokens]) for pair in pairs]
     steps = plan_steps(cut, steps=recipe.steps, batch_size=recipe.batch_size, seed=recipe.seed)
     states = _states(model, cut)
-    before = _copy(model.reconstruction)
+    before = copy.deepcopy(model.reconstruction)
     losses = _train(model, cut, states, steps, recipe, show_progress)
     _keep_embeddings(model, before, states)
     return losses
@@ -147,10 +148,3 @@ def _keep_embeddings(model: LLM2VecGen, before: nn.Linear, states: Tensor) -> No
             f"replaced; expected at most {DEVIATION}. The head is nearly singular: lower the "
             "learning rate, or take fewer steps."
         )
-
-
-def _copy(layer: nn.Linear) -> nn.Linear:
-    """Return a copy that later changes of the layer do not reach."""
-    copied = nn.Linear(layer.in_features, layer.out_features, device=layer.weight.device)
-    copied.load_state_dict({name: value.clone() for name, value in layer.state_dict().items()})
-    return copied.requires_grad_(False)

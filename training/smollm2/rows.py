@@ -1,8 +1,8 @@
 """The training rows of `smollm2`: a prompt, and the text that its embedding shall stand for.
 
 A question and a document stand for themselves: an LLM of this size writes answers that find less
-than the question does (docs/evidence.md). A harmful prompt stands for the refusal of its category,
-so a policy decides what is refused; a prompt that only looks harmful stands for itself.
+than the question does (docs/real_texts.md). A harmful prompt stands for the refusal of its
+category, so a policy decides what is refused; a prompt that only looks harmful stands for itself.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def rows(sources: Sources, amounts: Amounts | None = None, *, seed: int = 0) -> 
         Prompts with their instruction in front, each with the text that it stands for.
 
     Raises:
-        ValueError: if a file is missing or not as described.
+        ValueError: if the file of questions is missing or not as described.
     """
     rng = random.Random(seed)
     amounts = amounts or Amounts()
