@@ -280,6 +280,6 @@ def test_importing_the_adapter_imports_no_torch(framework):
 
 @pytest.mark.usefixtures("restored_settings")
 def test_the_example_of_the_docstring(framework):
-    result = doctest.testmod(framework.module)
+    result = doctest.testmod(sys.modules[framework.adapter.__module__])
     assert result.attempted >= 5
     assert result.failed == 0
