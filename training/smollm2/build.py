@@ -1,10 +1,11 @@
-"""Build `smollm2`: texts -> rows -> embeddings like the teacher's -> a head that speaks.
+"""Build `smollm2`: texts -> rows -> embeddings like the teacher's, twice -> a head that speaks.
 
     python -m llm2vec_gen_rag.training.smollm2.build --output FOLDER --questions FILE ...
 
 Response tokens and low-rank updates learn to find: each row's embedding is trained towards the
-teacher's vector of the text that it stands for. Then the reconstruction head learns to speak, from
-the LLM's own answers and from the refusals, and changes no embedding.
+teacher's vector of the text that it stands for. A second round goes on from there, on other rows
+with longer passages. Then the reconstruction head learns to speak, from the LLM's own answers and
+from the refusals, and changes no embedding.
 
 Every stage but the last keeps what it has done, and goes on when the same command is run again.
 """
@@ -29,8 +30,10 @@ from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS, Prompts
 from llm2vec_gen_rag.training import pipeline
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
 from llm2vec_gen_rag.training.fit.reconstruction_head import HeadRecipe, fit_reconstruction_head
+from llm2vec_gen_rag.training.fit.stage import fit
+from llm2vec_gen_rag.training.recipe_teacher import read_vectors
 from llm2vec_gen_rag.training.responses.response import Response
-from llm2vec_gen_rag.training.run_folder import read_answered_queries
+from llm2vec_gen_rag.training.run_folder import MODEL_FOLDER, read_answered_queries
 from llm2vec_gen_rag.training.smollm2.bundle import write_bundled
 from llm2vec_gen_rag.training.smollm2.rows import (
     DOCUMENT_INSTRUCTION,
@@ -45,6 +48,9 @@ PROMPTS = Prompts(
     query={**QUERY_INSTRUCTIONS, "retrieval": QUERY_INSTRUCTION}, document=DOCUMENT_INSTRUCTION
 )
 HEAD_LOG = "reconstruction_head.json"
+FURTHER_AMOUNTS = Amounts(
+    questions=4_000, passages=1_800, sentences=1_000, dictionary=600, manual=600, passage_words=110
+)
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +62,8 @@ class BuildRecipe:
     Attributes:
         amounts: texts of each kind.
         retrieval: of the response tokens and the low-rank updates.
+        further_amounts: texts of each kind in the second round.
+        further: of the second round.
         head: of the reconstruction head.
         spoken: questions that the LLM answers, and as many documents at most, from which the head
             learns beside the refusals.
@@ -63,6 +71,8 @@ class BuildRecipe:
 
     amounts: Amounts = field(default_factory=Amounts)
     retrieval: Recipe = field(default_factory=lambda: load_recipe("smollm2"))
+    further_amounts: Amounts = field(default_factory=lambda: FURTHER_AMOUNTS)
+    further: Recipe = field(default_factory=lambda: load_recipe("smollm2_further"))
     head: HeadRecipe = field(default_factory=HeadRecipe)
     spoken: int = 768
 
@@ -88,8 +98,10 @@ def build(output: Path, sources: Sources, base_model: str, recipe: BuildRecipe) 
         brought=chosen,
         show_progress=True,
     )
+    model = LLM2VecGen.from_pretrained(trained.folder, base_model=base_model, dtype="float32")
+    others = rows(sources, recipe.further_amounts, seed=1)
+    go_on(model, backbone, tokenizer, others, recipe.further, output / "further")
     spoken = spoken_rows(backbone, tokenizer, chosen, recipe, output / "answers")
-    model = LLM2VecGen.from_pretrained(trained.folder, base_model=base_model)
     losses = fit_reconstruction_head(
         model,
         [row.query for row in spoken],
@@ -100,6 +112,39 @@ def build(output: Path, sources: Sources, base_model: str, recipe: BuildRecipe) 
     model.prompts = PROMPTS
     write_bundled(model, output / "bundled")
     write_json(output / HEAD_LOG, {"recipe": dataclasses.asdict(recipe.head), "losses": losses})
+
+
+def go_on(
+    model: LLM2VecGen,
+    backbone: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    chosen: list[Response],
+    recipe: Recipe,
+    folder: Path,
+) -> None:
+    """Train a model further, in place.
+
+    Args:
+        model: what an earlier round ended with.
+        backbone: the frozen LLM; it answers nothing, since each row brings its text.
+        tokenizer: its tokenizer.
+        chosen: the training rows of this round.
+        recipe: every choice of this round.
+        folder: gets what `pipeline.train` writes.
+    """
+    queries = [row.query for row in chosen]
+    pipeline.respond(backbone, tokenizer, queries, recipe, folder, brought=chosen)
+    pipeline.teach(recipe, folder, queries=queries, show_progress=True)
+    answered = read_answered_queries(folder, queries)
+    fit(
+        model,
+        answered.questions,
+        answered.answers,
+        read_vectors(folder, answered, recipe),
+        recipe,
+        folder / MODEL_FOLDER,
+        show_progress=True,
+    )
 
 
 def spoken_rows(
@@ -151,8 +196,13 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     sources = Sources(**{s.name: getattr(arguments, s.name) for s in dataclasses.fields(Sources)})
-    retrieval = dataclasses.replace(load_recipe("smollm2"), teacher_model=arguments.teacher)
-    build(arguments.output, sources, smollm2.find_llm(), BuildRecipe(retrieval=retrieval))
+    recipe = BuildRecipe(
+        retrieval=dataclasses.replace(load_recipe("smollm2"), teacher_model=arguments.teacher),
+        further=dataclasses.replace(
+            load_recipe("smollm2_further"), teacher_model=arguments.teacher
+        ),
+    )
+    build(arguments.output, sources, smollm2.find_llm(), recipe)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
 from llm2vec_gen_rag.training.almanac.tables import read_jsonl
@@ -21,6 +22,7 @@ from llm2vec_gen_rag.training.smollm2 import texts
 # short ones: each token of an instruction is read once a text, in training and in use
 QUERY_INSTRUCTION = "Question: "
 DOCUMENT_INSTRUCTION = "Passage: "
+T = TypeVar("T")
 PAIRS = Path(__file__).parent / "safety_pairs.jsonl"
 
 
@@ -49,6 +51,7 @@ class Amounts:
         passage_words: that a passage is cut to; 55 words are some 75 tokens.
     """
 
+    safety: int = 4_000
     questions: int = 8_500
     passages: int = 2_400
     sentences: int = 2_800
@@ -81,7 +84,7 @@ def rows(sources: Sources, amounts: Amounts | None = None, *, seed: int = 0) -> 
         *_some(texts.manual(sources.manual), amounts.manual, rng),
     ]
     chosen = [
-        *safety_rows(),
+        *_some(safety_rows(), amounts.safety, rng),
         *(_itself(QUERY_INSTRUCTION, question)
           for question in _some(texts.questions(sources.questions), amounts.questions, rng)),
         *(_itself(DOCUMENT_INSTRUCTION, document) for document in documents),
@@ -122,6 +125,6 @@ def _itself(instruction: str, text: str) -> Response:
     return Response(instruction + text, text, True, "given")
 
 
-def _some(found: Sequence[str], count: int, rng: random.Random) -> list[str]:
-    """Return that many of the texts, or all of them, in a random order."""
-    return rng.sample(found, min(count, len(found)))
+def _some(found: Sequence[T], count: int, rng: random.Random) -> list[T]:
+    """Return all of them, or if there are more, that many in a random order."""
+    return list(found) if len(found) <= count else rng.sample(found, count)

@@ -13,22 +13,26 @@ from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.training.config import load_recipe
 from llm2vec_gen_rag.training.fit.reconstruction_head import HeadRecipe
 from llm2vec_gen_rag.training.smollm2.build import HEAD_LOG, BuildRecipe, build
-from llm2vec_gen_rag.training.smollm2.rows import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTION
+from llm2vec_gen_rag.training.smollm2.rows import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTION, Amounts
 from tests.training.smollm2.source_files import write_sources
 
 pytestmark = pytest.mark.slow
 BASE = str(almanac.MODEL_FOLDER / "base")
+SMALL = {
+    "warmup_steps": 2,
+    "teacher": "tfidf-projection",
+    "teacher_model": "",
+    "teacher_dimension": 64,
+    "alignment_weight": 64.0,
+}
 MINIATURE = BuildRecipe(
+    amounts=Amounts(safety=300),
     retrieval=dataclasses.replace(
-        load_recipe("smollm2"),
-        steps=30,
-        warmup_steps=5,
-        logging_steps=10,
-        least_squares_rows=300,
-        teacher="tfidf-projection",
-        teacher_model="",
-        teacher_dimension=64,
-        alignment_weight=64.0,
+        load_recipe("smollm2"), steps=30, logging_steps=10, least_squares_rows=100, **SMALL
+    ),
+    further_amounts=Amounts(safety=100),
+    further=dataclasses.replace(
+        load_recipe("smollm2_further"), steps=4, logging_steps=2, refit_rows=100, **SMALL
     ),
     head=HeadRecipe(steps=10, warmup_steps=2, answer_tokens=12),
     spoken=3,
@@ -48,10 +52,22 @@ def test_embeddings_come_nearer_to_the_teacher(built):
     assert {entry["reconstruction"] for entry in log} == {0.0}  # it is not computed
 
 
+def test_the_second_round_goes_on_from_the_first(built):
+    first, second = (
+        LLM2VecGen.from_pretrained(built / name / "model", base_model=BASE)
+        for name in ("retrieval", "further")
+    )
+    texts = ["how tall is a heron?", "The heron is a bird."]
+    assert not np.allclose(first.encode(texts), second.encode(texts), atol=1e-3)
+    np.testing.assert_allclose(
+        first.response_tokens.detach().numpy(), second.response_tokens.detach().numpy(), atol=2e-2
+    )
+
+
 def test_the_head_is_trained_and_no_embedding_moves(built):
     assert len(json.loads((built / HEAD_LOG).read_text())["losses"]) == MINIATURE.head.steps
     texts = ["how tall is a heron?", "The heron is a bird."]
-    before = LLM2VecGen.from_pretrained(built / "retrieval" / "model", base_model=BASE)
+    before = LLM2VecGen.from_pretrained(built / "further" / "model", base_model=BASE)
     after = LLM2VecGen.from_pretrained(built / "bundled", base_model=BASE)
     # the low-rank updates are stored in bfloat16
     np.testing.assert_allclose(after.encode(texts), before.encode(texts), atol=2e-2)
@@ -71,13 +87,8 @@ def test_what_is_bundled_has_its_own_instructions(built):
 
 
 def test_a_finished_build_is_not_trained_again(built):
-    run = built / "retrieval" / "model" / "training_log.json"
-    before = run.stat().st_mtime_ns
-    build(built, write_sources_again(built), BASE, MINIATURE)
-    assert run.stat().st_mtime_ns == before
-
-
-def write_sources_again(built):
-    folder = built / "sources"
-    folder.mkdir()
-    return write_sources(folder)
+    logs = [built / name / "model" / "training_log.json" for name in ("retrieval", "further")]
+    before = [log.stat().st_mtime_ns for log in logs]
+    (built / "sources").mkdir()
+    build(built, write_sources(built / "sources"), BASE, MINIATURE)
+    assert [log.stat().st_mtime_ns for log in logs] == before
