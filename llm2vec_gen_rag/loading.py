@@ -21,6 +21,7 @@ from llm2vec_gen_rag.backbone.lora import LowRankAdapter
 from llm2vec_gen_rag.checkpoint.format import Checkpoint, read_checkpoint, require_fit
 from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint
 from llm2vec_gen_rag.checkpoint.initialisation import Initialisation
+from llm2vec_gen_rag.checkpoint.leading_dimensions import with_leading_dimensions
 from llm2vec_gen_rag.checkpoint.location import find_base_model, find_checkpoint
 from llm2vec_gen_rag.cpu import PrefixCache
 from llm2vec_gen_rag.smollm2 import find_llm
@@ -86,6 +87,7 @@ class LoadedModel:
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
         revision: str | None = None,
+        truncate_dim: int | None = None,
         device_map: str | dict[str, Any] | None = None,
         quantization_config: Any | None = None,
         attn_implementation: str | None = None,
@@ -110,6 +112,9 @@ class LoadedModel:
                 of 0.99 and more, and smaller once loaded. Pooling and projections are always
                 float32.
             revision: branch, tag or commit of the checkpoint on the hub.
+            truncate_dim: how many leading numbers of a vector to keep, for a checkpoint that was
+                trained for that and lists it as `matryoshka_dims` in run_config.yml; None keeps
+                all.
             device_map: which layer of the LLM goes where (needs accelerate); replaces `device`.
             quantization_config: a `transformers` quantization config for the LLM.
             attn_implementation: how the LLM computes attention, such as "eager". The default is
@@ -126,8 +131,9 @@ class LoadedModel:
             CheckpointError: if the checkpoint cannot be found or is not whole and sound.
             BaseModelError: if the frozen LLM cannot be loaded.
             MissingExtraError: if it is a GGUF file, and the extra "gguf" is not installed.
-            ValueError: if the device or dtype is unknown or not available, or int8 is combined with
-                a `device_map` or `quantization_config`.
+            ValueError: if the device or dtype is unknown or not available, int8 is combined with a
+                `device_map` or `quantization_config`, or the checkpoint was not trained for
+                `truncate_dim`.
         """
         options = BackboneOptions(
             device_map=device_map,
@@ -143,6 +149,8 @@ class LoadedModel:
         name = model_name(name)
         found = find_checkpoint(name, revision, options)
         checkpoint = read_checkpoint(found.folder, trust_remote_code=trust_remote_code)
+        if truncate_dim is not None:
+            checkpoint = with_leading_dimensions(checkpoint, truncate_dim, name)
         if base_model is not None:
             base = model_name(base_model)
         elif name == SMOLLM2:

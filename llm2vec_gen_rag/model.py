@@ -11,13 +11,12 @@ from typing import overload
 
 import torch
 
-from llm2vec_gen_rag import decoder, encoder
+from llm2vec_gen_rag import decoder
 from llm2vec_gen_rag.arguments import (
     as_texts,
     folder_to_write,
     require_positive,
     require_string,
-    text_room,
     writing_room,
 )
 from llm2vec_gen_rag.backbone.facts import embedding_weight, end_token_ids
@@ -26,17 +25,15 @@ from llm2vec_gen_rag.backbone.settings import forward_settings
 from llm2vec_gen_rag.checkpoint.adapter import AdapterWeights
 from llm2vec_gen_rag.checkpoint.format import write_checkpoint
 from llm2vec_gen_rag.checkpoint.tokenizer_hashes import tokenizer_hashes
-from llm2vec_gen_rag.encoder import Vectors
-from llm2vec_gen_rag.loading import LoadedModel
-from llm2vec_gen_rag.text_tokenizer import TokenizedTexts, answer_prompts
-
-Texts = str | Sequence[str]
+from llm2vec_gen_rag.text_tokenizer import answer_prompts
+from llm2vec_gen_rag.vectors.text_encoder import TextEncoder, Texts
 
 
-class LLM2VecGen(LoadedModel):
+class LLM2VecGen(TextEncoder):
     """A frozen LLM and its response tokens; safe to use from several threads.
 
-    `from_pretrained` loads one; `initialise` makes a fresh one, to be trained.
+    `from_pretrained` loads one; `initialise` makes a fresh one, to be trained. How it embeds is in
+    `TextEncoder`: `encode`, `encode_query`, `encode_document`, `encode_with_lengths`, `similarity`.
 
     Attributes:
         name: what it was loaded as.
@@ -54,11 +51,6 @@ class LLM2VecGen(LoadedModel):
             OPT; None if there is no such limit, as with rotary positions.
         lock: held during every forward.
     """
-
-    @property
-    def dimension(self) -> int:
-        """The length of a vector."""
-        return self.alignment.out_features
 
     @property
     def device(self) -> torch.device:
@@ -87,104 +79,6 @@ class LLM2VecGen(LoadedModel):
         stated = {name: value for name, value in settings.items() if value != "null"}
         parts = [self.trained_digest, json.dumps([read, stated], sort_keys=True)]
         return hashlib.sha256("".join(parts).encode()).hexdigest()
-
-    def encode(
-        self,
-        texts: Texts,
-        *,
-        instruction: str = "",
-        max_length: int = 512,
-        normalize: bool = True,
-        batch_size: int | None = None,
-        show_progress: bool = False,
-    ) -> Vectors:
-        """Return the embedding of each text: of the answer that the LLM would give to it.
-
-        Args:
-            texts: a string or a list of strings. They are read literally: nothing in them is markup
-                or a special token. Only lone surrogates are changed, to U+FFFD.
-            instruction: precedes each text, with no space added.
-            max_length: tokens of instruction, text and response tokens together; a longer text is
-                cut at its end, and at what `positions` leaves room for.
-            normalize: whether to scale each vector to length 1.
-            batch_size: texts in one forward; None plans the batches by their tokens. It changes
-                speed and memory, not the vectors.
-            show_progress: whether to show a progress bar on standard error.
-
-        Returns:
-            float32: (dimension,) for a string, (texts, dimension) for a list, in its order.
-
-        Raises:
-            ValueError: if an argument is not as described, or `max_length` leaves no room for text.
-            NonFiniteError: if the LLM computes NaN or infinity.
-        """
-        if batch_size is not None:
-            require_positive("batch_size", batch_size)
-        vectors = encoder.embed(
-            self,
-            self._tokenized(texts, instruction, max_length),
-            normalize=normalize,
-            batch_size=batch_size,
-            show_progress=show_progress,
-        )
-        return vectors[0] if isinstance(texts, str) else vectors
-
-    def encode_query(
-        self,
-        texts: Texts,
-        task: str = "retrieval",
-        *,
-        max_length: int = 512,
-        normalize: bool = True,
-        batch_size: int | None = None,
-        show_progress: bool = False,
-    ) -> Vectors:
-        """Return the embedding of each query, preceded by the instruction of its task.
-
-        Args:
-            texts: see `encode`.
-            task: a name in `prompts.query`.
-            max_length: see `encode`.
-            normalize: see `encode`.
-            batch_size: see `encode`.
-            show_progress: see `encode`.
-
-        Returns:
-            See `encode`.
-
-        Raises:
-            ValueError: if the task is unknown; see also `encode`.
-        """
-        return self.encode(
-            texts,
-            instruction=self.prompts.for_query(task),
-            max_length=max_length,
-            normalize=normalize,
-            batch_size=batch_size,
-            show_progress=show_progress,
-        )
-
-    def encode_document(
-        self,
-        texts: Texts,
-        *,
-        max_length: int = 512,
-        normalize: bool = True,
-        batch_size: int | None = None,
-        show_progress: bool = False,
-    ) -> Vectors:
-        """Return the embedding of each document, preceded by the instruction of documents.
-
-        See `encode` for arguments, shapes and errors.
-        """
-        return self.encode(
-            texts,
-            instruction=self.prompts.document,
-            max_length=max_length,
-            normalize=normalize,
-            batch_size=batch_size,
-            show_progress=show_progress,
-        )
 
     @overload
     def decode(  # type: ignore[overload-overlap]
@@ -228,10 +122,10 @@ class LLM2VecGen(LoadedModel):
             NonFiniteError: see `encode`.
         """
         require_positive("max_new_tokens", max_new_tokens)
-        rows = self._tokenized(texts, instruction, max_length).rows
+        tokenized, _ = self._tokenized(texts, instruction, max_length)
         if self.positions is not None:
             max_new_tokens = min(max_new_tokens, self.positions - self.compression_tokens)
-        written = decoder.decode_ids(self, rows, max_new_tokens=max_new_tokens)
+        written = decoder.decode_ids(self, tokenized.rows, max_new_tokens=max_new_tokens)
         return self._read(texts, written)
 
     @overload
@@ -314,12 +208,6 @@ class LLM2VecGen(LoadedModel):
             prompts=self.prompts,
         )
         write_checkpoint(target, checkpoint, self._base_model)
-
-    def _tokenized(self, texts: Texts, instruction: str, max_length: int) -> TokenizedTexts:
-        """Return the ids of each text after the instruction, cut to leave room."""
-        require_string("instruction", instruction)
-        room = text_room(max_length, len(self.response_tokens), self.positions)
-        return self.text_tokenizer.tokenize(as_texts(texts), instruction, max_tokens=room)
 
     def _read(self, texts: Texts, written: Sequence[Sequence[int]]) -> str | list[str]:
         """Return what was written as text: a string for a string."""

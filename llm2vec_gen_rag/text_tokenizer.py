@@ -7,12 +7,12 @@ that splits special tokens like any other characters. Other texts get the same i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer, models
+from tokenizers import Encoding, Tokenizer, models
 from transformers import PreTrainedTokenizerBase
 
 from llm2vec_gen_rag.errors import UnsupportedCheckpointError
@@ -35,10 +35,12 @@ class TokenizedTexts:
 
     Attributes:
         rows: ids of instruction and text together, one array per text.
+        tokens: int64 (texts,), how many ids instruction and text have before they are cut.
         instruction_tokens: how many ids of the first row are of the instruction alone.
     """
 
     rows: list[TokenIds]
+    tokens: npt.NDArray[np.int64]
     instruction_tokens: int
 
 
@@ -80,12 +82,7 @@ class TextTokenizer:
         Returns:
             One int64 array per text.
         """
-        ids: list[TokenIds] = []
-        for start in range(0, len(texts), WINDOW):
-            window = [utf8_text(text) for text in texts[start : start + WINDOW]]
-            encodings = self._tokenizer.encode_batch_fast(window, add_special_tokens=bos)
-            ids += [np.array(e.ids[:max_tokens], dtype=np.int64) for e in encodings]
-        return ids
+        return [_first_ids(encoding, max_tokens) for encoding in self._encodings(texts, bos)]
 
     def tokenize(
         self, texts: Sequence[str], instruction: str, *, max_tokens: int
@@ -100,9 +97,13 @@ class TextTokenizer:
         Returns:
             The ids, in the order of the texts.
         """
-        rows = self.token_ids([f"{instruction}{text}" for text in texts], max_tokens=max_tokens)
-        tokens = self._instruction_tokens(instruction, texts[0]) if instruction and texts else 0
-        return TokenizedTexts(rows, tokens)
+        rows: list[TokenIds] = []
+        tokens = np.empty(len(texts), dtype=np.int64)
+        for encoding in self._encodings([f"{instruction}{text}" for text in texts], bos=True):
+            tokens[len(rows)] = len(encoding)
+            rows.append(_first_ids(encoding, max_tokens))
+        shared = self._instruction_tokens(instruction, texts[0]) if instruction and texts else 0
+        return TokenizedTexts(rows, tokens, shared)
 
     def components(self) -> dict[str, bytes]:
         """Return what decides ids, in the JSON of the `tokenizers` library.
@@ -120,11 +121,21 @@ class TextTokenizer:
         added = self._tokenizer.get_added_tokens_decoder()
         return [token.content for _, token in sorted(added.items()) if not token.special]
 
+    def _encodings(self, texts: Sequence[str], bos: bool) -> Iterator[Encoding]:
+        """Yield the tokens of each text, few of which are in memory at once."""
+        for start in range(0, len(texts), WINDOW):
+            window = [utf8_text(text) for text in texts[start : start + WINDOW]]
+            yield from self._tokenizer.encode_batch_fast(window, add_special_tokens=bos)
+
     def _instruction_tokens(self, instruction: str, text: str) -> int:
         """Return how many tokens end within the instruction: the next may reach into the text."""
         beginning = utf8_text(f"{instruction}{text[:NEXT_CHARACTERS]}")
         offsets = self._tokenizer.encode(beginning).offsets
         return sum(end <= len(utf8_text(instruction)) for _, end in offsets)
+
+
+def _first_ids(encoding: Encoding, most: int | None) -> TokenIds:
+    return np.array(encoding.ids[:most], dtype=np.int64)
 
 
 def answer_prompts(

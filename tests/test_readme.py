@@ -42,7 +42,8 @@ def printed_by(snippet):
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda text: text.split("\n")[0][:40])
-def test_every_snippet_runs_and_prints_what_it_says(snippet):
+def test_every_snippet_runs_and_prints_what_it_says(snippet, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where one writes a file
     promised = re.findall(r"print\(.*\)\s+# (.*)$", snippet, flags=re.MULTILINE)
     printed = printed_by(snippet)
     assert printed

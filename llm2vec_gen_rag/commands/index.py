@@ -207,7 +207,12 @@ def _print(
             f"{len(lines)} lines, {len(found.links)} links"
         )
     if report.truncated:
-        print(f"{report.truncated} are longer than the model reads, which saw their beginning only")
+        named = ", ".join(map(quoted, report.truncated_ids[:_MOST_NAMED]))
+        more = ", ..." * (report.truncated > _MOST_NAMED)
+        print(
+            f"{report.truncated} are longer than the model reads, which saw their beginning only: "
+            f"{named}{more}"
+        )
     _print_total(arguments, documents)
 
 

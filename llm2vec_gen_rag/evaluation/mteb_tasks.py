@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from llm2vec_gen_rag.errors import require_extra
 from llm2vec_gen_rag.evaluation.comparison import Comparison, Line, mean
-from llm2vec_gen_rag.evaluation.mteb_instructions import MTEB_INSTRUCTIONS
 from llm2vec_gen_rag.evaluation.paper_figures import CATEGORIES, Figures, published_figures
 from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.prompts.mteb import MTEB_INSTRUCTIONS
 
 require_extra("eval", "mteb")
 

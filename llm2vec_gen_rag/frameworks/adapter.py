@@ -5,14 +5,12 @@ Only the adapters import this module: it needs pydantic, which either framework 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pickle
 from collections.abc import Callable
-from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import Self
@@ -20,14 +18,11 @@ from typing_extensions import Self
 from llm2vec_gen_rag.arguments import BUNDLED_MODELS, model_name
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CheckpointError
-from llm2vec_gen_rag.frameworks.worker_thread import run_on_worker
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.model import LLM2VecGen
 
-Side = Literal["query", "document"]
-
-_LOADING_FIELDS = frozenset({"base_model", "revision", "dtype", "device"})
+_LOADING_FIELDS = frozenset({"base_model", "revision", "dtype", "device", "truncate_dim"})
 
 
 class FrameworkAdapter(BaseModel):
@@ -45,6 +40,8 @@ class FrameworkAdapter(BaseModel):
         dtype: such as "float32", or "int8" on a CPU; None picks the best for the device. It then
             holds the dtype that was picked.
         device: such as "cpu" or "cuda:0"; None picks the best one.
+        truncate_dim: how many leading numbers of a vector to keep, where the checkpoint was trained
+            for that; see `LLM2VecGen.from_pretrained`.
         task: which of the model's query instructions to use if `query_instruction` is None.
         query_instruction: prepended to every query without a separator ("" for none).
         document_instruction: prepended to every document without a separator ("" for none); None
@@ -65,6 +62,7 @@ class FrameworkAdapter(BaseModel):
     base_model: str | None = Field(default=None, frozen=True)
     revision: str | None = Field(default=None, frozen=True)
     dtype: str | None = Field(default=None, frozen=True)
+    truncate_dim: int | None = Field(default=None, frozen=True)
     fingerprint: str = Field(default="", frozen=True)
     task: str = Field(default="retrieval", frozen=True)
     query_instruction: str | None = Field(default=None, frozen=True)
@@ -121,7 +119,7 @@ class FrameworkAdapter(BaseModel):
         if self.query_instruction is None:
             stated["query_instruction"] = model.prompts.for_query(self.task)
         if self.document_instruction is None:
-            stated["document_instruction"] = model.prompts.document
+            stated["document_instruction"] = model.prompts.for_document(self.task)
         return self
 
     def _check_source(self) -> None:
@@ -166,6 +164,7 @@ class FrameworkAdapter(BaseModel):
                     device=self.device,
                     dtype=self.dtype,
                     revision=self.revision,
+                    truncate_dim=self.truncate_dim,
                 )
                 self._check_fingerprint(model)
                 self.__dict__["model"] = model
@@ -180,27 +179,6 @@ class FrameworkAdapter(BaseModel):
                 f"{self.fingerprint}: the checkpoint, its tokenizer or its base model's config has "
                 "changed. Restore it, or leave out fingerprint= and embed the documents again."
             )
-
-    def instruction(self, side: Side) -> str:
-        """Return the instruction for queries or for documents."""
-        stated = self.query_instruction if side == "query" else self.document_instruction
-        return cast("str", stated)  # the constructor has replaced None by the model's
-
-    def _embed(self, side: Side, texts: list[str]) -> list[list[float]]:
-        """Return one vector of Python floats per text, computed in one call of the model."""
-        vectors = self.loaded_model().encode(
-            texts,
-            instruction=self.instruction(side),
-            max_length=self.max_length,
-            normalize=self.normalize,
-            batch_size=self.batch_size,
-        )
-        return cast("list[list[float]]", vectors.tolist())
-
-    async def _aembed(self, side: Side, texts: list[str]) -> list[list[float]]:
-        """Do what `_embed` does, off the event loop and after earlier calls."""
-        model = await asyncio.to_thread(self.loaded_model) if self.model is None else self.model
-        return await run_on_worker(model, partial(self._embed, side, texts))
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[dict[str, Any]]]:
         """Pickle the settings only: a copy in another process loads its own model."""

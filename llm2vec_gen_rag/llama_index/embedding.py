@@ -10,6 +10,7 @@ from llm2vec_gen_rag.errors import MissingExtraError
 
 try:
     from llama_index.core.base.embeddings.base import BaseEmbedding
+    from llama_index.core.instrumentation import get_dispatcher
     from llama_index.core.storage.kvstore.types import BaseKVStore
 except ModuleNotFoundError as missing:
     raise MissingExtraError("llama-index", "llama_index.core") from missing
@@ -17,25 +18,33 @@ except ModuleNotFoundError as missing:
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import Self
 
-from llm2vec_gen_rag.frameworks.adapter import FrameworkAdapter, Side
+from llm2vec_gen_rag.frameworks.adapter import FrameworkAdapter
+from llm2vec_gen_rag.frameworks.cached_vectors import Truncation
+from llm2vec_gen_rag.frameworks.embedding_adapter import EmbeddingAdapter, Side
+from llm2vec_gen_rag.llama_index.events import TruncationEvent
+
+dispatcher = get_dispatcher(__name__)
 
 Vector = list[float]
 
 CACHE_COLLECTION = "embeddings"
 
 
-class LLM2VecGenEmbedding(FrameworkAdapter, BaseEmbedding):
+class LLM2VecGenEmbedding(EmbeddingAdapter, BaseEmbedding):
     """Embed the answer that an LLM would give, as LlamaIndex's embedding model.
 
-    It takes the settings of `FrameworkAdapter` and those of `BaseEmbedding`:
+    It takes the settings of `FrameworkAdapter`, the `cache` of `EmbeddingAdapter`, and the settings
+    of `BaseEmbedding`:
 
     - `embed_batch_size`: the number of texts the model gets at a time, 1 to 2,048. The model sorts
       them by length and plans its own batches, so a larger number is faster, but progress, events
       and cached vectors come less often.
     - `embeddings_cache`: a `BaseKVStore`, given to the constructor. A key covers the model, query
       or document, the instruction and the text, so one store can serve several models. The field
-      reads back as None.
+      reads back as None. For vectors on disk, `cache="vectors.sqlite"` takes its place.
     - `num_workers`, `rate_limiter`, `callback_manager`: as in the base class.
+
+    Texts that are cut are a `TruncationEvent` of LlamaIndex's instrumentation.
 
     `to_dict` holds exactly what affects the vectors. An `IngestionCache` stays valid if the batch
     size or the device changes, but not if the weights, the revision or an instruction do. A pickled
@@ -71,7 +80,12 @@ class LLM2VecGenEmbedding(FrameworkAdapter, BaseEmbedding):
         """Hide the store from the base class, whose keys are the texts alone.
 
         It would confuse a query with the same text as a document, and one model with another.
+
+        Raises:
+            ValueError: if there is a `cache`, too.
         """
+        if self.embeddings_cache is not None and self.cache is not None:
+            raise ValueError("got both cache and embeddings_cache; pass one of them")
         self._cache = self.embeddings_cache
         self.__dict__["embeddings_cache"] = None
         return self
@@ -98,6 +112,12 @@ class LLM2VecGenEmbedding(FrameworkAdapter, BaseEmbedding):
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Vector]:
         return await self._acached("document", texts)
+
+    def _tell(self, texts: list[str], truncation: Truncation) -> None:
+        chunks = [texts[row] for row in truncation.rows]
+        dispatcher.event(
+            TruncationEvent(chunks=chunks, tokens=truncation.tokens, room=truncation.room)
+        )
 
     def _cached(self, side: Side, texts: list[str]) -> list[Vector]:
         """Return cached vectors; embed the other texts in one call and store their vectors."""

@@ -23,8 +23,9 @@ from llm2vec_gen_rag.arguments import as_texts
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.encoder import Vectors
 from llm2vec_gen_rag.errors import WorkerError
-from llm2vec_gen_rag.model import LLM2VecGen, Texts
+from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.parallel.worker import Call, Worker
+from llm2vec_gen_rag.vectors.text_encoder import Texts
 
 # at the end a process is idle for at most the time of one chunk: a sixteenth of its share
 CHUNKS_PER_PROCESS = 16
@@ -128,32 +129,36 @@ class EncoderPool:
         texts: Texts,
         task: str = "retrieval",
         *,
+        instruction: str | None = None,
         max_length: int = 512,
         normalize: bool = True,
         batch_size: int | None = None,
         show_progress: bool = False,
     ) -> Vectors:
-        """Return the embedding of each query, preceded by the instruction of its task.
+        """Return the embedding of each query, preceded by an instruction.
 
         See `LLM2VecGen.encode_query` for arguments and shapes, and `encode` for errors.
         """
-        call = Call("encode_query", {"task": task, **_shared(max_length, normalize, batch_size)})
+        shared = _shared(max_length, normalize, batch_size)
+        call = Call("encode_query", {"task": task, "instruction": instruction, **shared})
         return self._encode(texts, call, show_progress)
 
     def encode_document(
         self,
         texts: Texts,
         *,
+        instruction: str | None = None,
         max_length: int = 512,
         normalize: bool = True,
         batch_size: int | None = None,
         show_progress: bool = False,
     ) -> Vectors:
-        """Return the embedding of each document, preceded by the instruction of documents.
+        """Return the embedding of each document, preceded by an instruction.
 
         See `LLM2VecGen.encode_document` for arguments and shapes, and `encode` for errors.
         """
-        call = Call("encode_document", _shared(max_length, normalize, batch_size))
+        shared = _shared(max_length, normalize, batch_size)
+        call = Call("encode_document", {"instruction": instruction, **shared})
         return self._encode(texts, call, show_progress)
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ class Document:
 
     The model reads 512 tokens, including its instruction and the response tokens. The rest of a
     longer text is stored, shown, and found by its words in a hybrid search, but not by its
-    meaning; `IndexReport.truncated` counts such texts.
+    meaning; `IndexReport` counts and names such texts.
 
     Attributes:
         text: The text, stored byte for byte.
@@ -95,6 +95,7 @@ class IndexReport:
             beginning only.
         removed: Deleted because the last source that held them no longer does
             (`DocumentCollection.sync`).
+        truncated_ids: The ids of the truncated ones, as hits have them.
     """
 
     added: int = 0
@@ -102,6 +103,7 @@ class IndexReport:
     unchanged: int = 0
     truncated: int = 0
     removed: int = 0
+    truncated_ids: tuple[str, ...] = field(default=(), repr=False)
 
     def __add__(self, other: IndexReport) -> IndexReport:
         return IndexReport(
@@ -110,6 +112,7 @@ class IndexReport:
             unchanged=self.unchanged + other.unchanged,
             truncated=self.truncated + other.truncated,
             removed=self.removed + other.removed,
+            truncated_ids=self.truncated_ids + other.truncated_ids,
         )
 
 

@@ -122,7 +122,7 @@ def test_an_instruction_is_computed_once(qwen3):
 def test_a_prefix_that_saves_little_is_not_computed_separately(model):
     with torch.no_grad():
         for count in (1, 8):
-            texts = TokenizedTexts(ids_of(model, TEXTS[:count]), 0)
+            texts = TokenizedTexts(ids_of(model, TEXTS[:count]), np.zeros(count, dtype=np.int64), 0)
             assert read_prefix(model, texts) is None
 
 

@@ -7,9 +7,9 @@ import pytest
 pytest.importorskip("mteb", reason="the extra eval brings it")
 
 from llm2vec_gen_rag.evaluation import bright, mteb_tasks
-from llm2vec_gen_rag.evaluation.mteb_instructions import MTEB_INSTRUCTIONS
 from llm2vec_gen_rag.evaluation.paper_figures import CATEGORIES
 from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS
+from llm2vec_gen_rag.prompts.mteb import MTEB_INSTRUCTIONS
 
 PUBLISHED = "McGill-NLP/LLM2Vec-Gen-Qwen3-4B"
 

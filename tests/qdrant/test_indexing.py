@@ -151,6 +151,7 @@ def test_texts_too_long_for_the_model_are_counted(collection, model):
     report = collection.index(fitting)
     assert report.added == len(texts)
     assert report.truncated == cut
+    assert report.truncated_ids == tuple(texts[-cut:])
     assert 0 < cut < len(texts)
     assert collection.index(fitting) == IndexReport(unchanged=len(texts))
 

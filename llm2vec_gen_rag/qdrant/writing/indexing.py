@@ -13,6 +13,7 @@ from uuid import UUID
 
 from qdrant_client import QdrantClient, models
 
+from llm2vec_gen_rag.arguments import text_room
 from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
 from llm2vec_gen_rag.qdrant.points.complete import complete_point
@@ -95,7 +96,8 @@ def index_batch(
         plan = Plan(found)
         outcomes = {key: plan.place(d, key[1], places[key]) for key, d in pending.items()}
         late, embedded = carry_out(client, name, model, plan)
-        report += IndexReport(truncated=_count_truncated(model, embedded))
+        cut = _truncated_ids(model, embedded)
+        report += IndexReport(truncated=len(cut), truncated_ids=cut)
         again = {key: d for key, d in pending.items() if late.intersection(places[key])}
         for key in pending.keys() - again.keys():
             report += IndexReport(**{outcomes[key]: 1})
@@ -193,10 +195,12 @@ def _check_document(document: object) -> None:
         )
 
 
-def _count_truncated(model: LLM2VecGen, documents: Sequence[Document]) -> int:
-    """Return how many texts do not fit between their instruction and the response tokens."""
-    room = MAX_LENGTH - len(model.response_tokens)
+def _truncated_ids(model: LLM2VecGen, documents: Sequence[Document]) -> tuple[str, ...]:
+    """Return the ids of texts that do not fit between their instruction and the response tokens."""
+    room = text_room(MAX_LENGTH, len(model.response_tokens), model.positions)
     texts = [model.prompts.document + document.text for document in documents]
     # no token but a BOS is shorter than a byte, so most texts need no counting
-    maybe = [text for text in texts if len(text.encode()) >= room]
-    return sum(len(ids) > room for ids in model.text_tokenizer.token_ids(maybe))
+    maybe = [row for row, text in enumerate(texts) if len(text.encode()) >= room]
+    counted = model.text_tokenizer.token_ids([texts[row] for row in maybe])
+    cut = [documents[row] for row, ids in zip(maybe, counted, strict=True) if len(ids) > room]
+    return tuple(document.point_id if document.id is None else document.id for document in cut)

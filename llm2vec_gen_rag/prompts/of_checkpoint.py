@@ -1,10 +1,4 @@
-"""The instructions that precede a text, by side (query or document) and by task.
-
-The method embeds what the LLM would answer, so an instruction decides which answer that is: a query
-asks for a passage, a document for its summary. The defaults are the published ones: retrieval and
-documents from the README of the reference package, the other tasks from tables 7 and 8 of arXiv
-2603.10913v2. A checkpoint trained with other instructions has them in `prompts.json`.
-"""
+"""The instructions of one checkpoint: its own from `prompts.json`, else the published ones."""
 
 from __future__ import annotations
 
@@ -12,58 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from llm2vec_gen_rag.errors import CheckpointError
 from llm2vec_gen_rag.files import write_json
+from llm2vec_gen_rag.prompts.mteb import MTEB_INSTRUCTIONS, MTEB_ONE_SIDED
+from llm2vec_gen_rag.prompts.published import (
+    DOCUMENT_INSTRUCTION,
+    ONE_SIDED_TASKS,
+    QUERY_INSTRUCTIONS,
+)
 
 PROMPTS_FILE = "prompts.json"
 
-DOCUMENT_INSTRUCTION = "Summarize the following passage: "
-
-# with underscores, as in the published runs (`retrieval_hf_llm2vecgen` in scripts/bright_eval of
-# the reference repository); table 8 of the paper prints a space instead
-_BRIGHT_POSTS = (
-    "biology",
-    "earth_science",
-    "economics",
-    "psychology",
-    "robotics",
-    "stackoverflow",
-    "sustainable_living",
-)
-
-QUERY_INSTRUCTIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "retrieval": "Generate a passage that best answers this question: ",
-        "advbench": "Generate a relevant document that answers this query: ",
-        "claims": "Generate text that supports or refutes this claim: ",
-        "sts": "Generate text that is semantically similar to this text: ",
-        "summarization": "Generate a concise and faithful summary of this article: ",
-        **{
-            f"bright/{topic}": (
-                f"Given a {topic} post, generate relevant passages that help answer the post: "
-            )
-            for topic in _BRIGHT_POSTS
-        },
-        "bright/pony": (
-            "Given a pony question, generate relevant passages that help answer the question: "
-        ),
-        "bright/leetcode": (
-            "Given a coding problem, generate relevant examples that help answer the problem: "
-        ),
-        "bright/aops": (
-            "Given a Math problem, generate relevant examples that help answer the problem: "
-        ),
-        "bright/theoremqa_questions": (
-            "Given a Math problem, generate relevant examples that help answer the problem: "
-        ),
-        "bright/theoremqa_theorems": (
-            "Given a Math problem, only find the relevant theorems that help answer the problem, "
-            "I don't want the answer to the problem: "
-        ),
-    }
-)
+_MTEB = "mteb/"  # before the name of a task there
 
 
 @dataclass(frozen=True)
@@ -97,7 +52,8 @@ class Prompts:
         """Look up the instruction of queries.
 
         Args:
-            task: a name in `query`.
+            task: a name in `query`, or "mteb/" and the name of one of the 41 tasks of the paper's
+                benchmark, such as "mteb/Banking77Classification".
 
         Returns:
             The instruction.
@@ -105,12 +61,31 @@ class Prompts:
         Raises:
             ValueError: if the task is unknown.
         """
-        if task not in self.query:
-            raise ValueError(
-                f"unknown task {task!r}; known tasks: {', '.join(sorted(self.query))}. For any "
-                "other, call encode(texts, instruction=...) with your own instruction."
-            )
-        return self.query[task]
+        if task in self.query:
+            return self.query[task]
+        if task.startswith(_MTEB) and task.removeprefix(_MTEB) in MTEB_INSTRUCTIONS:
+            return MTEB_INSTRUCTIONS[task.removeprefix(_MTEB)]
+        raise ValueError(
+            f"unknown task {task!r}; known tasks: {', '.join(sorted(self.query))}, and mteb/NAME "
+            "for the tasks of MTEB(eng, v2). For any other, pass instruction= with your own."
+        )
+
+    def for_document(self, task: str) -> str:
+        """Look up the instruction of what a task compares its queries with.
+
+        Args:
+            task: see `for_query`.
+
+        Returns:
+            That of documents; that of the task where all texts are of one kind, as in clustering,
+            classification and semantic similarity.
+
+        Raises:
+            ValueError: if the task is unknown.
+        """
+        query = self.for_query(task)
+        one_sided = task in ONE_SIDED_TASKS or task.removeprefix(_MTEB) in MTEB_ONE_SIDED
+        return query if one_sided else self.document
 
     @classmethod
     def from_folder(cls, folder: Path) -> Prompts:

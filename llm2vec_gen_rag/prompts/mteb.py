@@ -109,3 +109,8 @@ MTEB_INSTRUCTIONS: Mapping[str, str] = MappingProxyType(
         },
     }
 )
+
+_RERANKING = {"AskUbuntuDupQuestions", "MindSmallReranking"}
+
+# tasks without queries and documents: classification, clustering, pairs, similarity, summaries
+MTEB_ONE_SIDED = frozenset(_PLAIN.keys() - _RERANKING)

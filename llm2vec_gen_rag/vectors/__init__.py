@@ -1,0 +1,1 @@
+"""Texts -> vectors, as a caller asks for them."""

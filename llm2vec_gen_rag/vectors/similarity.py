@@ -1,0 +1,36 @@
+"""Cosine similarities between two lists of vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from llm2vec_gen_rag.encoder import Vectors
+
+
+def cosines(queries: Vectors, documents: Vectors) -> Vectors:
+    """Return the cosine of each query with each document, q.d / (|q| |d|).
+
+    Args:
+        queries: (n, dimension), of any lengths; a zero vector has the cosine 0 with all.
+        documents: (m, dimension), likewise.
+
+    Returns:
+        float32 (n, m).
+
+    Raises:
+        ValueError: if the dimensions differ.
+    """
+    if queries.shape[1] != documents.shape[1]:
+        raise ValueError(
+            f"the queries' vectors have {queries.shape[1]} dimensions and the documents' "
+            f"{documents.shape[1]}; expected vectors of one model"
+        )
+    products: Vectors = _unit(queries) @ _unit(documents).T
+    return products
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    """Return the vectors scaled to length 1, a zero vector as it is."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Vectors = vectors / np.where(lengths == 0, 1, lengths)
+    return unit.astype(np.float32, copy=False)
