@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import os
@@ -17,6 +18,7 @@ from child_processes import FORKED
 from reference_kits import KITS, ReferenceKit
 
 from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.arguments import BUNDLED_MODELS
 from llm2vec_gen_rag.backbone.digest import weights_digest
 from llm2vec_gen_rag.cli import main
 
@@ -124,6 +126,33 @@ def almanac_embedded_once(almanac_vectors):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LLM2VecGen, "encode_document", remembered)
+        yield
+
+
+@pytest.fixture(scope="session")
+def bundled_models():
+    """The bundled models that were loaded, by their names and the options they were loaded with."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def bundled_loaded_once(bundled_models):
+    """Let commands share the bundled models: to load smollm2, its GGUF file is dequantised."""
+    load = LLM2VecGen.from_pretrained
+
+    @functools.wraps(load)
+    def remembered(name, **options):
+        if name not in BUNDLED_MODELS:
+            return load(name, **options)
+        given = {option: value for option, value in options.items() if value is not None}
+        given.pop("local_files_only", None)  # nothing is downloaded here anyway
+        asked = (name, *sorted(given.items()))
+        if asked not in bundled_models:
+            bundled_models[asked] = load(name, **options)
+        return bundled_models[asked]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LLM2VecGen, "from_pretrained", remembered)
         yield
 
 

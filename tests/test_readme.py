@@ -79,7 +79,7 @@ def marks_of(command):
     return slow + [needs_smollm2] * (command in ON_SMOLLM2)
 
 
-@pytest.mark.usefixtures("forked_workers", "almanac_embedded_once")
+@pytest.mark.usefixtures("forked_workers", "almanac_embedded_once", "bundled_loaded_once")
 @pytest.mark.parametrize(
     "command", [pytest.param(command, marks=marks_of(command)) for command in OURS]
 )

@@ -75,13 +75,13 @@ def test_the_demonstration_shows_both_rankings_and_withholds(model):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("almanac_embedded_once")
+@pytest.mark.usefixtures("almanac_embedded_once", "bundled_loaded_once")
 def test_eval_measures_the_bundled_model(run_json):
     assert run_json("eval", "--limit", "2")
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory, almanac_embedded_once):
+def shown(tmp_path_factory, almanac_embedded_once, bundled_loaded_once):
     """What `demo --json` prints of the bundled models, of one page of this repository."""
     output = tmp_path_factory.mktemp("demo") / "demo.json"
     with (

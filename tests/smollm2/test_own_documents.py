@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 from installed_smollm2 import needs_smollm2
 
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.qdrant import DocumentCollection
-from llm2vec_gen_rag.qdrant.reading.passages import passages
+from llm2vec_gen_rag.qdrant.reading.folders import sync_path
+from llm2vec_gen_rag.qdrant.reading.found_files import find_files
+from llm2vec_gen_rag.qdrant.reading.passages import PASSAGE_CHARACTERS, passages
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = "import sys; from llm2vec_gen_rag.cli import main; sys.exit(main())"
 AMONG = 3  # hits
 # of the ten. Among passages of 500 characters it is 6 (all-MiniLM-L6-v2: 5, BM25: 3): docs/log.md
 ANSWERED = 4
@@ -93,15 +94,32 @@ def test_one_passage_of_the_page_answers(question, page, phrase):
 
 @pytest.fixture(scope="session")
 def indexed(tmp_path_factory):
-    """The collection that the command line makes of README.md and docs/, with smollm2 loaded."""
-    store = tmp_path_factory.mktemp("own") / "store"
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    for path in ("docs", "README.md"):
-        command = [sys.executable, "-c", PROGRAM, "index", path, "--store", str(store)]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    """The collection that `index` makes of README.md and docs/; smollm2 is loaded once."""
     model = LLM2VecGen.from_pretrained("smollm2")
+    store = tmp_path_factory.mktemp("own") / "store"
     with DocumentCollection.open(store, "documents", model) as collection:
+        with all_cores():
+            for path in (ROOT / "docs", ROOT / "README.md"):
+                sync_path(
+                    collection,
+                    path,
+                    find_files(path),
+                    passage_characters=PASSAGE_CHARACTERS,
+                    allow_empty=False,
+                    show_progress=False,
+                )
         yield collection
+
+
+@contextmanager
+def all_cores():
+    """Compute with every core: this LLM is large enough to gain by it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def file_of(hit):
