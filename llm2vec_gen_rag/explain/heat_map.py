@@ -79,7 +79,8 @@ def _draw_split(panel: Any, split: ScoreSplit, query: Tokens, document: Tokens) 
 
 def _draw_tokens(panel: Any, tokens: Tokens) -> None:
     """Draw the tokens of each response token, coloured by their probability."""
-    cells = np.array([[token.probability for token in likely] for likely in tokens])
+    # the root tells small probabilities apart
+    cells = np.array([[token.probability**0.5 for token in likely] for likely in tokens])
     texts = [
         [f"{_shortened(word(t))}\n{percent(t.probability)} {times(t.lift)}" for t in likely]
         for likely in tokens
@@ -89,7 +90,8 @@ def _draw_tokens(panel: Any, tokens: Tokens) -> None:
     panel.set_xticks([])
     panel.set_ylabel("response token")
     panel.set_title(
-        "the likeliest next tokens that the text makes likelier: probability, and as a multiple",
+        "the likeliest next tokens that the text makes likelier: "
+        "probability, and its multiple of that without the text",
         fontsize=10,
     )
 
