@@ -49,7 +49,6 @@ class LLM2VecGenModule(InputModule):
     """
 
     config_file_name = "llm2vec_gen_module.json"
-    config_keys = ("max_seq_length",)
 
     def __init__(self, model: LLM2VecGen, max_seq_length: int = 512) -> None:
         """Wrap a loaded model.
