@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
+from string import Template
 
 from llm2vec_gen_rag.arguments import folder_to_write
 from llm2vec_gen_rag.backbone.facts import base_name
@@ -26,6 +27,51 @@ from sentence_transformers.sentence_transformer.modules import Normalize  # noqa
 from llm2vec_gen_rag.sentence_transformers.module import LLM2VecGenModule  # noqa: E402
 
 _CONFIG = "config_sentence_transformers.json"
+
+_CARD = Template("""\
+---
+library_name: sentence-transformers
+tags: [sentence-transformers, sentence-similarity, llm2vec-gen]
+pipeline_tag: sentence-similarity
+---
+# $name, for sentence-transformers
+
+Generative embeddings of $dimension numbers (LLM2Vec-Gen, arXiv 2603.10913). They need
+`pip install 'llm2vec-gen-rag[sentence-transformers]'`. sentence-transformers asks for
+`trust_remote_code=True` for every class that is not its own, and the class is in that package: no
+code is in this folder, and none is downloaded.
+
+```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("FOLDER", trust_remote_code=True)
+queries = model.encode_query(["..."])
+documents = model.encode_document(["..."])
+print(model.similarity(queries, documents))
+```
+
+LangChain's `HuggingFaceEmbeddings` takes the prompts by name:
+
+```python
+HuggingFaceEmbeddings(
+    model_name="FOLDER",
+    model_kwargs={"trust_remote_code": True},
+    encode_kwargs={"prompt_name": "document"},
+    query_encode_kwargs={"prompt_name": "query"},
+)
+```
+
+LlamaIndex's `HuggingFaceEmbedding` reads no prompts from a folder, and has to be given them:
+
+```python
+HuggingFaceEmbedding(
+    "FOLDER",
+    trust_remote_code=True,
+    query_instruction=$query,
+    text_instruction=$document,
+)
+```
+""")
 
 
 def export(model: LLM2VecGen, folder: str | PathLike[str]) -> Path:
@@ -111,48 +157,9 @@ def _state_requirements(path: Path) -> None:
 
 def _card(model: LLM2VecGen) -> str:
     """The README of the folder: how each library loads it."""
-    query, document = (repr(model.prompts.for_query("retrieval")), repr(model.prompts.document))
-    return f"""\
----
-library_name: sentence-transformers
-tags: [sentence-transformers, sentence-similarity, llm2vec-gen]
-pipeline_tag: sentence-similarity
----
-# {Path(model.name).name}, for sentence-transformers
-
-Generative embeddings of {model.dimension} numbers (LLM2Vec-Gen, arXiv 2603.10913). They need
-`pip install 'llm2vec-gen-rag[sentence-transformers]'`. sentence-transformers asks for
-`trust_remote_code=True` for every class that is not its own, and the class is in that package: no
-code is in this folder, and none is downloaded.
-
-```python
-from sentence_transformers import SentenceTransformer
-
-model = SentenceTransformer("FOLDER", trust_remote_code=True)
-queries = model.encode_query(["..."])
-documents = model.encode_document(["..."])
-print(model.similarity(queries, documents))
-```
-
-LangChain's `HuggingFaceEmbeddings` takes the prompts by name:
-
-```python
-HuggingFaceEmbeddings(
-    model_name="FOLDER",
-    model_kwargs={{"trust_remote_code": True}},
-    encode_kwargs={{"prompt_name": "document"}},
-    query_encode_kwargs={{"prompt_name": "query"}},
-)
-```
-
-LlamaIndex's `HuggingFaceEmbedding` reads no prompts from a folder, and has to be given them:
-
-```python
-HuggingFaceEmbedding(
-    "FOLDER",
-    trust_remote_code=True,
-    query_instruction={query},
-    text_instruction={document},
-)
-```
-"""
+    return _CARD.substitute(
+        name=Path(model.name).name,
+        dimension=model.dimension,
+        query=repr(model.prompts.for_query("retrieval")),
+        document=repr(model.prompts.document),
+    )
