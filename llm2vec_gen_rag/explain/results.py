@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsFloat, TypeGuard
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,6 @@ def _texts_of(document: Any) -> tuple[str, ...]:
     return (text,) if isinstance(text, str) else ()
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[SupportsFloat]:
     # numpy's float32 is no float, and LangChain's stores return it
-    return hasattr(value, "__float__") and not isinstance(value, (str, bool))
+    return isinstance(value, SupportsFloat) and not isinstance(value, bool)

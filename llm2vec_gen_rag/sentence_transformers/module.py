@@ -57,7 +57,7 @@ class LLM2VecGenModule(InputModule):
             model: the model, which is shared, not copied.
             max_seq_length: see the class.
         """
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
         self.max_seq_length = max_seq_length
         self.tokenizer = model.tokenizer
@@ -150,6 +150,7 @@ class LLM2VecGenModule(InputModule):
         cache_folder: str | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
+        init_defaults: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> Self:
         """Load the module of an exported folder; `SentenceTransformer` calls this.
@@ -161,6 +162,7 @@ class LLM2VecGenModule(InputModule):
             cache_folder: where downloads are kept.
             revision: branch, tag or commit on the hub.
             local_files_only: whether to stay off the network.
+            init_defaults: unused: the folder states all settings.
             **kwargs: "model_kwargs" has options of `LLM2VecGen.from_pretrained`: base_model, dtype,
                 device_map, quantization_config, attn_implementation. The rest is unused. In
                 particular, `trust_remote_code`, which sentence-transformers asks for in order to
