@@ -34,7 +34,7 @@ def drawn(explanation):
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         picture = io.BytesIO()
-        figure.savefig(picture, format="png")
+        figure.savefig(picture, format="png", dpi=40)
     assert picture.getvalue().startswith(b"\x89PNG")
     (panel,) = figure.axes
     labels = [*panel.get_yticklabels(), *panel.get_xticklabels(), *panel.texts, panel.title]
