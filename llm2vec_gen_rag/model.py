@@ -15,6 +15,7 @@ from llm2vec_gen_rag import decoder
 from llm2vec_gen_rag.arguments import (
     as_texts,
     folder_to_write,
+    model_name,
     require_positive,
     require_string,
     writing_room,
@@ -183,16 +184,20 @@ class LLM2VecGen(TextEncoder):
         written = decoder.answer_ids(self, prompts, max_new_tokens=max_new_tokens)
         return self._read(texts, written)
 
-    def save_pretrained(self, folder: str | PathLike[str]) -> None:
+    def save_pretrained(
+        self, folder: str | PathLike[str], *, base_model: str | PathLike[str] | None = None
+    ) -> None:
         """Write the checkpoint in the published format; the base model is recorded, not copied.
 
         A base model inside the folder is recorded by its relative path, so the folder can move.
 
         Args:
             folder: where to; created if it does not exist. A leading ~ is the home folder.
+            base_model: where the base model will be found: a hub id, a folder or a GGUF file; None
+                records where it was loaded from.
 
         Raises:
-            ValueError: if it is empty, or no path.
+            ValueError: if one of them is empty, or no path.
             CheckpointError: if a file to be copied from where this model was loaded is gone.
             StorageError: if it cannot be written, as on a full disk; a checkpoint that was in the
                 folder is whole.
@@ -207,7 +212,8 @@ class LLM2VecGen(TextEncoder):
             alignment=self.alignment,
             prompts=self.prompts,
         )
-        write_checkpoint(target, checkpoint, self._base_model)
+        base = self._base_model if base_model is None else model_name(base_model)
+        write_checkpoint(target, checkpoint, base)
 
     def _read(self, texts: Texts, written: Sequence[Sequence[int]]) -> str | list[str]:
         """Return what was written as text: a string for a string."""
