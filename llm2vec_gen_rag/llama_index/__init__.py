@@ -1,5 +1,6 @@
 """LLM2Vec-Gen in LlamaIndex."""
 
 from llm2vec_gen_rag.llama_index.embedding import LLM2VecGenEmbedding
+from llm2vec_gen_rag.llama_index.llm import LLM2VecGenLLM
 
-__all__ = ["LLM2VecGenEmbedding"]
+__all__ = ["LLM2VecGenEmbedding", "LLM2VecGenLLM"]

@@ -225,7 +225,7 @@ def test_wrong_arguments_are_refused_before_anything_is_computed(model, options,
 
 
 def test_a_list_of_texts_is_refused(model):
-    with pytest.raises(ValueError, match="expected a string. A conversation goes to stream_chat"):
+    with pytest.raises(ValueError, match=r"expected a string\. A conversation goes to stream_chat"):
         model.stream(["one", "two"])
 
 
