@@ -86,7 +86,7 @@ class LLM2VecGenLLM(AnsweringAdapter, LLM):
             **kwargs: settings of this call: max_new_tokens, temperature, top_p, seed, stop.
 
         Returns:
-            The answer; `additional_kwargs` has the counts of tokens.
+            The answer; `raw` has the counts of tokens and the reason of the end.
 
         Raises:
             ValueError: if a message is of another role or kind, an option is unknown, or the LLM
@@ -129,7 +129,7 @@ class LLM2VecGenLLM(AnsweringAdapter, LLM):
             **kwargs: see `chat`.
 
         Returns:
-            The answer; `additional_kwargs` has the counts of tokens.
+            The answer; `raw` has the counts of tokens and the reason of the end.
 
         Raises:
             ValueError: see `chat`.
@@ -211,11 +211,12 @@ def _text(message: ChatMessage) -> str:
 
 
 def _grown(pieces: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """Yield the text so far with each piece."""
+    """Yield the text so far with each piece, and once more when all tokens are counted."""
     text = ""
     for piece in pieces:
         text += piece
         yield text, piece
+    yield text, ""
 
 
 async def _agrown(pieces: AsyncIterator[str]) -> AsyncIterator[tuple[str, str]]:
@@ -224,24 +225,25 @@ async def _agrown(pieces: AsyncIterator[str]) -> AsyncIterator[tuple[str, str]]:
     async for piece in pieces:
         text += piece
         yield text, piece
+    yield text, ""
 
 
 def _chat_response(text: str, piece: str | None, stream: AnswerStream) -> ChatResponse:
     """Return an answer, or as much of it as is written."""
     message = ChatMessage(role=MessageRole.ASSISTANT, content=text)
-    return ChatResponse(message=message, delta=piece, additional_kwargs=_usage(stream))
+    return ChatResponse(message=message, delta=piece, raw=_raw(stream))
 
 
 def _completion_response(text: str, piece: str | None, stream: AnswerStream) -> CompletionResponse:
     """Return an answer, or as much of it as is written."""
-    return CompletionResponse(text=text, delta=piece, additional_kwargs=_usage(stream))
+    return CompletionResponse(text=text, delta=piece, raw=_raw(stream))
 
 
-def _usage(stream: AnswerStream) -> dict[str, int]:
-    """Return the tokens so far by the names that LlamaIndex's own counters look for."""
+def _raw(stream: AnswerStream) -> dict[str, Any]:
+    """Return the tokens so far, where LlamaIndex's own counters look for them."""
     asked, written = stream.prompt_tokens, stream.written_tokens
+    counts = {"prompt_tokens": asked, "completion_tokens": written}
     return {
-        "prompt_tokens": asked,
-        "completion_tokens": written,
-        "total_tokens": asked + written,
+        "usage": {**counts, "total_tokens": asked + written},
+        "finish_reason": stream.finish_reason,
     }

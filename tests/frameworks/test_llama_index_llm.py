@@ -95,7 +95,7 @@ async def test_what_the_llm_cannot_read_is_refused_by_name(llm, message, says):
 def test_options_of_a_call_replace_the_settings(llm, answer):
     word = answer[5:9]
     assert llm.complete(PROMPT, stop=[word]).text == answer[: answer.index(word)]
-    assert llm.complete(PROMPT, max_tokens=3).additional_kwargs["completion_tokens"] == 3
+    assert llm.complete(PROMPT, max_tokens=3).raw["usage"]["completion_tokens"] == 3
     with pytest.raises(ValueError, match="got tools, which the LLM does not take"):
         llm.complete(PROMPT, tools=[])
 
@@ -104,7 +104,7 @@ def test_options_of_a_call_replace_the_settings(llm, answer):
     ("settings", "says"),
     [
         ({"model": "almanac"}, "model is a str; expected a loaded LLM2VecGen"),
-        ({"maxtokens": 3}, ""),
+        ({"maxtokens": 3}, "maxtokens"),
     ],
 )
 def test_wrong_settings_are_refused(model, settings, says):
@@ -116,8 +116,9 @@ def test_llama_index_counts_the_tokens(model):
     counter = TokenCountingHandler(tokenizer=str.split)
     llm = LLM2VecGenLLM(model=model, max_new_tokens=7, callback_manager=CallbackManager([counter]))
     llm.chat(ASKED)
-    assert counter.completion_llm_token_count == 7
-    assert counter.prompt_llm_token_count == len(model.text_tokenizer.token_ids([PROMPT])[0])
+    assert [told.raw["finish_reason"] for told in llm.stream_chat(ASKED)][-1] == "length"
+    assert counter.completion_llm_token_count == 14
+    assert counter.prompt_llm_token_count == 2 * len(model.text_tokenizer.token_ids([PROMPT])[0])
 
 
 @pytest.fixture
