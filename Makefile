@@ -93,5 +93,6 @@ bench: .venv/.bench-installed .venv/.llm-installed .venv-reference/.installed  #
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.processes
 	$(BIN)/python -m benchmarks.busy
+	for shape in almanac smollm2; do $(BIN)/python -m benchmarks.rag_memory --shape $$shape || exit 1; done
 	$(BIN)/python -m benchmarks.plots
 	$(BIN)/python -m benchmarks.report

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -175,28 +176,62 @@ def continued_ids(
     """
     written: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))
-    mask = torch.ones(prompts.shape[:2], dtype=torch.long) if mask is None else mask
-    mask = mask.to(prompts.device)
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    inputs, cache = prompts, None
+    continuation = Continuation(backbone, prompts, mask)
     with cpu.decoding(backbone) as step:
         for _ in range(max_new_tokens):
-            output = step(inputs, mask, positions, cache)
-            cache, logits = output.past_key_values, output.logits[:, -1]
-            require_finite_states(logits.amax(dim=-1))
-            tokens = pick(logits, rows)
+            tokens = pick(continuation.logits(step), rows)
             for row, token in zip(rows, tokens.tolist(), strict=True):
                 written[row].append(token)
             unfinished = [index for index, row in enumerate(rows) if written[row][-1] not in ends]
             if not unfinished:
                 break
-            if len(unfinished) < len(rows):
-                cache.batch_select_indices(torch.tensor(unfinished, device=tokens.device))
-                rows = [rows[index] for index in unfinished]
-            inputs = backbone.get_input_embeddings()(tokens[unfinished, None])
-            mask = torch.cat([mask[unfinished], mask.new_ones(len(rows), 1)], dim=1)
-            positions = positions[unfinished, -1:] + 1
+            rows = [rows[index] for index in unfinished]
+            continuation.append(tokens, unfinished)
     return written
+
+
+class Continuation:
+    """What the LLM reads next of each row, and the KV cache of what it has read."""
+
+    def __init__(self, backbone: PreTrainedModel, prompts: Tensor, mask: Tensor | None) -> None:
+        """Stand before the first token; see `continued_ids` for the arguments."""
+        self._backbone = backbone
+        mask = torch.ones(prompts.shape[:2], dtype=torch.long) if mask is None else mask
+        self._mask = mask.to(prompts.device)
+        self._positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
+        self._inputs = prompts
+        self._cache: Any = None
+
+    def logits(self, step: cpu.DecodingStep) -> Tensor:
+        """Read the inputs.
+
+        Args:
+            step: the forward that reads them.
+
+        Returns:
+            The logits of the next token, (rows, vocabulary).
+
+        Raises:
+            NonFiniteError: if the LLM computes NaN or infinity.
+        """
+        output = step(self._inputs, self._mask, self._positions, self._cache)
+        self._cache, logits = output.past_key_values, output.logits[:, -1]
+        require_finite_states(logits.amax(dim=-1))
+        return cast("Tensor", logits)
+
+    def append(self, tokens: Tensor, unfinished: list[int]) -> None:
+        """Go on with some of the rows, each with its next token.
+
+        Args:
+            tokens: one id a row, int64 (rows,).
+            unfinished: the indices of the rows to keep, in order.
+        """
+        if len(unfinished) < len(self._mask):
+            self._cache.batch_select_indices(torch.tensor(unfinished, device=tokens.device))
+        self._inputs = self._backbone.get_input_embeddings()(tokens[unfinished, None])
+        mask = self._mask[unfinished]
+        self._mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        self._positions = self._positions[unfinished, -1:] + 1
 
 
 def left_padded_embeddings(

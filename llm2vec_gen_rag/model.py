@@ -12,13 +12,11 @@ from typing import overload
 import torch
 
 from llm2vec_gen_rag import decoder
+from llm2vec_gen_rag.answering.model import AnsweringModel
 from llm2vec_gen_rag.arguments import (
-    as_texts,
     folder_to_write,
     model_name,
     require_positive,
-    require_string,
-    writing_room,
 )
 from llm2vec_gen_rag.backbone.facts import embedding_weight, end_token_ids
 from llm2vec_gen_rag.backbone.int8 import has_int8_layers
@@ -26,11 +24,10 @@ from llm2vec_gen_rag.backbone.settings import forward_settings
 from llm2vec_gen_rag.checkpoint.adapter import AdapterWeights
 from llm2vec_gen_rag.checkpoint.format import write_checkpoint
 from llm2vec_gen_rag.checkpoint.tokenizer_hashes import tokenizer_hashes
-from llm2vec_gen_rag.text_tokenizer import answer_prompts
 from llm2vec_gen_rag.vectors.text_encoder import TextEncoder, Texts
 
 
-class LLM2VecGen(TextEncoder):
+class LLM2VecGen(TextEncoder, AnsweringModel):
     """A frozen LLM and its response tokens; safe to use from several threads.
 
     `from_pretrained` loads one; `initialise` makes a fresh one, to be trained. How it embeds is in
@@ -39,7 +36,8 @@ class LLM2VecGen(TextEncoder):
     Attributes:
         name: what it was loaded as.
         revision: the commit of its hub repository; None for a folder.
-        backbone: the one resident causal LM. It embeds, decodes and answers, unchanged.
+        backbone: the one resident causal LM. It embeds, decodes and answers, unchanged;
+            see also `stream` and `stream_chat`.
         tokenizer: the checkpoint's, in which the response tokens are added tokens.
         text_tokenizer: reads users' texts, in which nothing is a special token.
         response_tokens: (N, hidden) float32, the embeddings appended to every text.
@@ -170,16 +168,8 @@ class LLM2VecGen(TextEncoder):
             ValueError: see `encode`.
             NonFiniteError: see `encode`.
         """
-        require_positive("max_new_tokens", max_new_tokens)
-        require_positive("max_length", max_length)
-        require_string("instruction", instruction)
-        max_new_tokens, room = writing_room(max_new_tokens, self.positions)
-        prompts = answer_prompts(
-            self.tokenizer,
-            self.text_tokenizer,
-            [f"{instruction}{text}" for text in as_texts(texts)],
-            max_length=max_length,
-            room=room,
+        prompts, max_new_tokens = self._answer_prompts(
+            texts, instruction, max_length, max_new_tokens
         )
         written = decoder.answer_ids(self, prompts, max_new_tokens=max_new_tokens)
         return self._read(texts, written)

@@ -7,6 +7,7 @@ that splits special tokens like any other characters. Other texts get the same i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,8 +26,8 @@ NEXT_CHARACTERS = 64
 WINDOW = 1024
 
 
-# stands for the text while the chat template is rendered, so that nothing in a text is markup
-_PLACEHOLDER = "\ue000text\ue000"
+# stands for a text while the chat template is rendered, so that nothing in a text is markup
+_PLACEHOLDER = "\ue000text{}\ue000"
 
 
 @dataclass(frozen=True)
@@ -167,17 +168,7 @@ def answer_prompts(
     bodies = text_tokenizer.token_ids(texts, max_tokens=max_length, bos=plain)
     if plain:
         return bodies
-    rendered = tokenizer.apply_chat_template(
-        [{"role": "user", "content": _PLACEHOLDER}],
-        tokenize=False,
-        add_generation_prompt=True,
-        enable_thinking=False,
-    )
-    before, _, after = str(rendered).partition(_PLACEHOLDER)
-    opening, closing = (
-        np.array(tokenizer(part, add_special_tokens=False)["input_ids"], dtype=np.int64)
-        for part in (before, after)
-    )
+    opening, closing = ids_around_texts(tokenizer, ["user"])
     around = len(opening) + len(closing)
     if room is not None and room <= around:
         raise ValueError(
@@ -187,6 +178,40 @@ def answer_prompts(
         )
     rest = None if room is None else room - around
     return [np.concatenate([opening, body[:rest], closing]) for body in bodies]
+
+
+def ids_around_texts(tokenizer: PreTrainedTokenizerBase, roles: Sequence[str]) -> list[TokenIds]:
+    """Return the ids of a chat template before, between and after the texts of a conversation.
+
+    Thinking is off, and the LLM's turn is next.
+
+    Args:
+        tokenizer: it has a chat template.
+        roles: who says each text.
+
+    Returns:
+        One array more than there are texts.
+
+    Raises:
+        ValueError: if the template leaves a text out, repeats it, or moves it.
+    """
+    texts = [_PLACEHOLDER.format(place) for place in range(len(roles))]
+    rendered = tokenizer.apply_chat_template(
+        [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)],
+        tokenize=False,
+        add_generation_prompt=True,
+        enable_thinking=False,
+    )
+    any_text = "|".join(texts)
+    if re.findall(any_text, str(rendered)) != texts:
+        raise ValueError(
+            f"the chat template does not show each text of the roles {', '.join(roles)} once and "
+            "in their order; expected a template that does"
+        )
+    return [
+        np.array(tokenizer(part, add_special_tokens=False)["input_ids"], dtype=np.int64)
+        for part in re.split(any_text, str(rendered))
+    ]
 
 
 def switch_off_sampling(tokenizer: Tokenizer) -> None:

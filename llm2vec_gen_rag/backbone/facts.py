@@ -73,6 +73,11 @@ def position_limit(backbone: PreTrainedModel) -> int | None:
     """
     if any(name.endswith("inv_freq") for name, _ in backbone.named_buffers()):
         return None
+    return context_window(backbone)
+
+
+def context_window(backbone: PreTrainedModel) -> int | None:
+    """Return how many tokens the config says that an LLM reads; None if it states no number."""
     config = backbone.config.get_text_config()
     for name in ("max_position_embeddings", "max_seq_len"):
         limit: int | None = getattr(config, name, None)

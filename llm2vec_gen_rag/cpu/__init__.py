@@ -6,13 +6,14 @@ where the LLM's own has to run.
 
 from llm2vec_gen_rag.cpu.backward import GradientForward, gradient_forward_for
 from llm2vec_gen_rag.cpu.buffers import reuse_buffers
-from llm2vec_gen_rag.cpu.decoding_step import decoding
+from llm2vec_gen_rag.cpu.decoding_step import DecodingStep, decoding
 from llm2vec_gen_rag.cpu.forward import Forward, Prefix, forward_for
 from llm2vec_gen_rag.cpu.packing import WIDTH_STEP, Packing, packing_of_few_sizes, rounded_up
 from llm2vec_gen_rag.cpu.prefix_cache import PrefixCache, shared_prefix
 
 __all__ = [
     "WIDTH_STEP",
+    "DecodingStep",
     "Forward",
     "GradientForward",
     "Packing",

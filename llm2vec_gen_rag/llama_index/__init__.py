@@ -2,5 +2,6 @@
 
 from llm2vec_gen_rag.llama_index.embedding import LLM2VecGenEmbedding
 from llm2vec_gen_rag.llama_index.events import TruncationEvent
+from llm2vec_gen_rag.llama_index.llm import LLM2VecGenLLM
 
-__all__ = ["LLM2VecGenEmbedding", "TruncationEvent"]
+__all__ = ["LLM2VecGenEmbedding", "LLM2VecGenLLM", "TruncationEvent"]
