@@ -95,7 +95,7 @@ def index_batch(
         plan = Plan(found)
         outcomes = {key: plan.place(d, key[1], places[key]) for key, d in pending.items()}
         late, embedded = carry_out(client, name, model, plan)
-        report += IndexReport(truncated=_count_truncated(model, embedded))
+        report += IndexReport(truncated=count_truncated(model, [d.text for d in embedded]))
         again = {key: d for key, d in pending.items() if late.intersection(places[key])}
         for key in pending.keys() - again.keys():
             report += IndexReport(**{outcomes[key]: 1})
@@ -193,10 +193,10 @@ def _check_document(document: object) -> None:
         )
 
 
-def _count_truncated(model: LLM2VecGen, documents: Sequence[Document]) -> int:
+def count_truncated(model: LLM2VecGen, texts: Sequence[str]) -> int:
     """Return how many texts do not fit between their instruction and the response tokens."""
     room = MAX_LENGTH - len(model.response_tokens)
-    texts = [model.prompts.document + document.text for document in documents]
+    texts = [model.prompts.document + text for text in texts]
     # no token but a BOS is shorter than a byte, so most texts need no counting
     maybe = [text for text in texts if len(text.encode()) >= room]
     return sum(len(ids) > room for ids in model.text_tokenizer.token_ids(maybe))
