@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from llm2vec_gen_rag.commands import (
+    adopt,
     delete,
     demo,
     dump,
@@ -102,7 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {installed}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (
-        *(demo, index, search, listing, delete, dump),
+        *(demo, index, search, listing, delete, dump, adopt),
         *(explain, embed, train, evaluate),
     ):
         command.add_parser(subparsers)

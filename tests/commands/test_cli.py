@@ -15,7 +15,7 @@ from llm2vec_gen_rag.cli import build_parser, main
 from llm2vec_gen_rag.commands.options import DOCUMENTS_MODEL
 
 COMMANDS = [
-    *("demo", "index", "search", "list", "delete", "dump"),
+    *("demo", "index", "search", "list", "delete", "dump", "adopt"),
     *("explain", "embed", "train", "eval"),
 ]
 PROGRAM = "import sys; from llm2vec_gen_rag.cli import main; sys.exit(main())"
