@@ -101,7 +101,7 @@ def test_langchains_store_goes_on_and_can_search_by_the_new_vector(client, model
     assert found == [hit.text for hit in adopted.search("money", k=5)]
 
 
-def test_llama_indexs_store_goes_on(client, model):
+def test_the_store_of_llama_index_goes_on(client, model):
     write(client, "llama_index")
     AdoptedCollection(client, "theirs", model).embed()
     store = LlamaIndexStore(collection_name="theirs", client=client)
