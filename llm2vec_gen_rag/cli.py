@@ -1,4 +1,4 @@
-"""The command line: `llm2vec-gen-rag demo | index | search | explain | train | export | ...`.
+"""The command line: `llm2vec-gen-rag demo | index | search | list | ... | train | eval`.
 
 Each command is a module of `commands/` that imports torch only when it runs, so that help is
 instant.
@@ -16,12 +16,16 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from llm2vec_gen_rag.commands import (
+    adopt,
+    delete,
     demo,
+    dump,
     embed,
     evaluate,
     explain,
     export_model,
     index,
+    listing,
     search,
     train,
 )
@@ -99,7 +103,10 @@ def build_parser() -> argparse.ArgumentParser:
     installed = version("llm2vec-gen-rag")
     parser.add_argument("--version", action="version", version=f"%(prog)s {installed}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, index, search, explain, embed, train, evaluate, export_model):
+    for command in (
+        *(demo, index, search, listing, delete, dump, adopt),
+        *(explain, embed, train, evaluate, export_model),
+    ):
         command.add_parser(subparsers)
     return parser
 

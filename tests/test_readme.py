@@ -30,7 +30,8 @@ TAKES_LONG = {"llm2vec-gen-rag demo": [], "llm2vec-gen-rag eval": ["--limit", "3
 ON_SMOLLM2 = [
     command
     for command in OURS
-    if command.split()[1] in ("index", "search", "explain") and "--model" not in command
+    if command.split()[1] in ("index", "search", "list", "delete", "dump", "explain")
+    and "--model" not in command
 ]
 
 

@@ -114,7 +114,7 @@ def _create(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollect
 
     _place(arguments)
     return DocumentCollection.open(
-        arguments.store, arguments.collection, model, api_key=_api_key(arguments)
+        arguments.store, arguments.collection, model, api_key=api_key(arguments)
     )
 
 
@@ -127,7 +127,7 @@ def _open(arguments: argparse.Namespace, model: LLM2VecGen) -> DocumentCollectio
 
     name = arguments.collection
     require_collection_name(name)
-    client = connect(arguments.store, _api_key(arguments))
+    client = connect(arguments.store, api_key(arguments))
     try:
         found = CollectionClient(client).get_collections().collections
         names = sorted(collection.name for collection in found)
@@ -156,7 +156,7 @@ def _place(arguments: argparse.Namespace) -> Server | Path:
     return place
 
 
-def _api_key(arguments: argparse.Namespace) -> str | None:
+def api_key(arguments: argparse.Namespace) -> str | None:
     """Return the server's key; a folder has none, whatever the environment holds."""
     is_folder = isinstance(_place(arguments), Path)
     key = None if is_folder else os.environ.get(arguments.api_key_env)

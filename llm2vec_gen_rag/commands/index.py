@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 SUMMARY = """\
 Index a folder or a file, or bring its index up to date.
 
-Reads .txt and .md (cut into passages at blank lines and headings) and .jsonl
-({"text", "id"?, "metadata"?}, or BEIR's _id, title and text). Run it again after files
+Reads .txt, .md and .rst (cut into passages at blank lines and headings), .pdf, .html and
+.docx (pip install 'llm2vec-gen-rag[files]'), .csv (by rows), and .jsonl ({"text", "id"?,
+"metadata"?}, BEIR's _id, title and text, or what `dump` wrote). Run it again after files
 changed: only what is new or changed is embedded, and what is gone is removed.
 
 What a folder holds that cannot be read (files and lines) is left out, named and counted, what
@@ -44,7 +45,8 @@ it. What it gave stays when the folder around it is indexed again, until the fil
 If a folder has no documents any more, nothing is removed without --allow-empty; --remove
 removes what came from a path that is gone.
 
-The metadata "file" is a file's path in the folder: search --filter file=deep/trip.md."""
+The metadata "file" is a file's path in the folder: search --filter file=deep/trip.md. A PDF's
+passages have their "page", those of .html, .docx and .rst their "heading", of .csv the "row"."""
 
 EXAMPLES = """\
   llm2vec-gen-rag index notes/
@@ -62,7 +64,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=positive_int,
         default=1000,
         metavar="N",
-        help="the longest passage of a .txt or .md file (default: 1000)",
+        help="the longest passage of a file of text (default: 1000)",
     )
     parser.add_argument(
         "--follow-links",
@@ -143,7 +145,8 @@ def _require_something(path: Path, done: FolderReport, found: FoundFiles) -> Non
     if not (report.added or report.replaced or report.unchanged or report.removed or done.kept):
         raise ValueError(
             f"{path} holds no document ({len(found.unreadable)} files without readable text, "
-            f"{found.others} of other kinds); expected .txt, .md or .jsonl with text in them."
+            f"{found.others} of other kinds); expected .txt, .md, .pdf and the like with text in "
+            "them, as `llm2vec-gen-rag index --help` lists."
         )
 
 

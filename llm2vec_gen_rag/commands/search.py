@@ -47,17 +47,27 @@ def add_parser(subparsers: Subparsers) -> None:
         action="store_true",
         help="rank by the words too (BM25): for names, codes and numbers",
     )
+    add_filter_option(parser, "metadata that hits must have")
+    add_collection_options(parser)
+    add_model_options(parser, model=DOCUMENTS_MODEL)
+
+
+def add_filter_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add --filter.
+
+    Args:
+        parser: the command's parser.
+        what: what it is about, for the help.
+    """
     parser.add_argument(
         "--filter",
         type=condition,
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="metadata that hits must have; may be repeated. A number, true, false and null are "
+        help=f"{what}; may be repeated. A number, true, false and null are "
         'read as such, KEY=\'"7"\' is the string 7, and KEY=\'["a", "b"]\' is either',
     )
-    add_collection_options(parser)
-    add_model_options(parser, model=DOCUMENTS_MODEL)
 
 
 def condition(text: str) -> tuple[str, Any]:

@@ -6,7 +6,20 @@ from llm2vec_gen_rag.errors import require_extra
 
 require_extra("qdrant", "qdrant_client")
 
+from llm2vec_gen_rag.qdrant.adopting.collection import AdoptedCollection  # noqa: E402
 from llm2vec_gen_rag.qdrant.collection import DocumentCollection  # noqa: E402
-from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport  # noqa: E402
+from llm2vec_gen_rag.qdrant.documents import (  # noqa: E402
+    Document,
+    Hit,
+    IndexReport,
+    StoredDocument,
+)
 
-__all__ = ["Document", "DocumentCollection", "Hit", "IndexReport"]
+__all__ = [
+    "AdoptedCollection",
+    "Document",
+    "DocumentCollection",
+    "Hit",
+    "IndexReport",
+    "StoredDocument",
+]

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.qdrant import call_arguments, searching
+from llm2vec_gen_rag.qdrant.awaited import in_thread, on_worker
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
 from llm2vec_gen_rag.qdrant.lent.client import LentClient, lender_of
 from llm2vec_gen_rag.qdrant.lent.stores_client import StoresClient
@@ -18,8 +19,9 @@ from llm2vec_gen_rag.qdrant.opening.connection import connect
 from llm2vec_gen_rag.qdrant.opening.identity import claim
 from llm2vec_gen_rag.qdrant.opening.local_folder import hasten_commits
 from llm2vec_gen_rag.qdrant.opening.location import require_collection_name
-from llm2vec_gen_rag.qdrant.opening.shared_client import CollectionClient, require_open
+from llm2vec_gen_rag.qdrant.opening.shared_client import require_open
 from llm2vec_gen_rag.qdrant.points.stamps import Holder
+from llm2vec_gen_rag.qdrant.stored_documents import StoredDocuments
 from llm2vec_gen_rag.qdrant.stores.installed import langchain_store, llama_index_store
 from llm2vec_gen_rag.qdrant.writing import indexing
 from llm2vec_gen_rag.qdrant.writing.pruning import prune
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from llm2vec_gen_rag.qdrant.filters import Where
 
 
-class DocumentCollection:
+class DocumentCollection(StoredDocuments):
     """Documents in Qdrant, found by the answer that a query asks for.
 
     One collection serves this class, LangChain's `QdrantVectorStore` and LlamaIndex's: what one
@@ -40,7 +42,8 @@ class DocumentCollection:
     instructions that wrote it, and cannot be opened with any other. The dtype may be another one;
     int8 beside a floating-point dtype only for models that 8 bits hardly change, which is measured.
 
-    Several threads may use one collection. A folder belongs to one process at a time.
+    Several threads may use one collection. A folder belongs to one process at a time. Each method
+    has an async twin: `asearch` for `search`, and `async_sync` for `sync`.
 
     Warning:
         In a folder, qdrant-client stores points as pickles, and reading a pickle can run code:
@@ -63,10 +66,9 @@ class DocumentCollection:
         require_collection_name(name)
         call_arguments.require_client(client)
         call_arguments.require_model(model)
-        self._client = cast("QdrantClient", CollectionClient(lender_of(client)))
+        super().__init__(lender_of(client), name)
         stores = cast("QdrantClient", StoresClient(self._client, name))
         self._lent = cast("QdrantClient", LentClient(stores, name))
-        self._name = name
         self._model = model
         claim(self._client, name, model)
 
@@ -113,16 +115,9 @@ class DocumentCollection:
             raise
         return collection
 
-    def close(self) -> None:
-        """Close the client, so that another process can open a folder; then no call works."""
-        self._client.close()
-
     def __enter__(self) -> DocumentCollection:
         require_open(self._client)
         return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     @property
     def client(self) -> QdrantClient:
@@ -130,18 +125,9 @@ class DocumentCollection:
         return self._lent
 
     @property
-    def name(self) -> str:
-        """Return the collection's name in Qdrant."""
-        return self._name
-
-    @property
     def model(self) -> LLM2VecGen:
         """Return the model that embeds this collection's documents and queries."""
         return self._model
-
-    def count(self) -> int:
-        """Return the number of documents in the collection."""
-        return int(self._client.count(self._name).count)
 
     def index(
         self,
@@ -218,19 +204,6 @@ class DocumentCollection:
             lambda point, holder: holder.source == source and point not in held,
             may_empty=allow_empty or bool(held),
         )
-
-    def delete(self, ids: Iterable[str]) -> None:
-        """Delete every document whose `Hit.id` is one of ``ids``; unknown ids are no error.
-
-        Args:
-            ids: Ids of hits, whoever wrote them. None of them is nothing to do.
-
-        Raises:
-            ValueError: One string instead of a list, or an id that is no string.
-        """
-        listed = call_arguments.as_hit_ids(ids)
-        require_open(self._client)
-        indexing.delete(self._client, self._name, listed)
 
     def adopt(self) -> int:
         """Complete the points that a framework's store wrote through a client of its own.
@@ -328,6 +301,13 @@ class DocumentCollection:
         """
         require_open(self._client)
         return llama_index_store(self._lent, self._name)
+
+    aindex = in_thread(index)
+    async_sync = in_thread(sync)
+    aadopt = in_thread(adopt)
+    asearch = on_worker(search)
+    asearch_many = on_worker(search_many)
+    ahybrid_search = on_worker(hybrid_search)
 
     def _index(
         self,

@@ -83,6 +83,24 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class StoredDocument:
+    """A document as the collection holds it.
+
+    Attributes:
+        id: The document's own id, as `Hit.id`; the point's id if the document had none.
+        text: The document's text.
+        metadata: The document's metadata.
+        sources: Who holds it: names of sources, and the paths of the files that `index` read. None
+            for what a framework's store added.
+    """
+
+    id: str
+    text: str
+    metadata: dict[str, Any]
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class IndexReport:
     """What indexing did, in documents.
 

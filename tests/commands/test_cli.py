@@ -14,7 +14,10 @@ from llm2vec_gen_rag import __version__
 from llm2vec_gen_rag.cli import build_parser, main
 from llm2vec_gen_rag.commands.options import DOCUMENTS_MODEL
 
-COMMANDS = ["demo", "index", "search", "explain", "embed", "train", "eval", "export"]
+COMMANDS = [
+    *("demo", "index", "search", "list", "delete", "dump", "adopt"),
+    *("explain", "embed", "train", "eval", "export"),
+]
 PROGRAM = "import sys; from llm2vec_gen_rag.cli import main; sys.exit(main())"
 
 

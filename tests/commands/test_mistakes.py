@@ -19,7 +19,7 @@ from llm2vec_gen_rag.errors import CollectionError
 
 MISTAKES = {
     "no such folder": (["index", "nowhere"], "there is no nowhere"),
-    "a kind of file that is not read": (["index", "scan.pdf"], ".txt, .md or .jsonl"),
+    "a kind of file that is not read": (["index", "scan.png"], ".htm or .jsonl"),
     "a broken line": (["index", "broken.jsonl"], "broken.jsonl, line 2 is not JSON"),
     "no store": (["search", "x", "--store", "nowhere"], "llm2vec-gen-rag index"),
     "a store that is forgotten": (["index", "ok.txt", "--store", ":memory:"], "--store qdrant"),
@@ -42,7 +42,7 @@ MISTAKES = {
     "two places to write": (["embed", "ok.txt", "--json", "--output", "a.npy"], "both"),
     "a place that is not there": (["embed", "ok.txt", "--output", "no/a.npy"], "no/a.npy"),
     "no such file": (["embed", "nowhere.txt", "--json"], "there is no file nowhere.txt"),
-    "not UTF-8": (["embed", "scan.pdf", "--json"], "not UTF-8 at byte 0"),
+    "not UTF-8": (["embed", "scan.png", "--json"], "not UTF-8 at byte 0"),
     "no such recipe": (
         ["train", "--base-model", "b", "--queries", "ok.txt", "--output", "o", "--recipe", "cake"],
         "there is no recipe 'cake'",
@@ -64,7 +64,7 @@ def test_a_mistake_exits_with_1_and_one_line(mistake, run, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     Path("ok.txt").write_text("a text\n")
     Path("empty.txt").write_text("\n")
-    Path("scan.pdf").write_bytes(b"\xff\xfe")
+    Path("scan.png").write_bytes(b"\xff\xfe")
     Path("broken.jsonl").write_text('{"text": "whole"}\n{"text": \n')
     Path("store").mkdir()
     argv, expected = MISTAKES[mistake]

@@ -219,8 +219,8 @@ def test_names_reach_the_terminal_quoted(run, index, folder, tmp_path, model_opt
         run("index", folder, *options),
         run("search", "a named note", *options),
         run("index", folder / f"{ESCAPE}.jsonl", *options),
-        run("index", folder / f"{ESCAPE}.pdf", *options),
-        run("index", folder / f"{ESCAPE}.pdf", "--remove", *options),
+        run("index", folder / f"{ESCAPE}.png", *options),
+        run("index", folder / f"{ESCAPE}.png", "--remove", *options),
         run("search", "x", "--store", tmp_path / f"{ESCAPE}nowhere"),
     ]
     assert [code for code, _, _ in printed] == [0, 0, 1, 1, 1, 1]

@@ -26,6 +26,9 @@ SLIPS = {
     "index": [None, DOCUMENT, "text", b"x", 7, {"text": "x"}, ["text"], [None], [{"text": "x"}]],
     "sync": [None, DOCUMENT, "text", b"x", 7, {"text": "x"}, ["text"], [None]],
     "delete": [None, "yen", b"x", 7, {"yen": 1}, HIT, [None], [7], [HIT], [["yen"]]],
+    "get": [None, "yen", b"x", 7, {"yen": 1}, HIT, [None], [7], [HIT], [["yen"]]],
+    "delete_where": [None, "yen", ["yen"], 7, {"lang": {}}, {7: "x"}],
+    "export": [None, 7, "notes", "notes.json"],
 }
 
 
@@ -47,7 +50,7 @@ def refuses(call, *args, **kwargs) -> str:
 def test_each_slip_is_refused_with_what_was_expected(written, method):
     for given in SLIPS[method]:
         message = refuses(getattr(written, method), given)
-        names = ("query", "queries", "documents", "ids", "got a ")
+        names = ("query", "queries", "documents", "ids", "got a ", "filter", "path")
         assert message.startswith(names), message
     assert {hit.id for hit in written.search("x")} == {"yen"}
 

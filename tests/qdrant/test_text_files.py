@@ -157,7 +157,7 @@ def test_a_wrong_line_is_reported(tmp_path, second, named):
     ("name", "content", "named"),
     [
         (None, b"", "there is no "),
-        ("scan.pdf", b"text", "not of a kind that is read"),
+        ("scan.png", b"text", "not of a kind that is read"),
         ("old.txt", "é".encode("latin-1"), "not UTF-8 text"),
     ],
 )

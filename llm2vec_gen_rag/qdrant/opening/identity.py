@@ -123,9 +123,10 @@ def claim(client: QdrantClient, name: str, model: LLM2VecGen) -> None:
     if remembered is None:
         raise CollectionMismatchError(
             f"Collection {name!r} does not say which model wrote it: llm2vec-gen-rag did not "
-            "create it. Index your documents into another collection name."
+            "create it. Index your documents into another collection name, or embed its texts "
+            "beside its own vectors with AdoptedCollection.open(...) (on the command line: adopt)."
         )
-    _check(name, remembered, identity)
+    require_writer(name, remembered, identity)
     require_vectors_of(client, name, config.params, identity.dimension)
 
 
@@ -155,7 +156,7 @@ def _create(client: QdrantClient, name: str, identity: Identity) -> None:
         client.create_payload_index(name, key, models.PayloadSchemaType.KEYWORD)
 
 
-def _check(name: str, remembered: Any, identity: Identity) -> None:
+def require_writer(name: str, remembered: Any, identity: Identity) -> None:
     """Raise if the model cannot read the collection that holds this record of its writer."""
     try:
         written = dict(remembered)

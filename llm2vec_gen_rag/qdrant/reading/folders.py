@@ -17,6 +17,7 @@ from llm2vec_gen_rag.errors import CollectionError
 from llm2vec_gen_rag.qdrant.collection import DocumentCollection
 from llm2vec_gen_rag.qdrant.documents import Document, IndexReport
 from llm2vec_gen_rag.qdrant.points.stamps import WHOLE, Holder, is_within
+from llm2vec_gen_rag.qdrant.reading.exported import ExportedDocument
 from llm2vec_gen_rag.qdrant.reading.found_files import FoundFiles
 from llm2vec_gen_rag.qdrant.reading.passed_over import PassedOver, with_folders
 from llm2vec_gen_rag.qdrant.reading.text_files import (
@@ -138,11 +139,13 @@ def remove_path(collection: DocumentCollection, path: str) -> IndexReport:
 def _documents(
     path: Path, source: str, found: FoundFiles, passage_characters: int, leave_out: Report | None
 ) -> Iterator[tuple[Document, Holder]]:
-    """Yield the documents of the files, each with the file that holds it."""
+    """Yield the documents of the files, each with the file that holds it, or an export's own."""
     is_file = path.is_file() and full_path(path) == source
     root = Path(source).parent if is_file else Path(source)
     for file, document in read_documents(found.files, root, passage_characters, leave_out):
-        yield document, Holder(source, WHOLE if is_file else relative_name(file, root))
+        own = Holder(source, WHOLE if is_file else relative_name(file, root))
+        noted = document.holders if isinstance(document, ExportedDocument) else ()
+        yield from ((document, holder) for holder in noted or [own])
 
 
 def _enclosing_source(collection: DocumentCollection, where: str, names: list[str]) -> str | None:

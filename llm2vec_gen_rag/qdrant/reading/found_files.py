@@ -12,7 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PLAIN, JSON_LINES = (".txt", ".md"), ".jsonl"
+from llm2vec_gen_rag.errors import MissingExtraError
+from llm2vec_gen_rag.qdrant.reading.converted import CONVERTED, missing_package
+
+PLAIN, JSON_LINES = (".txt", ".md", ".rst", ".csv"), ".jsonl"
+KINDS = (*PLAIN, *CONVERTED, JSON_LINES)
 
 _NOT_UTF8 = "it is not UTF-8 text"
 _FOLLOW = "follow it with --follow-links"
@@ -67,11 +71,13 @@ def is_utf8_name(path: Path) -> bool:
 
 
 def _single_file(path: Path) -> FoundFiles:
-    if path.suffix.lower() not in (*PLAIN, JSON_LINES):
+    if path.suffix.lower() not in KINDS:
         raise ValueError(
             f"{path} is not of a kind that is read; expected a name that ends in "
-            f"{', '.join(PLAIN)} or {JSON_LINES}. Convert it to text first."
+            f"{', '.join(KINDS[:-1])} or {JSON_LINES}. Convert it to text first."
         )
+    if package := missing_package(path.suffix.lower()):
+        raise MissingExtraError("files", package)
     if path.suffix.lower() in PLAIN and not _is_utf8(path):
         raise ValueError(
             f"{path} is not UTF-8 text; expected text. Convert it with its own encoding first, for "
@@ -144,7 +150,7 @@ class _Search:
         dangling = path.is_symlink() and not path.exists()
         if not dangling and not path.is_file():
             return  # a device, a socket or a pipe, which could be read for ever
-        if path.suffix.lower() not in (*PLAIN, JSON_LINES):
+        if path.suffix.lower() not in KINDS:
             self._others += 1
         elif not is_utf8_name(path):
             self._unreadable[path] = "its name is not UTF-8"
@@ -175,6 +181,9 @@ def _why_left_out(path: Path) -> str | None:
     """Return why a file of a folder is not read; None if it is."""
     if path.suffix.lower() == JSON_LINES:
         return None if _may_hold_documents(path) else 'its first line has no "text"'
+    if path.suffix.lower() in CONVERTED:
+        package = missing_package(path.suffix.lower())
+        return f"it needs {package} (pip install 'llm2vec-gen-rag[files]')" if package else None
     return None if _is_utf8(path) else _NOT_UTF8
 
 

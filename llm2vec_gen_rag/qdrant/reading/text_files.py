@@ -3,14 +3,19 @@
 What is read, by the suffix of a file's name:
 
 - `.txt`, `.md`: UTF-8, cut into passages as `passages` says.
+- `.rst`: the same, and each passage has its section's title as `heading` in its metadata.
+- `.csv`: UTF-8, one passage a row, or more of a long one, with its `row`.
+- `.pdf`, by `page`; `.html` and `.docx`, by `heading`: converted as `converted` says.
 - `.jsonl`: one JSON object a line, `{"text", "id", "metadata"}`, of which only the text is needed;
   or BEIR's `{"_id", "title", "text"}`, where the title is put before the text. All other fields
   are metadata. In a folder, a file whose first line is valid JSON without a text holds something
-  else than documents, such as logs or figures, and is left out.
+  else than documents, such as logs or figures, and is left out. In a file that is named itself, a
+  line that `DocumentCollection.export` wrote says who holds its document.
 """
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,10 +24,19 @@ from typing import Any, TypeAlias
 
 from llm2vec_gen_rag.files import read_json_line
 from llm2vec_gen_rag.qdrant.documents import Document
+from llm2vec_gen_rag.qdrant.points.payload import STAMP_KEY
+from llm2vec_gen_rag.qdrant.reading.converted import (
+    CONVERTED,
+    ConversionError,
+    converted_sections,
+)
+from llm2vec_gen_rag.qdrant.reading.exported import ExportedDocument, with_holders
 from llm2vec_gen_rag.qdrant.reading.found_files import JSON_LINES, reason
 from llm2vec_gen_rag.qdrant.reading.passages import PASSAGE_CHARACTERS, passages
+from llm2vec_gen_rag.qdrant.reading.sections import Section, csv_sections, rst_sections
 
 _ID_KEYS = ("id", "_id")
+_NO_METADATA = ("text", "metadata", STAMP_KEY, *_ID_KEYS)
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,7 @@ def read_documents(
     Raises:
         ValueError: if a line of a `.jsonl` file is not a document, or a file has an id twice; the
             message says which line.
+        ConversionError: if a file cannot be converted, or has no text.
         OSError: if a file cannot be read.
         UnicodeDecodeError: if a text has changed since it was found.
     """
@@ -83,6 +98,10 @@ def read_documents(
             if leave_out is None:
                 raise
             leave_out(LeftOut(file, reason(error)))
+        except ConversionError as error:
+            if leave_out is None:
+                raise ConversionError(f"{file} is left out, as {error}.") from error
+            leave_out(LeftOut(file, str(error)))
 
 
 def full_path(path: Path) -> str:
@@ -96,9 +115,26 @@ def relative_name(file: Path, root: Path) -> str:
 
 
 def _passages(file: Path, name: str, most: int) -> Iterator[Document]:
+    cut = ((s, passage) for s in _sections(file) for passage in passages(s.text, most))
+    for number, (section, passage) in enumerate(cut, start=1):
+        metadata = {"file": name, "passage": number, **section.metadata}
+        yield Document(passage, id=f"{name}#{number}", metadata=metadata)
+
+
+def _sections(file: Path) -> list[Section]:
+    """Return the sections of a file; one of plain text and Markdown is a single one."""
+    suffix = file.suffix.lower()
+    if suffix in CONVERTED:
+        return converted_sections(file)
     text = file.read_bytes().decode("utf-8-sig")
-    for number, passage in enumerate(passages(text, most), start=1):
-        yield Document(passage, id=f"{name}#{number}", metadata={"file": name, "passage": number})
+    if suffix == ".rst":
+        return rst_sections(text)
+    if suffix == ".csv":
+        try:
+            return csv_sections(text)
+        except csv.Error as error:
+            raise ConversionError(f"it is no table ({error})") from error
+    return [Section(text)]
 
 
 def _json_lines(file: Path, leave_out: Report | None) -> Iterator[Document]:
@@ -109,7 +145,8 @@ def _json_lines(file: Path, leave_out: Report | None) -> Iterator[Document]:
             if not line.strip():
                 continue
             try:
-                document = _line_document(line, f"{file}, line {number}", number, seen)
+                place = f"{file}, line {number}"
+                document = _line_document(line, place, number, seen, is_named=leave_out is None)
             except ValueError as error:
                 if leave_out is None:
                     raise
@@ -118,15 +155,20 @@ def _json_lines(file: Path, leave_out: Report | None) -> Iterator[Document]:
                 yield document
 
 
-def _line_document(line: bytes, place: str, number: int, seen: dict[str, int]) -> Document:
-    """Return the document of a line whose id the file does not have yet."""
+def _line_document(
+    line: bytes, place: str, number: int, seen: dict[str, int], *, is_named: bool
+) -> Document:
+    """Return the document of a line whose id the file, or its own source, does not have yet."""
     try:
-        document = _document(read_json_line(line, place, "text"))
+        row = read_json_line(line, place, "text")
+        document = with_holders(_document(row), row) if is_named else _document(row)
     except RecursionError as error:
         raise ValueError(f"{place} is nested too deeply; expected a few levels.") from error
     except ValueError as error:
         message = str(error)
         raise ValueError(message if message.startswith(place) else f"{place}: {message}") from error
+    if isinstance(document, ExportedDocument):  # other sources may have the id, too
+        return document
     if document.id is not None and seen.setdefault(document.id, number) != number:
         raise ValueError(
             f"{place} has the id {document.id!r}, and so has line {seen[document.id]}; expected "
@@ -140,7 +182,7 @@ def _document(row: dict[str, Any]) -> Document:
     own = row.get("metadata", {})
     if not isinstance(own, dict):
         raise ValueError(f'"metadata" is {own!r:.80}; expected an object of names and values')
-    rest = {name: row[name] for name in row if name not in ("text", "metadata", *_ID_KEYS)}
+    rest = {name: row[name] for name in row if name not in _NO_METADATA}
     title = row.get("title")
     text = f"{title} {row['text']}" if isinstance(title, str) and title else row["text"]
     found = [row[key] for key in _ID_KEYS if row.get(key) is not None]

@@ -197,10 +197,23 @@ def _check_document(document: object) -> None:
 
 def _truncated_ids(model: LLM2VecGen, documents: Sequence[Document]) -> tuple[str, ...]:
     """Return the ids of texts that do not fit between their instruction and the response tokens."""
-    room = text_room(MAX_LENGTH, len(model.response_tokens), model.positions)
-    texts = [model.prompts.document + document.text for document in documents]
-    # no token but a BOS is shorter than a byte, so most texts need no counting
-    maybe = [row for row, text in enumerate(texts) if len(text.encode()) >= room]
-    counted = model.text_tokenizer.token_ids([texts[row] for row in maybe])
-    cut = [documents[row] for row, ids in zip(maybe, counted, strict=True) if len(ids) > room]
+    cut = [documents[row] for row in rows_cut(model, [document.text for document in documents])]
     return tuple(document.point_id if document.id is None else document.id for document in cut)
+
+
+def rows_cut(model: LLM2VecGen, texts: Sequence[str]) -> list[int]:
+    """Return the rows of texts that do not fit between their instruction and the response tokens.
+
+    Args:
+        model: embeds them.
+        texts: of documents.
+
+    Returns:
+        Their rows, in order.
+    """
+    room = text_room(MAX_LENGTH, len(model.response_tokens), model.positions)
+    whole = [model.prompts.document + text for text in texts]
+    # no token but a BOS is shorter than a byte, so most texts need no counting
+    maybe = [row for row, text in enumerate(whole) if len(text.encode()) >= room]
+    counted = model.text_tokenizer.token_ids([whole[row] for row in maybe])
+    return [row for row, ids in zip(maybe, counted, strict=True) if len(ids) > room]

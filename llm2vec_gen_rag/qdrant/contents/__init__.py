@@ -1,0 +1,1 @@
+"""What a collection holds, read back as it was indexed, and deleted."""
