@@ -24,7 +24,9 @@ from llm2vec_gen_rag.training.smollm2 import texts
 from llm2vec_gen_rag.training.smollm2.rows import QUERY_INSTRUCTION, safety_rows
 
 BESIDE = {ALMANAC: almanac.MODEL_FOLDER / "gate", SMOLLM2: smollm2.FOLDER / "gate"}
-ORDINARY = 600  # questions among the benign prompts: with more, look-alikes are told apart less well
+ORDINARY = (
+    600  # questions among the benign prompts: with more, look-alikes are told apart less well
+)
 SEED = 1
 
 
@@ -100,9 +102,7 @@ def smollm2_prompts(questions: list[str]) -> Prompts:
     """
     rows = safety_rows()
     prompts = [row.query.removeprefix(QUERY_INSTRUCTION) for row in rows]
-    stands_for_itself = [
-        row.response == prompt for row, prompt in zip(rows, prompts, strict=True)
-    ]
+    stands_for_itself = [row.response == prompt for row, prompt in zip(rows, prompts, strict=True)]
     benign = [p for p, itself in zip(prompts, stands_for_itself, strict=True) if itself]
     harmful = [p for p, itself in zip(prompts, stands_for_itself, strict=True) if not itself]
     known = {*harmful, *benign}

@@ -20,6 +20,7 @@ from typing_extensions import Self
 from llm2vec_gen_rag.arguments import BUNDLED_MODELS, model_name
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.errors import CheckpointError
+from llm2vec_gen_rag.frameworks.query_vectors import MAX_LENGTH, known_vector, remember_given
 from llm2vec_gen_rag.frameworks.worker_thread import run_on_worker
 
 if TYPE_CHECKING:
@@ -188,6 +189,8 @@ class FrameworkAdapter(BaseModel):
 
     def _embed(self, side: Side, texts: list[str]) -> list[list[float]]:
         """Return one vector of Python floats per text, computed in one call of the model."""
+        if (known := self._known(side, texts)) is not None:
+            return [known]
         vectors = self.loaded_model().encode(
             texts,
             instruction=self.instruction(side),
@@ -195,10 +198,23 @@ class FrameworkAdapter(BaseModel):
             normalize=self.normalize,
             batch_size=self.batch_size,
         )
-        return cast("list[list[float]]", vectors.tolist())
+        found = cast("list[list[float]]", vectors.tolist())
+        if side == "query":
+            for text, vector in zip(texts, found, strict=True):
+                remember_given(self.loaded_model(), self.instruction(side), text, vector)
+        return found
+
+    def _known(self, side: Side, texts: list[str]) -> list[float] | None:
+        """Return the vector that a gate has read of a lone query, if it is what `_embed` gives."""
+        is_query = side == "query" and len(texts) == 1
+        if not is_query or not self.normalize or self.max_length != MAX_LENGTH:
+            return None
+        return known_vector(self.loaded_model(), self.instruction(side), texts[0])
 
     async def _aembed(self, side: Side, texts: list[str]) -> list[list[float]]:
         """Do what `_embed` does, off the event loop and after earlier calls."""
+        if self.model is not None and (known := self._known(side, texts)) is not None:
+            return [known]
         model = await asyncio.to_thread(self.loaded_model) if self.model is None else self.model
         return await run_on_worker(model, partial(self._embed, side, texts))
 

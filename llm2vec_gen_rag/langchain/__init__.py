@@ -1,5 +1,6 @@
 """LLM2Vec-Gen in LangChain."""
 
 from llm2vec_gen_rag.langchain.embeddings import LLM2VecGenEmbeddings
+from llm2vec_gen_rag.langchain.gate import GatedRetriever, GatedRunnable
 
-__all__ = ["LLM2VecGenEmbeddings"]
+__all__ = ["GatedRetriever", "GatedRunnable", "LLM2VecGenEmbeddings"]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,7 +58,6 @@ class Verdict:
         return self._decode()
 
 
-@dataclass(frozen=True, eq=False)
 class RefusalGate:
     """A score of a model's query embeddings, and the threshold above which a query is refused.
 
@@ -72,9 +70,10 @@ class RefusalGate:
         score: of embeddings, with the threshold.
     """
 
-    model: LLM2VecGen
-    instruction: str
-    score: LinearScore
+    def __init__(self, model: LLM2VecGen, instruction: str, score: LinearScore) -> None:
+        self.model = model
+        self.instruction = instruction
+        self.score = score
 
     @classmethod
     def of(cls, model: LLM2VecGen) -> RefusalGate:

@@ -131,14 +131,19 @@ def _content(path: Path) -> bytes:
 
 
 def _finite(value: Any) -> float:
-    if not isinstance(value, float) or not math.isfinite(value):
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{value!r:.40} where a finite number was expected")
     return value
 
 
-def _calibration(values: dict[str, Any]) -> Calibration:
-    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return Calibration(**{**values, **lists})
+def _calibration(values: Any) -> Calibration:
+    if not isinstance(values, dict):
+        raise TypeError(f"{values!r:.40} where the calibration was expected")
+    read = {
+        name: tuple(map(_finite, value)) if isinstance(value, list) else _finite(value)
+        for name, value in values.items()
+    }
+    return Calibration(**read)  # type: ignore[arg-type]  # of other names: a TypeError
 
 
 def _damaged(path: Path, why: str) -> str:
