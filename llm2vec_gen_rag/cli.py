@@ -1,4 +1,4 @@
-"""The command line: `llm2vec-gen-rag demo | index | search | explain | embed | train | eval`.
+"""The command line: `llm2vec-gen-rag COMMAND`, as `search`, `gate calibrate` or `eval`.
 
 Each command is a module of `commands/` that imports torch only when it runs, so that help is
 instant.
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from llm2vec_gen_rag.commands import demo, embed, evaluate, explain, index, search, train
+from llm2vec_gen_rag.commands import demo, embed, evaluate, explain, gate, index, search, train
 from llm2vec_gen_rag.commands.output import printable
 from llm2vec_gen_rag.errors import LLM2VecGenError
 
@@ -90,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     installed = version("llm2vec-gen-rag")
     parser.add_argument("--version", action="version", version=f"%(prog)s {installed}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, index, search, explain, embed, train, evaluate):
+    for command in (demo, index, search, explain, gate, embed, train, evaluate):
         command.add_parser(subparsers)
     return parser
 

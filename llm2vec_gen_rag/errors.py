@@ -22,7 +22,10 @@ LLM2VecGenError
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class LLM2VecGenError(Exception):

@@ -18,7 +18,7 @@ logger = logging.getLogger("llm2vec_gen_rag")
 
 
 def check(gate: RefusalGate, query: str, vector: Vectors | None = None) -> Verdict:
-    """Return the gate's verdict: see `RefusalGate.check`. A refusal is logged, without the query."""
+    """Return the gate's verdict, as `RefusalGate.check`; log a refusal, without the query."""
     return _logged(gate.check(query, vector=vector))
 
 

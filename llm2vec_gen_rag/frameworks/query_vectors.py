@@ -66,9 +66,7 @@ def known_vector(model: LLM2VecGen, instruction: str, text: str) -> list[float] 
     return list(known.vector) if is_same else None
 
 
-def remember_given(
-    model: LLM2VecGen, instruction: str, text: str, vector: Sequence[float]
-) -> None:
+def remember_given(model: LLM2VecGen, instruction: str, text: str, vector: Sequence[float]) -> None:
     """Note that an adapter gave this vector for a query."""
     with _given_lock:
         given = _given.setdefault(model, deque(maxlen=REMEMBERED))

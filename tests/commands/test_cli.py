@@ -14,7 +14,7 @@ from llm2vec_gen_rag import __version__
 from llm2vec_gen_rag.cli import build_parser, main
 from llm2vec_gen_rag.commands.options import DOCUMENTS_MODEL
 
-COMMANDS = ["demo", "index", "search", "explain", "embed", "train", "eval"]
+COMMANDS = ["demo", "index", "search", "explain", "gate", "embed", "train", "eval"]
 PROGRAM = "import sys; from llm2vec_gen_rag.cli import main; sys.exit(main())"
 
 
