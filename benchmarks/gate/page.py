@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.gate.figures import BENIGN, RATES
 from benchmarks.gate.scores import GATE, KEY_WORDS, STEMS, TEACHER
 from benchmarks.gate.sets import KINDS
-from benchmarks.real_texts.page import table
+from benchmarks.report import table
 
 TITLES = {GATE: "gate", TEACHER: "teacher", KEY_WORDS: "key words"}
 NAMES = {"harmful": "harmful", "look_alikes": "look-alikes", "ordinary": "ordinary questions"}
