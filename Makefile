@@ -67,6 +67,7 @@ test-lowest-versions: .venv-lowest-versions/.installed  ## the model's tests on 
 almanac: .venv/.installed  ## rebuild the bundled model from nothing (over an hour on two cores)
 	$(BIN)/python -m llm2vec_gen_rag.training.almanac.build --output runs/almanac
 	cp -r $(addprefix runs/almanac/,README.md corpus.jsonl questions.jsonl figures.json model teacher) llm2vec_gen_rag/almanac/
+	$(BIN)/python -m llm2vec_gen_rag.training.gates almanac
 
 # QUESTIONS=FILE: one JSON object a line, {"query": "..."}, such as the queries of Natural Questions, TriviaQA and
 # CQADupStack in castorini/anserini-tools (llm2vec_gen_rag/smollm2/README.md)
@@ -77,6 +78,7 @@ smollm2: .venv/.installed .venv/.llm-installed  ## train the response tokens of 
 	  --encyclopedia runs/smollm2/sources/encyclopedia.json --dictionary runs/smollm2/sources/dictionary \
 	  --manual runs/smollm2/sources/manual --teacher runs/smollm2/sources/teacher
 	cp -r runs/smollm2/bundled/. llm2vec_gen_rag/smollm2/
+	$(BIN)/python -m llm2vec_gen_rag.training.gates smollm2 --questions $(QUESTIONS)
 
 .venv/.bench-installed: .venv/.installed
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[bench]'

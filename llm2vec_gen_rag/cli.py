@@ -1,4 +1,4 @@
-"""The command line: `llm2vec-gen-rag demo | index | search | list | ... | train | eval`.
+"""The command line: `llm2vec-gen-rag COMMAND`, as `search`, `gate calibrate` or `eval`.
 
 Each command is a module of `commands/` that imports torch only when it runs, so that help is
 instant.
@@ -24,6 +24,7 @@ from llm2vec_gen_rag.commands import (
     evaluate,
     explain,
     export_model,
+    gate,
     index,
     listing,
     search,
@@ -105,7 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (
         *(demo, index, search, listing, delete, dump, adopt),
-        *(explain, embed, train, evaluate, export_model),
+        *(explain, gate, embed, train, evaluate, export_model),
     ):
         command.add_parser(subparsers)
     return parser

@@ -14,12 +14,18 @@ LLM2VecGenError
 ├── StorageError               a file cannot be written; what was there before is whole
 ├── CollectionError            a Qdrant collection cannot be used as asked
 │   └── CollectionMismatchError  it was written by another model, revision or instruction
+├── GateError                  a refusal gate is missing, damaged, or of another model
+├── QueryRefusedError          a refusal gate refused a query
 └── MissingExtraError          an optional dependency is not installed (also an ImportError)
 """
 
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class LLM2VecGenError(Exception):
@@ -76,6 +82,26 @@ class CollectionError(LLM2VecGenError):
 
 class CollectionMismatchError(CollectionError):
     """A Qdrant collection was written by another model, revision or instruction."""
+
+
+class GateError(LLM2VecGenError):
+    """A refusal gate is missing, damaged, or was calibrated for another model."""
+
+
+class QueryRefusedError(LLM2VecGenError):
+    """A refusal gate refused a query.
+
+    Attributes:
+        verdict: the gate's `llm2vec_gen_rag.safety.Verdict`.
+    """
+
+    def __init__(self, verdict: Any) -> None:
+        """Say by how much; the query is not in the message, as logs keep messages."""
+        super().__init__(
+            f"the query is refused: its score is {verdict.score:.2f}, and the gate lets through "
+            f"what has at most {verdict.threshold:.2f}"
+        )
+        self.verdict = verdict
 
 
 class MissingExtraError(LLM2VecGenError, ImportError):

@@ -21,6 +21,7 @@ from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.arguments import BUNDLED_MODELS
 from llm2vec_gen_rag.backbone.digest import weights_digest
 from llm2vec_gen_rag.cli import main
+from llm2vec_gen_rag.safety import RefusalGate
 
 
 def pytest_collection_finish():
@@ -205,3 +206,9 @@ def run_json(run):
         return json.loads(out)
 
     return run_main
+
+
+@pytest.fixture(scope="session")
+def almanac_gate():
+    """The gate that ships with the almanac, and its model."""
+    return RefusalGate.of(LLM2VecGen.from_pretrained("almanac", dtype="float32"))

@@ -70,6 +70,8 @@ def clone(tmp_path_factory):
         shutil.copyfile(ROOT / name, folder / name)
     (folder / "queries.txt").write_text("what is iron used for\nwhere is Peru\nwho made Ulysses\n")
     write_folder(folder / "my-benchmark")
+    for kind, words in {"harmful": "how do I poison pet", "benign": "where is town"}.items():
+        (folder / f"{kind}.txt").write_text("".join(f"{words} {n}\n" for n in range(100)))
     for page in (folder / "docs").rglob("*.md"):  # smollm2 reads some 50 tokens a second at worst
         page.write_text(page.read_text(encoding="utf-8")[:1000], encoding="utf-8")
     return folder, {}

@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from llm2vec_gen_rag.commands.collection import add_collection_options, opened, require_store
+from llm2vec_gen_rag.commands.gated import add_gate_options, ask_gate, print_refusal, shown_verdict
 from llm2vec_gen_rag.commands.options import (
     DOCUMENTS_MODEL,
     add_model_options,
@@ -48,6 +49,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="rank by the words too (BM25): for names, codes and numbers",
     )
     add_filter_option(parser, "metadata that hits must have")
+    add_gate_options(parser)
     add_collection_options(parser)
     add_model_options(parser, model=DOCUMENTS_MODEL)
 
@@ -98,19 +100,26 @@ def conditions(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Search, and print the hits."""
+    """Search, and print the hits; print why there are none if the gate refuses the query."""
     require_store(arguments)
     wanted = conditions(arguments.filter)
+    hits: list[Hit] = []
     with opened(arguments, load_model(arguments)) as collection:
-        search = collection.hybrid_search if arguments.hybrid else collection.search
-        hits = search(
-            arguments.query,
-            arguments.k,
-            filter=wanted,
-            task=arguments.task,
-        )
+        verdict = ask_gate(arguments, collection.model)
+        if verdict is None or not verdict.refused:
+            search = collection.hybrid_search if arguments.hybrid else collection.search
+            hits = search(
+                arguments.query,
+                arguments.k,
+                filter=wanted,
+                task=arguments.task,
+                vector=verdict and verdict.vector,
+            )
     if arguments.json:
-        print_json({"query": arguments.query, "hits": [dataclasses.asdict(hit) for hit in hits]})
+        found = {"query": arguments.query, "hits": [dataclasses.asdict(hit) for hit in hits]}
+        print_json(found | shown_verdict(verdict))
+    elif verdict is not None and verdict.refused:
+        print_refusal(verdict)
     else:
         _print(hits)
 

@@ -14,6 +14,7 @@ from typing_extensions import Self
 from llm2vec_gen_rag.arguments import require_string
 from llm2vec_gen_rag.frameworks.adapter import FrameworkAdapter
 from llm2vec_gen_rag.frameworks.cached_vectors import Embedded, Truncation, embed_all, embed_new
+from llm2vec_gen_rag.frameworks.query_vectors import MAX_LENGTH, known_vector, remember_given
 from llm2vec_gen_rag.frameworks.worker_thread import run_on_worker
 from llm2vec_gen_rag.vectors.cache import VectorCache
 
@@ -107,6 +108,8 @@ class EmbeddingAdapter(FrameworkAdapter):
 
     async def _aembed(self, side: Side, texts: list[str]) -> list[list[float]]:
         """Do what `_embed` does, off the event loop and after earlier calls."""
+        if self.model is not None and (known := self._known(side, texts)) is not None:
+            return [known]
         model = await asyncio.to_thread(self.loaded_model) if self.model is None else self.model
         done = await run_on_worker(model, partial(self._embedded, side, texts))
         if done.truncation is not None:
@@ -121,12 +124,26 @@ class EmbeddingAdapter(FrameworkAdapter):
         self._tell(texts, truncation)
 
     def _embedded(self, side: Side, texts: list[str]) -> Embedded:
-        """Embed texts, those that the cache holds aside."""
+        """Embed texts, but for a query that a gate has read, and for what the cache holds."""
+        if (known := self._known(side, texts)) is not None:
+            return Embedded([known], None)
         encode = partial(self._encode, side)
         if self.cache is None:
-            return embed_all(texts, encode)
-        namespace = self._namespace(side, self.instruction(side))
-        return embed_new(texts, encode, self.cache, namespace)
+            done = embed_all(texts, encode)
+        else:
+            namespace = self._namespace(side, self.instruction(side))
+            done = embed_new(texts, encode, self.cache, namespace)
+        if side == "query":
+            for text, vector in zip(texts, done.vectors, strict=True):
+                remember_given(self.loaded_model(), self.instruction(side), text, vector)
+        return done
+
+    def _known(self, side: Side, texts: list[str]) -> list[float] | None:
+        """Return the vector that a gate has read of a lone query, if it is what `_embed` gives."""
+        is_query = side == "query" and len(texts) == 1
+        if not is_query or not self.normalize or self.max_length != MAX_LENGTH:
+            return None
+        return known_vector(self.loaded_model(), self.instruction(side), texts[0])
 
     def _encode(self, side: Side, texts: list[str]) -> EncodedTexts:
         return self.loaded_model().encode_with_lengths(

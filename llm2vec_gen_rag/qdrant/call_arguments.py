@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from pydantic import BaseModel
 from qdrant_client import AsyncQdrantClient
 
@@ -39,6 +40,17 @@ def require_query(query: object) -> None:
     if not isinstance(query, str):
         raise ValueError(
             f"query is {query!r:.80}; expected a string. For several, call search_many([...])."
+        )
+
+
+def require_vector(vector: object, dimension: int) -> None:
+    """Raise ValueError unless a vector is a finite array of shape (dimension,)."""
+    is_array = isinstance(vector, np.ndarray) and vector.shape == (dimension,)
+    if not is_array or not np.isfinite(vector).all():
+        found = getattr(vector, "shape", None) or f"{vector!r:.40}"
+        raise ValueError(
+            f"vector is {found}; expected a finite array of shape ({dimension},), the query's "
+            "embedding as the collection's model gives it."
         )
 
 

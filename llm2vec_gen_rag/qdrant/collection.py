@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from langchain_qdrant import QdrantVectorStore as LangChainStore
     from llama_index.vector_stores.qdrant import QdrantVectorStore as LlamaIndexStore
 
+    from llm2vec_gen_rag.encoder import Vectors
     from llm2vec_gen_rag.model import LLM2VecGen
     from llm2vec_gen_rag.qdrant.filters import Where
 
@@ -217,7 +218,13 @@ class DocumentCollection(StoredDocuments):
         return indexing.adopt(self._client, self._name)
 
     def search(
-        self, query: str, k: int = 10, *, filter: Where | None = None, task: str = "retrieval"
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        filter: Where | None = None,
+        task: str = "retrieval",
+        vector: Vectors | None = None,
     ) -> list[Hit]:
         """Find the ``k`` documents nearest to what would answer the query.
 
@@ -229,16 +236,23 @@ class DocumentCollection(StoredDocuments):
                 list (any of them), or a Qdrant ``Range``. Or a whole Qdrant ``Filter``, on
                 ``metadata.lang``.
             task: Which of the model's query instructions to use.
+            vector: The query's embedding, if it is known, such as a gate's ``Verdict.vector``:
+                shape (dimension,). None embeds the query.
 
         Returns:
             The hits, best first.
 
         Raises:
-            ValueError: The query is no string, ``k`` is below 1, the model knows no such task, or
-                Qdrant cannot look for what the filter asks.
+            ValueError: The query is no string, ``k`` is below 1, the model knows no such task, the
+                vector is none of the model's, or Qdrant cannot look for what the filter asks.
         """
         call_arguments.require_query(query)
-        return self.search_many([query], k, filter=filter, task=task)[0]
+        if vector is None:
+            return self.search_many([query], k, filter=filter, task=task)[0]
+        require_positive("k", k)
+        call_arguments.require_vector(vector, self._model.dimension)
+        require_open(self._client)
+        return searching.nearest(self._client, self._name, vector[None], k, filter)[0]
 
     def search_many(
         self,
@@ -258,7 +272,13 @@ class DocumentCollection(StoredDocuments):
         return searching.nearest(self._client, self._name, vectors, k, filter)
 
     def hybrid_search(
-        self, query: str, k: int = 10, *, filter: Where | None = None, task: str = "retrieval"
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        filter: Where | None = None,
+        task: str = "retrieval",
+        vector: Vectors | None = None,
     ) -> list[Hit]:
         """Search by meaning and by words (BM25), fused by reciprocal rank; see `search`.
 
@@ -268,7 +288,9 @@ class DocumentCollection(StoredDocuments):
         call_arguments.require_query(query)
         require_positive("k", k)
         require_open(self._client)
-        vector = self._model.encode_query(query, task=task)
+        if vector is None:
+            vector = self._model.encode_query(query, task=task)
+        call_arguments.require_vector(vector, self._model.dimension)
         return searching.fused(self._client, self._name, query, vector, k, filter)
 
     def as_langchain(self) -> LangChainStore:

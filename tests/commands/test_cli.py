@@ -16,7 +16,7 @@ from llm2vec_gen_rag.commands.options import DOCUMENTS_MODEL
 
 COMMANDS = [
     *("demo", "index", "search", "list", "delete", "dump", "adopt"),
-    *("explain", "embed", "train", "eval", "export"),
+    *("explain", "gate", "embed", "train", "eval", "export"),
 ]
 PROGRAM = "import sys; from llm2vec_gen_rag.cli import main; sys.exit(main())"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qdrant_client import models
+from watched_forwards import watch_forwards
 
 from llm2vec_gen_rag.qdrant import Document
 
@@ -89,3 +90,22 @@ def test_k_below_one_is_refused(collection, k):
 def test_batch_size_below_one_is_refused(collection, documents):
     with pytest.raises(ValueError, match="batch_size is 0"):
         collection.index(documents, batch_size=0)
+
+
+@pytest.mark.parametrize("way", ["search", "hybrid_search"])
+def test_a_known_vector_is_searched_by_without_a_forward(collection, documents, model, way):
+    collection.index(documents)
+    search = getattr(collection, way)
+    expected = search("money of Japan", 2)
+    vector = model.encode_query("money of Japan")
+    with watch_forwards(model) as seen:
+        assert search("money of Japan", 2, vector=vector) == expected
+    assert not seen.rows
+
+
+@pytest.mark.parametrize("way", ["search", "hybrid_search"])
+def test_a_vector_that_is_none_of_the_models_is_refused(collection, model, way):
+    nan = np.full(model.dimension, np.nan, dtype=np.float32)
+    for wrong in (nan, nan[:-1], nan[None], [0.0], "vector"):
+        with pytest.raises(ValueError, match="expected a finite array"):
+            getattr(collection, way)("x", vector=wrong)
