@@ -48,6 +48,14 @@ def add_parser(subparsers: Subparsers) -> None:
         help="rank by the words too (BM25): for names, codes and numbers",
     )
     parser.add_argument(
+        "--weight",
+        type=float,
+        default=None,
+        metavar="W",
+        help="of the embedding in --hybrid, from 0 (the words alone) to 1 (default: 0.5); "
+        "`eval beir --tune-hybrid` finds it",
+    )
+    parser.add_argument(
         "--filter",
         type=condition,
         action="append",
@@ -87,18 +95,28 @@ def conditions(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
     return filters or None
 
 
+def checked_weight(weight: float, is_hybrid: bool) -> float:
+    """Return the weight of --hybrid, before a model is loaded; any other is wrong usage."""
+    from llm2vec_gen_rag.qdrant.hybrid.fusion import require_weight
+
+    if not is_hybrid:
+        raise ValueError(
+            f"--weight {weight:g} came without --hybrid; expected both. Add --hybrid, or leave "
+            "--weight out."
+        )
+    require_weight(weight)
+    return weight
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Search, and print the hits."""
     require_store(arguments)
-    wanted = conditions(arguments.filter)
+    options = {"filter": conditions(arguments.filter), "task": arguments.task}
+    if arguments.weight is not None:
+        options["weight"] = checked_weight(arguments.weight, arguments.hybrid)
     with opened(arguments, load_model(arguments)) as collection:
         search = collection.hybrid_search if arguments.hybrid else collection.search
-        hits = search(
-            arguments.query,
-            arguments.k,
-            filter=wanted,
-            task=arguments.task,
-        )
+        hits = search(arguments.query, arguments.k, **options)
     if arguments.json:
         print_json({"query": arguments.query, "hits": [dataclasses.asdict(hit) for hit in hits]})
     else:

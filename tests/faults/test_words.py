@@ -144,7 +144,7 @@ def test_punctuation_still_cuts():
         ("เขาไปเที่ยวเชียงใหม่เมื่อวาน", "เชียงใหม่"),
         ("서울에서 만나요", "서울"),
         ("Call as_llama_index() there.", "llama index"),
-        ("Fixed in v1.2.3 of it.", "1.2.3"),
+        ("Fixed in v1.2.3 of it.", "v1.2.3"),
     ],
 )
 def test_hybrid_search_finds_the_word_in_its_other_spelling(collection, stored, typed):
