@@ -109,6 +109,9 @@ def tune(
         relevant: of each query, the relevance of its relevant documents, by column.
         default: the weight to compare with.
 
+    Returns:
+        The weight, and the figures.
+
     Raises:
         ValueError: if there are fewer queries than two for each fold.
     """
@@ -145,6 +148,9 @@ def hybrid_ndcg(
         words: (documents,), BM25.
         relevant: the relevance of its relevant documents, by place.
         weight: of the embedding.
+
+    Returns:
+        A number in [0, 1].
     """
     pool = candidates(cosines, words)
     order = pool[ranking(cosines[pool], words[pool], weight)]
@@ -164,6 +170,9 @@ def ndcg_of(order: npt.NDArray[np.int64], relevant: Mapping[int, int]) -> float:
     Args:
         order: places of documents, best first.
         relevant: the relevance of the relevant ones, by place.
+
+    Returns:
+        A number in [0, 1].
     """
     gains = [relevant.get(int(place), 0) for place in order[:_CUTOFF]]
     best = sorted(relevant.values(), reverse=True)[:_CUTOFF]

@@ -54,5 +54,8 @@ def ranking(cosines: Scores, words: Scores, weight: float) -> npt.NDArray[np.int
         cosines: (candidates,), as `fused_scores` takes them.
         words: (candidates,).
         weight: Of the embedding, in [0, 1].
+
+    Returns:
+        (candidates,) int64.
     """
     return np.lexsort((-cosines, -fused_scores(cosines, words, weight)))
