@@ -19,6 +19,8 @@ from llm2vec_gen_rag.commands.options import (
 from llm2vec_gen_rag.commands.output import paragraph, print_json, quoted, strong
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llm2vec_gen_rag.commands.options import Subparsers
     from llm2vec_gen_rag.qdrant import Hit
 
@@ -111,11 +113,13 @@ def checked_weight(weight: float, is_hybrid: bool) -> float:
 def run(arguments: argparse.Namespace) -> None:
     """Search, and print the hits."""
     require_store(arguments)
-    options = {"filter": conditions(arguments.filter), "task": arguments.task}
+    options: dict[str, Any] = {"filter": conditions(arguments.filter), "task": arguments.task}
     if arguments.weight is not None:
         options["weight"] = checked_weight(arguments.weight, arguments.hybrid)
     with opened(arguments, load_model(arguments)) as collection:
-        search = collection.hybrid_search if arguments.hybrid else collection.search
+        search: Callable[..., list[Hit]] = collection.search
+        if arguments.hybrid:
+            search = collection.hybrid_search
         hits = search(arguments.query, arguments.k, **options)
     if arguments.json:
         print_json({"query": arguments.query, "hits": [dataclasses.asdict(hit) for hit in hits]})

@@ -79,8 +79,10 @@ class TunedHybrid:
 def word_scores(queries: Sequence[str], documents: Sequence[str]) -> Scores:
     """Return the BM25 of each document for each query, (queries, documents), as Qdrant has it."""
     postings: dict[int, list[tuple[int, float]]] = {}
+    worded = 0  # documents without words do not count for a word's rarity
     for row, text in enumerate(documents):
         words = document_vector(text)
+        worded += bool(words.indices)
         for term, value in zip(words.indices, words.values, strict=True):
             postings.setdefault(term, []).append((row, value))
     arrays = {term: np.array(found).T for term, found in postings.items()}
@@ -88,7 +90,7 @@ def word_scores(queries: Sequence[str], documents: Sequence[str]) -> Scores:
     for number, query in enumerate(queries):
         for term in arrays.keys() & set(query_vector(query).indices):
             rows, values = arrays[term]
-            idf = math.log(1 + (len(documents) - len(rows) + 0.5) / (len(rows) + 0.5))
+            idf = math.log(1 + (worded - len(rows) + 0.5) / (len(rows) + 0.5))
             scores[number, rows.astype(np.int64)] += idf * values
     return scores
 
@@ -161,7 +163,8 @@ def candidates(cosines: Scores, words: Scores) -> npt.NDArray[np.int64]:
     """Return the documents that hybrid search scores: the first of both rankings."""
     by_meaning = np.argsort(-cosines, kind="stable")[:DEPTH]
     by_words = np.argsort(-words, kind="stable")[:DEPTH]
-    return np.union1d(by_meaning, by_words[words[by_words] > 0])
+    both = np.union1d(by_meaning, by_words[words[by_words] > 0])
+    return np.asarray(both, dtype=np.int64)
 
 
 def ndcg_of(order: npt.NDArray[np.int64], relevant: Mapping[int, int]) -> float:

@@ -43,8 +43,9 @@ def tune_folder(
     ]
     if instruction is None:
         instruction = model.prompts.for_query("retrieval")
-    options = {"max_length": max_length, "show_progress": show_progress}
-    asked = model.encode(queries, instruction=instruction, **options)
-    found = model.encode_document(documents, **options)
+    asked = model.encode(
+        queries, instruction=instruction, max_length=max_length, show_progress=show_progress
+    )
+    found = model.encode_document(documents, max_length=max_length, show_progress=show_progress)
     cosines = np.asarray(asked @ found.T, dtype=np.float64)
     return tune(task.metadata.name, cosines, word_scores(queries, documents), relevant, WEIGHT)

@@ -29,7 +29,7 @@ def test_bm25_is_that_of_qdrant(model):
             scores = np.zeros(len(TEXTS))
             for point in found:
                 scores[int(point.payload["_llm2vec_gen"]["id"])] = point.score
-            assert scores == pytest.approx(expected, abs=1e-5)
+            assert scores == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.fixture

@@ -61,7 +61,9 @@ class HybridQuery:
 
     def _best(self, limit: int) -> Scored:
         """Return the best points by the vector, and by the words if there are any."""
-        usings = [None, SPARSE_VECTOR] if query_vector(self.text).indices else [None]
+        usings: list[str | None] = [None]
+        if query_vector(self.text).indices:
+            usings.append(SPARSE_VECTOR)
         return self._send({using: self._request(using, self.condition, limit) for using in usings})
 
     def _scored(self, ids: dict[str | None, set[Any]]) -> Scored:

@@ -21,8 +21,8 @@ Scores = npt.NDArray[np.float64]
 
 def require_weight(weight: object) -> None:
     """Raise ValueError unless a weight is a number from 0 to 1."""
-    is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-    if not (is_number and 0 <= weight <= 1):  # type: ignore[operator]  # it is a number by then
+    is_bool = isinstance(weight, bool)
+    if is_bool or not (isinstance(weight, int | float) and 0 <= weight <= 1):
         raise ValueError(
             f"weight is {weight!r}; expected a number from 0, the words alone, to 1, the embedding "
             f"alone. Leave it out for {WEIGHT}."
@@ -58,4 +58,5 @@ def ranking(cosines: Scores, words: Scores, weight: float) -> npt.NDArray[np.int
     Returns:
         (candidates,) int64.
     """
-    return np.lexsort((-cosines, -fused_scores(cosines, words, weight)))
+    order = np.lexsort((-cosines, -fused_scores(cosines, words, weight)))
+    return np.asarray(order, dtype=np.int64)
