@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from llm2vec_gen_rag import LLM2VecGen, almanac
+from llm2vec_gen_rag.evaluation.almanac import group_name
 from llm2vec_gen_rag.evaluation.hybrid import FOLDS, tune, word_scores
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection
 from llm2vec_gen_rag.qdrant.points.bm25 import query_vector
@@ -76,3 +78,24 @@ def test_too_few_judged_queries_are_refused(judged):
     few = [part[:9] for part in judged]
     with pytest.raises(ValueError, match="has 9 judged queries; expected at least 10"):
         tuned(*few)
+
+
+@pytest.mark.slow
+def test_on_each_split_of_the_almanac_the_tuned_hybrid_is_as_good_as_the_better_half():
+    model = LLM2VecGen.from_pretrained("almanac")
+    groups: dict[str, list[almanac.Question]] = {}
+    for question in almanac.held_out_questions():
+        groups.setdefault(group_name(question), []).append(question)
+    del groups["harmful"]  # whose pages an embedding should not find, and words do
+    asked = {name: questions[:20] for name, questions in groups.items()}
+    wanted = {question.document_id for each in asked.values() for question in each}
+    documents = [d for n, d in enumerate(almanac.documents()) if d.id in wanted or n % 40 == 0]
+    place = {document.id: row for row, document in enumerate(documents)}
+    texts = [document.text for document in documents]
+    vectors = model.encode_document(texts)
+    for name, questions in asked.items():
+        queries = [question.text for question in questions]
+        cosines = (model.encode_query(queries) @ vectors.T).astype(np.float64)
+        relevant = [{place[question.document_id]: 1} for question in questions]
+        found = tune(name, cosines, word_scores(queries, texts), relevant, 0.5)
+        assert found.hybrid.mean >= max(found.dense.mean, found.words.mean) - 0.01, name
