@@ -1,4 +1,4 @@
-"""Two rankings as one: by reciprocal rank, or by a weighted sum of standardised scores."""
+"""Two rankings as one: by reciprocal rank, or as `hybrid_search` adds scores."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from benchmarks.real_texts.ranking import Scores
+from llm2vec_gen_rag.evaluation.hybrid import WEIGHTS, candidates
+from llm2vec_gen_rag.qdrant.hybrid.fusion import DEPTH, fused_scores
 
-# those of `hybrid_search`: Qdrant's constant, and how far down each ranking is read
-RRF_CONSTANT = 2
-RRF_DEPTH = 50
-WEIGHTS = tuple(round(step / 20, 2) for step in range(21))  # of the embeddings, in [0, 1]
+RRF_CONSTANT = 2  # Qdrant's
 
 
 def reciprocal_rank_fusion(embeddings: Scores, words: Scores) -> Scores:
-    """Return the scores of equal-weight reciprocal rank fusion, as `hybrid_search` computes them.
+    """Return the scores of equal-weight reciprocal rank fusion, as Qdrant computes them.
 
     Args:
         embeddings: (queries, documents).
@@ -26,19 +25,18 @@ def reciprocal_rank_fusion(embeddings: Scores, words: Scores) -> Scores:
 
 
 def weighted(embeddings: Scores, words: Scores, weight: float) -> Scores:
-    """Return weight * embeddings + (1 - weight) * words, both standardised for each query."""
-    return weight * standardised(embeddings) + (1 - weight) * standardised(words)
+    """Return the scores of `hybrid_search`; what is no candidate comes last.
 
-
-def standardised(scores: Scores) -> Scores:
-    """Return the scores with mean 0 and deviation 1 over the documents of each query.
-
-    Where all documents score the same, they are 0.
+    Args:
+        embeddings: (queries, documents).
+        words: of BM25, the same shape.
+        weight: of the embeddings, in [0, 1].
     """
-    deviations = scores.std(axis=1, keepdims=True)
-    level = deviations < 1e-12
-    centred = scores - scores.mean(axis=1, keepdims=True)
-    return np.where(level, 0, centred / np.where(level, 1, deviations))
+    fused = np.full_like(words, -np.inf)
+    for row, (near, worded) in enumerate(zip(embeddings, words, strict=True)):
+        pool = candidates(near, worded)
+        fused[row, pool] = fused_scores(near[pool], worded[pool], weight)
+    return fused
 
 
 def leave_one_set_out(by_weight: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -71,6 +69,6 @@ def _reciprocal(scores: Scores, ranked: np.ndarray) -> Scores:
     fused = np.zeros_like(scores)
     for row, scored in enumerate(scores):
         order = np.argsort(-scored, kind="stable")
-        top = order[ranked[row, order]][:RRF_DEPTH]
+        top = order[ranked[row, order]][:DEPTH]
         fused[row, top] = 1 / (RRF_CONSTANT + np.arange(len(top)))
     return fused

@@ -11,7 +11,11 @@ from benchmarks.real_texts.intervals import BySet, mean_over_sets, ratio_over_se
 
 Figures = dict[str, Any]
 WHITENED = ("states_whitened_middle", "states_whitened_last")
-HYBRIDS = {"hybrid_rrf": "equal RRF", "hybrid_weighted": "weighted"}
+HYBRIDS = {
+    "hybrid_rrf": "equal RRF",
+    "hybrid_default": "`hybrid_search`",
+    "hybrid_weighted": "fitted weight",
+}
 SCORES = {"nearness": "nearness to refusals", "regression": "logistic regression"}
 LEAST_AUC = {"jailbreakbench": 0.85, "xstest": 0.80}
 SUPERVISED = "all-MiniLM-L6-v2 (supervised)"

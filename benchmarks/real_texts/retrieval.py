@@ -11,7 +11,6 @@ import numpy as np
 
 from benchmarks.real_texts.frozen_states import centred, whitened
 from benchmarks.real_texts.fusion import (
-    WEIGHTS,
     leave_one_set_out,
     reciprocal_rank_fusion,
     weighted,
@@ -19,6 +18,8 @@ from benchmarks.real_texts.fusion import (
 from benchmarks.real_texts.ranking import Scores, bm25_scores, cosines, ndcg_of_queries
 from benchmarks.real_texts.readers import Readers
 from benchmarks.real_texts.retrieval_sets import RetrievalSet
+from llm2vec_gen_rag.evaluation.hybrid import WEIGHTS
+from llm2vec_gen_rag.qdrant.hybrid.fusion import WEIGHT
 
 logger = logging.getLogger(__name__)
 DIGITS = 4  # of the nDCG of a query, in the file
@@ -84,6 +85,7 @@ def rank(readers: Readers, asked: RetrievalSet, others: Sequence[str]) -> Ranked
             "teacher": taught,
             "ours": ours,
             "hybrid_rrf": reciprocal_rank_fusion(ours, words),
+            "hybrid_default": weighted(ours, words, WEIGHT),
         },
     )
 

@@ -82,7 +82,9 @@ def measure_advbench(arguments: argparse.Namespace) -> Outcome:
 
 
 def measure_beir(arguments: argparse.Namespace) -> Outcome:
-    """Measure on folders in the BEIR layout."""
+    """Measure on folders in the BEIR layout, or fit hybrid search on them."""
+    if arguments.tune_hybrid:
+        return tune_hybrid(arguments)
     from llm2vec_gen_rag.evaluation.beir_folder import FolderTask, evaluate_folder, folder_table
 
     tasks = [FolderTask(folder, arguments.split) for folder in arguments.folders]
@@ -98,6 +100,28 @@ def measure_beir(arguments: argparse.Namespace) -> Outcome:
         for task in tasks
     ]
     return Outcome(model, folder_table(reports), {"folders": [asdict(r) for r in reports]})
+
+
+def tune_hybrid(arguments: argparse.Namespace) -> Outcome:
+    """Fit the weight of hybrid search on folders in the BEIR layout."""
+    from llm2vec_gen_rag.evaluation.beir_folder import FolderTask
+    from llm2vec_gen_rag.evaluation.hybrid import SEED
+    from llm2vec_gen_rag.evaluation.hybrid_folder import tune_folder
+
+    tasks = [FolderTask(folder, arguments.split) for folder in arguments.folders]
+    model = load_model(arguments)
+    tuned = [
+        tune_folder(
+            model,
+            task,
+            instruction=arguments.instruction,
+            max_length=arguments.max_length,
+            show_progress=shows_progress(),
+        )
+        for task in tasks
+    ]
+    text = "\n\n".join(each.as_text() for each in tuned)
+    return Outcome(model, text, {"folders": [asdict(each) for each in tuned]}, SEED)
 
 
 def measure_refusals(arguments: argparse.Namespace) -> Outcome:

@@ -81,6 +81,12 @@ def add_measures(parser: argparse.ArgumentParser) -> None:
     beir = _add(subparsers, "beir", measure_beir, BEIR)
     beir.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     beir.add_argument("--split", default="test", help="where a folder holds several")
+    beir.add_argument(
+        "--tune-hybrid",
+        action="store_true",
+        default=False,
+        help="instead, fit the weight of the embedding in hybrid search on the judged queries",
+    )
     refusals = _add(subparsers, "refusals", measure_refusals, REFUSALS, max_length=None)
     refusals.add_argument("--data", type=Path, required=True, metavar="FOLDER")
     refusals.add_argument(

@@ -20,6 +20,8 @@ from llm2vec_gen_rag.commands.options import (
 from llm2vec_gen_rag.commands.output import paragraph, print_json, quoted, strong
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llm2vec_gen_rag.commands.options import Subparsers
     from llm2vec_gen_rag.qdrant import Hit
 
@@ -47,6 +49,14 @@ def add_parser(subparsers: Subparsers) -> None:
         "--hybrid",
         action="store_true",
         help="rank by the words too (BM25): for names, codes and numbers",
+    )
+    parser.add_argument(
+        "--weight",
+        type=float,
+        default=None,
+        metavar="W",
+        help="of the embedding in --hybrid, from 0 (the words alone) to 1 (default: 0.5); "
+        "`eval beir --tune-hybrid` finds it",
     )
     add_filter_option(parser, "metadata that hits must have")
     add_gate_options(parser)
@@ -99,21 +109,34 @@ def conditions(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
     return filters or None
 
 
+def checked_weight(weight: float, is_hybrid: bool) -> float:
+    """Return the weight of --hybrid, before a model is loaded; any other is wrong usage."""
+    from llm2vec_gen_rag.qdrant.hybrid.fusion import require_weight
+
+    if not is_hybrid:
+        raise ValueError(
+            f"--weight {weight:g} came without --hybrid; expected both. Add --hybrid, or leave "
+            "--weight out."
+        )
+    require_weight(weight)
+    return weight
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Search, and print the hits; print why there are none if the gate refuses the query."""
     require_store(arguments)
-    wanted = conditions(arguments.filter)
+    options: dict[str, Any] = {"filter": conditions(arguments.filter), "task": arguments.task}
+    if arguments.weight is not None:
+        options["weight"] = checked_weight(arguments.weight, arguments.hybrid)
     hits: list[Hit] = []
     with opened(arguments, load_model(arguments)) as collection:
         verdict = ask_gate(arguments, collection.model)
         if verdict is None or not verdict.refused:
-            search = collection.hybrid_search if arguments.hybrid else collection.search
+            search: Callable[..., list[Hit]] = collection.search
+            if arguments.hybrid:
+                search = collection.hybrid_search
             hits = search(
-                arguments.query,
-                arguments.k,
-                filter=wanted,
-                task=arguments.task,
-                vector=verdict and verdict.vector,
+                arguments.query, arguments.k, vector=verdict and verdict.vector, **options
             )
     if arguments.json:
         found = {"query": arguments.query, "hits": [dataclasses.asdict(hit) for hit in hits]}

@@ -13,6 +13,7 @@ from llm2vec_gen_rag.arguments import require_positive
 from llm2vec_gen_rag.qdrant import call_arguments, searching
 from llm2vec_gen_rag.qdrant.awaited import in_thread, on_worker
 from llm2vec_gen_rag.qdrant.documents import Document, Hit, IndexReport
+from llm2vec_gen_rag.qdrant.hybrid.fusion import WEIGHT, require_weight
 from llm2vec_gen_rag.qdrant.lent.client import LentClient, lender_of
 from llm2vec_gen_rag.qdrant.lent.stores_client import StoresClient
 from llm2vec_gen_rag.qdrant.opening.connection import connect
@@ -28,6 +29,7 @@ from llm2vec_gen_rag.qdrant.writing.pruning import prune
 
 if TYPE_CHECKING:
     from langchain_qdrant import QdrantVectorStore as LangChainStore
+    from langchain_qdrant import RetrievalMode
     from llama_index.vector_stores.qdrant import QdrantVectorStore as LlamaIndexStore
 
     from llm2vec_gen_rag.encoder import Vectors
@@ -278,51 +280,61 @@ class DocumentCollection(StoredDocuments):
         *,
         filter: Where | None = None,
         task: str = "retrieval",
+        weight: float = WEIGHT,
         vector: Vectors | None = None,
     ) -> list[Hit]:
-        """Search by meaning and by words (BM25), fused by reciprocal rank; see `search`.
+        """Search by meaning and by words (BM25) together; see `search`, and `hybrid.fusion`.
 
-        For queries with names, codes or numbers, which an embedding does not keep. The score of a
-        hit is the sum of its reciprocal ranks, not a similarity.
+        For names, codes and numbers, which an embedding does not keep. ``weight`` is the
+        embedding's, from 0 to 1. The score of a hit is no similarity: 1 is the best by both.
         """
         call_arguments.require_query(query)
         require_positive("k", k)
+        require_weight(weight)
         require_open(self._client)
         if vector is None:
             vector = self._model.encode_query(query, task=task)
         call_arguments.require_vector(vector, self._model.dimension)
-        return searching.fused(self._client, self._name, query, vector, k, filter)
+        return searching.hybrid(self._client, self._name, query, vector, k, filter, weight)
 
-    def as_langchain(self) -> LangChainStore:
-        """Return LangChain's own Qdrant vector store on this collection, with its model.
+    def as_langchain(self, *, retrieval_mode: RetrievalMode | None = None) -> LangChainStore:
+        """Return LangChain's own ``QdrantVectorStore`` on this collection, with its model.
 
         What it adds is its own: if a source holds a document of the same id, both are kept. What it
         deletes by an id is everything with that id.
 
+        Args:
+            retrieval_mode: None is ``DENSE``; ``HYBRID`` is `hybrid_search`, with its ``weight``.
+
         Returns:
-            A ``langchain_qdrant.QdrantVectorStore`` whose documents come with their ids.
+            A store whose documents come with their ids.
 
         Raises:
             ImportError: ``langchain-qdrant`` is not installed.
+            ValueError: The mode is none of LangChain's.
         """
         require_open(self._client)
-        return langchain_store(self._lent, self._name, self._model)
+        return langchain_store(self._lent, self._name, self._model, retrieval_mode)
 
-    def as_llama_index(self) -> LlamaIndexStore:
-        """Return LlamaIndex's own Qdrant vector store on this collection.
+    def as_llama_index(self, *, enable_hybrid: bool = False) -> LlamaIndexStore:
+        """Return LlamaIndex's own ``QdrantVectorStore`` on this collection.
 
         Documents of one id are kept as `as_langchain` says; the two stores share theirs.
         LlamaIndex embeds outside its stores: give the index that you build on this one
         ``embed_model=LLM2VecGenEmbedding(model=collection.model)``. Its async methods work too.
 
+        Args:
+            enable_hybrid: Whether queries may have mode ``HYBRID``, as `hybrid_search`, with
+                ``alpha`` for the weight, or ``SPARSE``, by the words alone.
+
         Returns:
-            A ``llama_index.vector_stores.qdrant.QdrantVectorStore``.
+            The store.
 
         Raises:
             ImportError: ``llama-index-vector-stores-qdrant`` is not installed.
         """
         require_open(self._client)
-        return llama_index_store(self._lent, self._name)
+        return llama_index_store(self._lent, self._name, enable_hybrid)
 
     aindex = in_thread(index)
     async_sync = in_thread(sync)

@@ -10,12 +10,9 @@ from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.qdrant.documents import Hit
 from llm2vec_gen_rag.qdrant.filters import Where, to_filter
-from llm2vec_gen_rag.qdrant.points.bm25 import SPARSE_VECTOR, query_vector
+from llm2vec_gen_rag.qdrant.hybrid.candidates import HybridQuery
 from llm2vec_gen_rag.qdrant.points.malformed import require_well_formed
 from llm2vec_gen_rag.qdrant.points.payload import read_id, read_payload
-
-# In rankings cut at k = 1, the first of each would tie, whether or not the two agree.
-_FUSED_DEPTH = 50
 
 
 def nearest(
@@ -47,26 +44,18 @@ def nearest(
     return [[_to_hit(name, point) for point in response.points] for response in responses]
 
 
-def fused(
+def hybrid(
     client: QdrantClient,
     name: str,
     query: str,
     vector: npt.NDArray[np.float32],
     k: int,
     where: Where | None,
+    weight: float,
 ) -> list[Hit]:
-    """Return the hits of a query's vector, (dimension,), and of its words, by reciprocal rank."""
-    condition = to_filter(where)
-    depth = max(k, _FUSED_DEPTH)
-    ranked = [models.Prefetch(query=vector.tolist(), filter=condition, limit=depth)]
-    words = query_vector(query)
-    if words.indices:
-        ranked.append(
-            models.Prefetch(query=words, using=SPARSE_VECTOR, filter=condition, limit=depth)
-        )
-    fusion = models.FusionQuery(fusion=models.Fusion.RRF)
-    points = client.query_points(name, query=fusion, prefetch=ranked, limit=k).points
-    return [_to_hit(name, point) for point in points]
+    """Return the hits of a query's vector, (dimension,), and of its words; see `hybrid.fusion`."""
+    asked = HybridQuery(client, name, query, vector.tolist(), to_filter(where))
+    return [_to_hit(name, point) for point in asked.points(k, weight)]
 
 
 def _to_hit(name: str, point: Any) -> Hit:

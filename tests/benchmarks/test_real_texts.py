@@ -13,16 +13,15 @@ from benchmarks.real_texts.accuracy import similarity
 from benchmarks.real_texts.decoded import topic_cosines
 from benchmarks.real_texts.frozen_states import centred, whitened
 from benchmarks.real_texts.fusion import (
-    WEIGHTS,
     leave_one_set_out,
     reciprocal_rank_fusion,
-    standardised,
     weighted,
 )
 from benchmarks.real_texts.intervals import mean_over_sets, mean_with_interval, ratio_over_sets
 from benchmarks.real_texts.kept_vectors import KeptVectors
 from benchmarks.real_texts.ranking import bm25_scores, cosines, ndcg_of_queries
 from benchmarks.real_texts.retrieval_sets import Cut, RetrievalSet, cut_set, read_set
+from llm2vec_gen_rag.evaluation.hybrid import WEIGHTS
 
 
 def write_set(folder, *, documents=30, queries=6, corpus="corpus.jsonl"):
@@ -119,17 +118,20 @@ def test_fusion_by_rank_is_that_of_the_client_library():
     )
 
 
-def test_scores_are_standardised_by_query_and_level_ones_say_nothing():
-    scores = standardised(np.array([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
-    assert scores[0] == pytest.approx([-np.sqrt(1.5), 0, np.sqrt(1.5)])
-    assert scores[1].tolist() == [0, 0, 0]
-
-
 def test_the_ends_of_the_weight_are_either_ranking_alone():
     rng = np.random.default_rng(0)
-    embeddings, words = rng.normal(size=(2, 9)), rng.normal(size=(2, 9))
-    assert weighted(embeddings, words, 1.0) == pytest.approx(standardised(embeddings))
-    assert weighted(embeddings, words, 0.0) == pytest.approx(standardised(words))
+    embeddings, words = rng.normal(size=(2, 9)), rng.random(size=(2, 9))
+    alone = weighted(embeddings, words, 1.0), weighted(embeddings, words, 0.0)
+    assert np.argsort(alone[0]).tolist() == np.argsort(embeddings).tolist()
+    assert np.argsort(alone[1]).tolist() == np.argsort(words).tolist()
+
+
+def test_what_neither_ranking_has_among_its_first_is_no_candidate():
+    embeddings = -np.arange(70.0)[None]
+    words = np.zeros((1, 70))
+    words[0, 65] = 1
+    fused = weighted(embeddings, words, 0.5)[0]
+    assert np.isfinite(fused).nonzero()[0].tolist() == [*range(50), 65]
 
 
 def test_the_weight_of_a_set_is_chosen_on_the_others():

@@ -64,6 +64,12 @@ def test_search_agrees_with_the_library_and_shows_what_it_found(
     assert not run_json("search", "x", "--filter", 'year="1868"', *options)["hits"]
     worded = run_json("search", "yen", "--hybrid", "-k", "4", *options)["hits"]
     assert "money.txt#1" in [hit["id"] for hit in worded[:2]]
+    by_words = run_json("search", "yen", "--hybrid", "--weight", "0", *options)["hits"]
+    assert (by_words[0]["id"], by_words[0]["score"]) == ("money.txt#1", pytest.approx(1))
+    code, _, err = run("search", "yen", "--hybrid", "--weight", "2", *options)
+    assert (code, "weight is 2.0; expected a number from 0" in err) == (1, True)
+    code, _, err = run("search", "yen", "--weight", "0.5", *options)
+    assert (code, "--weight 0.5 came without --hybrid" in err) == (1, True)
     code, out, _ = run("search", "the capital", "-k", "1", *options)
     assert (code, out.split()[:3]) == (0, ["1", f"{hits[0]['score']:.3f}", hits[0]["id"]])
 

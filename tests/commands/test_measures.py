@@ -83,3 +83,17 @@ def test_mistaken_names_are_reported_before_the_model_is_loaded(run):
     code, _, err = run("eval", "bright", "--domains", "biology,botany", "--model", "nowhere")
     assert code == 1
     assert "'botany' is no set of BRIGHT" in err
+
+
+def test_beir_fits_the_weight_of_hybrid_search(run, tmp_path, model_options):
+    folder, file = tmp_path / "tiny", tmp_path / "tuned.json"
+    folder.mkdir()
+    rows = [{"_id": f"d{i}", "text": f"Part QX-{i} of the list."} for i in range(12)]
+    asked = [{"_id": f"q{i}", "text": f"Where is QX-{i}?"} for i in range(12)]
+    for name, each in (("corpus", rows), ("queries", asked)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in each))
+    (folder / "qrels.tsv").write_text("".join(f"q{i}\td{i}\t1\n" for i in range(12)))
+    code, out, _ = run("eval", "beir", folder, "--tune-hybrid", *model_options, "--json", file)
+    (figures,) = json.loads(file.read_text())["figures"]["folders"]
+    assert (code, figures["words"]["mean"], figures["hybrid"]["mean"]) == (0, 1, 1)
+    assert f"search --hybrid --weight {figures['weight']:g}" in out

@@ -18,10 +18,8 @@ ONE_WORD = [
     "தமிழ்",  # Tamil, with vowel signs and a pulli
     "हिन्दी",  # Hindi, with a virama
     "বাংলা",
-    "ภาษาไทย",
     "كِتَابٌ",  # Arabic with its vowel signs
     "שָׁלוֹם",
-    "한국어",
     "が",
     "e\u0301\u0323",  # two marks in the order that is not canonical
     "ᾳ\u0301",
@@ -33,6 +31,39 @@ ONE_WORD = [
 def test_every_normal_form_is_one_and_the_same_word(word, form):
     (found,) = words_of(word)
     assert words_of(unicodedata.normalize(form, word)) == [found]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Straße, Größe; ÜBERMUT", ["strasse", "grösse", "übermut"]),
+        ("snake_case", ["snake_case", "snake", "case"]),
+        ("v1.2.3", ["v1.2.3", "v1", "2", "3"]),
+        ("1,000.5 and 3.14.", ["1,000.5", "1", "000", "5", "and", "3.14", "3", "14"]),
+        ("__init__ ___", ["__init__", "init"]),
+        ("l’eau", ["l'eau", "l", "eau"]),
+        ("м'який", ["м'який", "м", "який"]),
+        ("col·lapse", ["col·lapse", "col", "lapse"]),
+        ("צה״ל", ["צה״ל", "צה", "ל"]),
+        ("东京", ["东", "京", "东京"]),
+        ("猫", ["猫"]),
+        ("iPhoneを買う", ["iphone", "買", "を買", "買う"]),
+        ("カメラ、レンズ", ["カメ", "メラ", "レン", "ンズ"]),
+        ("한국어를 배우다", ["한국", "국어", "어를", "배우", "우다"]),
+        ("ภาษาไทย", ["ภาษ", "าษา", "ษาไ", "าไท", "ไทย"]),
+        ("ที่นี่", ["ที่นี่"]),  # two letters with their vowel signs and tones
+        ("မြန်မာ။", ["မြန်မာ"]),
+        ("2024年", ["2024", "年"]),
+    ],
+)
+def test_each_language_is_cut_as_it_is_written(text, words):
+    assert words_of(text) == words
+
+
+@pytest.mark.parametrize("text", ["ภาษาไทย", "한국어", "東京タワー", "ガギグ"])
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_every_normal_form_has_the_same_pieces(text, form):
+    assert words_of(unicodedata.normalize(form, text)) == words_of(text)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +87,11 @@ def test_every_normal_form_is_one_and_the_same_word(word, form):
         ("Windows™", "windows tm"),
         ("№5", "no 5"),
         ("½", "1/2"),
+        ("كتـــاب", "كتاب"),  # stretched
+        ("٢٠٢٤", "2024"),
+        ("३.१४", "3.14"),
+        ("l’eau", "l'eau"),
+        ("QX‑77131", "QX-77131"),  # a hyphen that does not break
         ("rock´n roll", "rock n roll"),  # an accent on its own is no part of a word
         ("x≠y", "x y"),
     ],
@@ -89,7 +125,7 @@ def test_the_time_for_a_run_of_marks_grows_with_its_length(marks):
 
 def test_punctuation_still_cuts():
     assert words_of("E-1107: don't stop,now a_b 1️⃣") == [
-        *("e", "1107", "don", "t", "stop", "now", "a_b", "1")
+        *("e-1107", "e", "1107", "don't", "don", "t", "stop", "now", "a_b", "a", "b", "1")
     ]
     assert words_of("") == words_of("!? \u200b\u0301") == []
 
@@ -103,6 +139,12 @@ def test_punctuation_still_cuts():
         ("Part ＱＸ７７１３１ of the catalogue.", "qx77131"),
         ("من می\u200cخواهم", "میخواهم"),
         ("தமிழ் மொழி", "தமிழ்"),
+        ("私は東京タワーへ行きました。", "東京タワー"),
+        ("我家的猫在睡觉。", "猫"),
+        ("เขาไปเที่ยวเชียงใหม่เมื่อวาน", "เชียงใหม่"),
+        ("서울에서 만나요", "서울"),
+        ("Call as_llama_index() there.", "llama index"),
+        ("Fixed in v1.2.3 of it.", "v1.2.3"),
     ],
 )
 def test_hybrid_search_finds_the_word_in_its_other_spelling(collection, stored, typed):

@@ -47,6 +47,8 @@ def test_another_model_is_refused_and_told_what_to_do(tmp_path, model, other_mod
         ({"document_instruction": "Passage: "}, "its document instruction is 'Passage: '"),
         ({"query_instructions": {"retrieval": "Q: "}}, "query instruction for 'retrieval'"),
         ({"format": 99}, "its format is 99"),
+        # other words
+        ({"format": 3}, "its format is 3, and this version reads 4. To use it, index your"),
         ({"revision": "v0", "dimension": 3}, "revision 'v0'.*its dimension is 3"),
     ],
 )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 IDENTITY_KEY = "llm2vec_gen"
 # Of the identity, the payload, the words of hybrid search and the vectors' names: increased by a
 # change that old code cannot read, or that makes new code miss what old code wrote.
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 from langchain_core.documents import Document
-from langchain_qdrant import QdrantVectorStore
 from pydantic_core import to_jsonable_python
 
 from llm2vec_gen_rag.arguments import require_positive
@@ -17,9 +16,10 @@ from llm2vec_gen_rag.qdrant.opening.shared_client import require_open
 from llm2vec_gen_rag.qdrant.points.ids import require_one_spelling
 from llm2vec_gen_rag.qdrant.points.malformed import require_well_formed
 from llm2vec_gen_rag.qdrant.points.payload import METADATA_KEY, TEXT_KEY, read_id, read_payload
+from llm2vec_gen_rag.qdrant.stores.hybrid_langchain import HybridLangChainStore
 
 
-class LangChainStore(QdrantVectorStore):
+class LangChainStore(HybridLangChainStore):
     """`langchain_qdrant.QdrantVectorStore`, except for what LangChain's own tests ask of ids.
 
     - A document that is found has the id it was written with. There it is None, and only the
@@ -28,6 +28,7 @@ class LangChainStore(QdrantVectorStore):
     - Texts may come from a generator. There it is read for its length, and nothing is added.
     - What would not come back as it was is refused before anything is embedded.
     - What is no list of documents is refused by name.
+    - Hybrid search is ours; see `HybridLangChainStore`.
     """
 
     def add_documents(  # type: ignore[override]  # as `add_texts`

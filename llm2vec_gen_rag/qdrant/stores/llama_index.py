@@ -11,7 +11,6 @@ from llama_index.core.vector_stores import (
     MetadataFilters,
     VectorStoreQueryResult,
 )
-from llama_index.vector_stores.qdrant import QdrantVectorStore
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 from qdrant_client import models
@@ -27,17 +26,19 @@ from llm2vec_gen_rag.qdrant.points.payload import (
     read_node,
     read_payload,
 )
+from llm2vec_gen_rag.qdrant.stores.hybrid_llama_index import HybridLlamaIndexStore
 
 _EVERYTHING = models.FilterSelector(filter=models.Filter())
 
 
-class LlamaIndexStore(QdrantVectorStore):
-    """`llama_index.vector_stores.qdrant.QdrantVectorStore`, except for three things.
+class LlamaIndexStore(HybridLlamaIndexStore):
+    """`llama_index.vector_stores.qdrant.QdrantVectorStore`, except for four things.
 
     - Clearing it empties the collection. There it is deleted, and created with the next nodes:
       without the record of the model that wrote it, and without the words for hybrid search.
     - Ids that are no list of them, and filters without a value, are refused by name.
     - Metadata that JSON would change is refused. There NaN becomes None, and 1 the name "1".
+    - Hybrid search is ours; see `HybridLlamaIndexStore`.
     """
 
     def add(  # type: ignore[override]  # as upstream's

@@ -1,0 +1,1 @@
+"""Hybrid search: what a query means and its words, as one score."""
