@@ -38,8 +38,11 @@ TORCH ?= $(shell sed -n 's/^torch==//p' constraints-lowest.txt)
 demo: .venv/.installed .venv/.llm-installed  ## ask three questions of the almanac and one of this repository's own pages
 	@$(BIN)/llm2vec-gen-rag demo
 
+# a file of tests stays in one process, whose fixtures it shares; no more than four, of some 1 GB each
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: .venv/.installed .venv/.llm-installed  ## run the tests (SKIP=slow: all but those of more than five seconds)
-	$(BIN)/python -m pytest $(if $(SKIP),-m 'not $(SKIP)')
+	$(BIN)/python -m pytest $(PARALLEL) $(if $(SKIP),-m 'not $(SKIP)')
 
 # mypy and import-linter do not follow the package-dir mapping: links show them training/ inside the
 # package. (A strict editable install would be another folder of links, and miss every new file.)
