@@ -195,7 +195,7 @@ def test_a_trained_model_is_another_one(saved, fresh_model):
     ("name", "content", "message"),
     [("gate.json", None, r"gate\.json cannot be read"),
      ("gate.safetensors", None, r"gate\.safetensors cannot be read"),
-     ("gate.json", b'{"format": 1, "thr', r"gate\.json is damaged"),
+     ("gate.json", b'{"format": 1, "thresh', r"gate\.json is damaged"),
      ("gate.json", b"[" * 100_000, r"gate\.json is damaged"),
      ("gate.json", b"[]", "it holds a list"),
      ("gate.json", b'{"format": 2}', "has the format 2; expected 1"),
