@@ -47,9 +47,9 @@ def conversation_ids(
     return np.concatenate([*pairs, around[-1]])
 
 
-def _require_messages(messages: Sequence[Message]) -> None:
+def _require_messages(messages: object) -> None:
     """Raise ValueError unless it is a list of messages that is not empty."""
-    if isinstance(messages, str) or not messages:
+    if isinstance(messages, str) or not isinstance(messages, Sequence) or not messages:
         raise ValueError(f"messages is {messages!r:.80}; expected a list of one Message or more")
     for place, message in enumerate(messages):
         if not isinstance(message, Message):

@@ -93,10 +93,10 @@ class AnswerStream(Iterator[str]):
         Raises:
             NonFiniteError: if the LLM computes NaN or infinity; the stream is closed.
         """
-        if not self._open:
+        if self._has_ended():
             return None
         with one_forward(self._model, tokens=1):
-            if not self._open:  # finished or closed while this thread waited
+            if self._has_ended():  # finished or closed while this thread waited
                 return None
             try:
                 return self._after(self._next_token())
@@ -108,6 +108,9 @@ class AnswerStream(Iterator[str]):
         """End the answer and free its KV cache; a token that is being written is the last."""
         self._open = False
         self._continuation = None
+
+    def _has_ended(self) -> bool:
+        return not self._open
 
     def _next_token(self) -> int:
         """Return the id that the LLM writes next."""

@@ -10,8 +10,8 @@ from torch import Tensor
 from llm2vec_gen_rag.arguments import SMOLLM2
 from llm2vec_gen_rag.backbone.facts import embedding_weight
 from llm2vec_gen_rag.errors import require_extra
-from llm2vec_gen_rag.evaluation.mteb_instructions import MTEB_INSTRUCTIONS
 from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.prompts.mteb import MTEB_INSTRUCTIONS
 
 require_extra("eval", "mteb")
 

@@ -130,7 +130,7 @@ class GatedRunnable(Runnable[Input, Output]):
 
     def _query(self, given: Input) -> str:
         """Return the query in the chain's input; raise ValueError if there is none."""
-        query = given
+        query: object = given
         if self.query_key is not None and isinstance(given, Mapping):
             query = given.get(self.query_key)
         if isinstance(query, str):

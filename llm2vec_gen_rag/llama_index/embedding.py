@@ -10,7 +10,7 @@ from llm2vec_gen_rag.errors import MissingExtraError
 
 try:
     from llama_index.core.base.embeddings.base import BaseEmbedding
-    from llama_index.core.instrumentation import get_dispatcher
+    from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # re-exported
     from llama_index.core.storage.kvstore.types import BaseKVStore
 except ModuleNotFoundError as missing:
     raise MissingExtraError("llama-index", "llama_index.core") from missing

@@ -70,11 +70,12 @@ class LLM2VecGenLLM(AnsweringAdapter, LLM):
         """What LlamaIndex plans its prompts by."""
         model = self._resident()
         window = model.context_window
+        stated: dict[str, Any] = {} if window is None else {"context_window": window}
         return LLMMetadata(
             num_output=self.max_new_tokens,
             is_chat_model=model.tokenizer.chat_template is not None,
             model_name=model.name,
-            **({} if window is None else {"context_window": window}),
+            **stated,
         )
 
     @llm_chat_callback()

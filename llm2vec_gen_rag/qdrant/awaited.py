@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from llm2vec_gen_rag.frameworks.worker_thread import run_on_worker
 
@@ -26,7 +26,7 @@ Searcher = TypeVar("Searcher", bound=_HasModel)
 
 def in_thread(
     call: Callable[Concatenate[Owner, P], Result],
-) -> Callable[Concatenate[Owner, P], Awaitable[Result]]:
+) -> Callable[Concatenate[Owner, P], Coroutine[Any, Any, Result]]:
     """Return the async twin of a method, which runs in a thread.
 
     Args:
@@ -37,7 +37,7 @@ def in_thread(
     """
 
     @wraps(call)
-    async def awaited(self: Owner, *args: P.args, **kwargs: P.kwargs) -> Result:
+    async def awaited(self: Owner, /, *args: P.args, **kwargs: P.kwargs) -> Result:
         return await asyncio.to_thread(call, self, *args, **kwargs)
 
     return _described(awaited, call)
@@ -45,7 +45,7 @@ def in_thread(
 
 def on_worker(
     call: Callable[Concatenate[Searcher, P], Result],
-) -> Callable[Concatenate[Searcher, P], Awaitable[Result]]:
+) -> Callable[Concatenate[Searcher, P], Coroutine[Any, Any, Result]]:
     """Return the async twin of a short method that embeds: one at a time, on the model's worker.
 
     Args:
@@ -56,7 +56,7 @@ def on_worker(
     """
 
     @wraps(call)
-    async def awaited(self: Searcher, *args: P.args, **kwargs: P.kwargs) -> Result:
+    async def awaited(self: Searcher, /, *args: P.args, **kwargs: P.kwargs) -> Result:
         return await run_on_worker(self.model, partial(call, self, *args, **kwargs))
 
     return _described(awaited, call)

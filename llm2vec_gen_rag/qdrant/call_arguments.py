@@ -46,7 +46,7 @@ def require_query(query: object) -> None:
 def require_vector(vector: object, dimension: int) -> None:
     """Raise ValueError unless a vector is a finite array of shape (dimension,)."""
     is_array = isinstance(vector, np.ndarray) and vector.shape == (dimension,)
-    if not is_array or not np.isfinite(vector).all():
+    if not is_array or not np.isfinite(np.asarray(vector)).all():
         found = getattr(vector, "shape", None) or f"{vector!r:.40}"
         raise ValueError(
             f"vector is {found}; expected a finite array of shape ({dimension},), the query's "

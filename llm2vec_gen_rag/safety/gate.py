@@ -71,6 +71,13 @@ class RefusalGate:
     """
 
     def __init__(self, model: LLM2VecGen, instruction: str, score: LinearScore) -> None:
+        """Put a gate together; `of`, `calibrate` and `load` do so with a score that fits the model.
+
+        Args:
+            model: embeds the queries.
+            instruction: precedes each query.
+            score: of embeddings, with the threshold.
+        """
         self.model = model
         self.instruction = instruction
         self.score = score

@@ -32,5 +32,5 @@ def cosines(queries: Vectors, documents: Vectors) -> Vectors:
 def _unit(vectors: Vectors) -> Vectors:
     """Return the vectors scaled to length 1, a zero vector as it is."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Vectors = vectors / np.where(lengths == 0, 1, lengths)
+    unit = vectors / np.where(lengths == 0, 1, lengths)
     return unit.astype(np.float32, copy=False)

@@ -39,8 +39,8 @@ def folded(text: str) -> str:
     visible = _cut_runs_of_marks(_set_symbols_apart(_IGNORABLE.sub("", text)))
     decomposed = unicodedata.normalize("NFKD", visible).casefold()
     composed = unicodedata.normalize("NFKC", decomposed).replace(_JOINER, "")
-    digits = {c: str(unicodedata.digit(c)) for c in set(composed) if c.isdecimal()}
-    return composed.translate(str.maketrans(digits)).translate(_PLAIN)
+    digits = {ord(c): str(unicodedata.digit(c)) for c in set(composed) if c.isdecimal()}
+    return composed.translate(digits).translate(_PLAIN)
 
 
 def _set_symbols_apart(text: str) -> str:

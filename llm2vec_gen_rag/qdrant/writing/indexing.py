@@ -7,6 +7,7 @@ leaves complete points, which the next run finds by their ids and stamps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
@@ -100,7 +101,7 @@ def index_batch(
         report += IndexReport(truncated=len(cut), truncated_ids=cut)
         again = {key: d for key, d in pending.items() if late.intersection(places[key])}
         for key in pending.keys() - again.keys():
-            report += IndexReport(**{outcomes[key]: 1})
+            report += replace(IndexReport(), **{outcomes[key]: 1})
         if not again:
             return report
         pending = again
