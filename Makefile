@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test check lint almanac smollm2 bench test-transformers-4 test-lowest-versions
+.PHONY: help demo test check lint almanac smollm2 bench notebooks test-transformers-4 test-lowest-versions
 
 help:  ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 24
@@ -43,6 +43,11 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: .venv/.installed .venv/.llm-installed  ## run the tests (SKIP=slow: all but those of more than five seconds)
 	$(BIN)/python -m pytest $(PARALLEL) $(if $(SKIP),-m 'not $(SKIP)')
+
+notebooks: .venv/.installed .venv/.llm-installed  ## run the notebooks and keep their outputs
+	HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 PYTHONWARNINGS='ignore:IProgress not found' \
+	  $(BIN)/python -m nbconvert --to notebook --inplace --execute --CoalesceStreamsPreprocessor.enabled=True \
+	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 # mypy and import-linter do not follow the package-dir mapping: links show them training/ inside the
 # package. (A strict editable install would be another folder of links, and miss every new file.)
