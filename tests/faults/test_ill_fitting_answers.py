@@ -43,10 +43,10 @@ CASES = {
         "3 points, and at most 2 were asked for",
     ),
     "more points in hybrid search": (
-        "POST /points/query",
-        {"points": [POINT] * 3},
+        "POST /points/query/batch",
+        [{"points": [POINT] * 51}, {"points": []}],
         lambda notes: notes.hybrid_search("money", k=2),
-        "3 points, and at most 2 were asked for",
+        "51 points, and at most 50 were asked for",
     ),
     "more records than ids": (
         "POST /points",

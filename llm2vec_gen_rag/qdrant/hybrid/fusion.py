@@ -48,7 +48,7 @@ def fused_scores(cosines: Scores, words: Scores, weight: float) -> Scores:
 
 
 def ranking(cosines: Scores, words: Scores, weight: float) -> npt.NDArray[np.int64]:
-    """Return the places of the candidates, best first; of equal ones, the nearer is first.
+    """Return the places of the candidates, best first; of equal ones, the one with the words is first.
 
     Args:
         cosines: (candidates,), as `fused_scores` takes them.
@@ -58,5 +58,5 @@ def ranking(cosines: Scores, words: Scores, weight: float) -> npt.NDArray[np.int
     Returns:
         (candidates,) int64.
     """
-    order = np.lexsort((-cosines, -fused_scores(cosines, words, weight)))
+    order = np.lexsort((-cosines, -words, -fused_scores(cosines, words, weight)))
     return np.asarray(order, dtype=np.int64)
