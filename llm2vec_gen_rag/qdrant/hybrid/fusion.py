@@ -48,7 +48,7 @@ def fused_scores(cosines: Scores, words: Scores, weight: float) -> Scores:
 
 
 def ranking(cosines: Scores, words: Scores, weight: float) -> npt.NDArray[np.int64]:
-    """Return the places of the candidates, best first; of equal ones, the one with the words is first.
+    """Return the places of the candidates, best first; of equal ones, that with more words first.
 
     Args:
         cosines: (candidates,), as `fused_scores` takes them.
