@@ -7,7 +7,6 @@ leaves complete points, which the next run finds by their ids and stamps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
@@ -101,7 +100,8 @@ def index_batch(
         report += IndexReport(truncated=len(cut), truncated_ids=cut)
         again = {key: d for key, d in pending.items() if late.intersection(places[key])}
         for key in pending.keys() - again.keys():
-            report += replace(IndexReport(), **{outcomes[key]: 1})
+            counted: dict[str, Any] = {outcomes[key]: 1}
+            report += IndexReport(**counted)
         if not again:
             return report
         pending = again
