@@ -26,9 +26,9 @@ SMALL = {
     "alignment_weight": 64.0,
 }
 MINIATURE = BuildRecipe(
-    amounts=Amounts(safety=300),
+    amounts=Amounts(safety=1_200),
     retrieval=dataclasses.replace(
-        load_recipe("smollm2"), steps=30, logging_steps=10, least_squares_rows=100, **SMALL
+        load_recipe("smollm2"), steps=30, logging_steps=10, least_squares_rows=300, **SMALL
     ),
     further_amounts=Amounts(safety=100),
     further=dataclasses.replace(
