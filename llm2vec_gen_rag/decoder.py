@@ -194,7 +194,7 @@ class Continuation:
     """What the LLM reads next of each row, and the KV cache of what it has read."""
 
     def __init__(self, backbone: PreTrainedModel, prompts: Tensor, mask: Tensor | None) -> None:
-        """Stand before the first token; see `continued_ids` for the arguments."""
+        """Begin before the first token; see `continued_ids` for the arguments."""
         self._backbone = backbone
         mask = torch.ones(prompts.shape[:2], dtype=torch.long) if mask is None else mask
         self._mask = mask.to(prompts.device)

@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import shutil
+import weakref
 
 import pytest
 
@@ -21,6 +22,7 @@ from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.arguments import BUNDLED_MODELS
 from llm2vec_gen_rag.backbone.digest import weights_digest
 from llm2vec_gen_rag.cli import main
+from llm2vec_gen_rag.decoder import Continuation
 from llm2vec_gen_rag.safety import RefusalGate
 
 
@@ -212,3 +214,17 @@ def run_json(run):
 def almanac_gate():
     """The gate that ships with the almanac, and its model."""
     return RefusalGate.of(LLM2VecGen.from_pretrained("almanac", dtype="float32"))
+
+
+@pytest.fixture
+def continuations(monkeypatch):
+    """Weak references to whatever holds a KV cache."""
+    held: list[weakref.ref[Continuation]] = []
+    begin = Continuation.__init__
+
+    def watched(self, *arguments):
+        held.append(weakref.ref(self))
+        begin(self, *arguments)
+
+    monkeypatch.setattr(Continuation, "__init__", watched)
+    return held

@@ -11,9 +11,10 @@ import numpy as np
 
 from benchmarks.real_texts.intervals import mean_with_interval
 from benchmarks.real_texts.kept_vectors import Arrays, KeptVectors
-from benchmarks.real_texts.ranking import Vectors, cosines, ndcg_of_queries, unit
+from benchmarks.real_texts.ranking import Vectors, cosines, ndcg_of_queries
 from benchmarks.real_texts.retrieval_sets import RetrievalSet
 from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.vectors.similarity import unit
 
 logger = logging.getLogger(__name__)
 EXACT = "float32"

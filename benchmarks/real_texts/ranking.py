@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from benchmarks.real_texts.retrieval_sets import RetrievalSet
 from llm2vec_gen_rag.qdrant.points.words import words_of
+from llm2vec_gen_rag.vectors.similarity import unit
 
 Scores = npt.NDArray[np.float64]  # (queries, documents), or (queries,) where it is nDCG
 Vectors = npt.NDArray[np.float32]
@@ -39,12 +40,6 @@ def ndcg_of_queries(scores: Scores, asked: RetrievalSet) -> Scores:
 def cosines(queries: Vectors, documents: Vectors) -> Scores:
     """Return the cosine of each query to each document; 0 where a vector is zero."""
     return np.asarray(unit(queries) @ unit(documents).T, dtype=np.float64)
-
-
-def unit(vectors: Vectors) -> Vectors:
-    """Return the vectors scaled to length 1; zero ones stay zero."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
 
 
 def bm25_scores(queries: Sequence[str], documents: Sequence[str]) -> Scores:

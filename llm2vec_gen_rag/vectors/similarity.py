@@ -25,12 +25,18 @@ def cosines(queries: Vectors, documents: Vectors) -> Vectors:
             f"the queries' vectors have {queries.shape[1]} dimensions and the documents' "
             f"{documents.shape[1]}; expected vectors of one model"
         )
-    products: Vectors = _unit(queries) @ _unit(documents).T
+    products: Vectors = unit(queries) @ unit(documents).T
     return products
 
 
-def _unit(vectors: Vectors) -> Vectors:
-    """Return the vectors scaled to length 1, a zero vector as it is."""
+def unit(vectors: Vectors) -> Vectors:
+    """Scale vectors to length 1.
+
+    Args:
+        vectors: (n, dimension); a zero vector stays zero.
+
+    Returns:
+        float32 (n, dimension).
+    """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = vectors / np.where(lengths == 0, 1, lengths)
-    return unit.astype(np.float32, copy=False)
+    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)

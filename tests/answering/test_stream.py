@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import weakref
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ import torch
 
 from llm2vec_gen_rag.answering.messages import Message
 from llm2vec_gen_rag.answering.sampling import Sampling
-from llm2vec_gen_rag.decoder import Continuation
 
 TEXTS = ["The yen is Japan's money.", "Ask: what is a polar bear?", "é€😀", ""]
 NEW = 40
@@ -111,20 +109,6 @@ def test_threads_that_embed_and_stream_at_once_get_their_own_results(each_model)
     for thread in threads:
         thread.join()
     assert wrong == []
-
-
-@pytest.fixture
-def continuations(monkeypatch):
-    """Weak references to whatever holds a KV cache."""
-    held: list[weakref.ref[Continuation]] = []
-    begin = Continuation.__init__
-
-    def watched(self, *arguments):
-        held.append(weakref.ref(self))
-        begin(self, *arguments)
-
-    monkeypatch.setattr(Continuation, "__init__", watched)
-    return held
 
 
 def test_closing_early_frees_the_memory_and_ends_the_stream(model, continuations):

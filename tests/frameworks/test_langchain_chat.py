@@ -9,7 +9,6 @@ import gc
 import pickle
 import sys
 import threading
-import weakref
 
 import numpy as np
 import pytest
@@ -29,7 +28,6 @@ from langchain_core.runnables import RunnablePassthrough
 from langchain_core.vectorstores import InMemoryVectorStore
 
 from llm2vec_gen_rag.answering.messages import Message
-from llm2vec_gen_rag.decoder import Continuation
 from llm2vec_gen_rag.langchain import ChatLLM2VecGen, LLM2VecGenEmbeddings
 
 ASKED = "The yen is Japan's money."
@@ -159,20 +157,6 @@ def test_a_prompt_without_room_is_refused(model):
 
 
 # --- one model, many users
-
-
-@pytest.fixture
-def continuations(monkeypatch):
-    """Weak references to whatever holds a KV cache."""
-    held: list[weakref.ref[Continuation]] = []
-    begin = Continuation.__init__
-
-    def watched(self, *arguments):
-        held.append(weakref.ref(self))
-        begin(self, *arguments)
-
-    monkeypatch.setattr(Continuation, "__init__", watched)
-    return held
 
 
 def kept(continuations):

@@ -6,7 +6,6 @@ import asyncio
 import doctest
 import gc
 import sys
-import weakref
 
 import pytest
 from chat_templates import CHATML
@@ -15,7 +14,6 @@ from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import ChatMessage, ImageBlock, MessageRole
 
 from llm2vec_gen_rag.answering.messages import Message
-from llm2vec_gen_rag.decoder import Continuation
 from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding, LLM2VecGenLLM
 
 PROMPT = "The yen is Japan's money."
@@ -119,20 +117,6 @@ def test_llama_index_counts_the_tokens(model):
     assert [told.raw["finish_reason"] for told in llm.stream_chat(ASKED)][-1] == "length"
     assert counter.completion_llm_token_count == 14
     assert counter.prompt_llm_token_count == 2 * len(model.text_tokenizer.token_ids([PROMPT])[0])
-
-
-@pytest.fixture
-def continuations(monkeypatch):
-    """Weak references to whatever holds a KV cache."""
-    held: list[weakref.ref[Continuation]] = []
-    begin = Continuation.__init__
-
-    def watched(self, *arguments):
-        held.append(weakref.ref(self))
-        begin(self, *arguments)
-
-    monkeypatch.setattr(Continuation, "__init__", watched)
-    return held
 
 
 async def test_a_stream_that_is_left_frees_its_memory(llm, continuations):
