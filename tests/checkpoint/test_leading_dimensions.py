@@ -7,14 +7,11 @@ import pytest
 import yaml
 
 from llm2vec_gen_rag import LLM2VecGen
-from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
 
 
 def test_a_checkpoint_that_was_not_trained_for_it_says_why(qwen3):
     with pytest.raises(ValueError, match=r"truncate_dim is 8, .* leading numbers are no embedding"):
         qwen3.load(truncate_dim=8)
-    with pytest.raises(ValueError, match="truncate_dim is 8"):
-        LLM2VecGenEmbeddings(**qwen3.settings, truncate_dim=8)
 
 
 @pytest.fixture

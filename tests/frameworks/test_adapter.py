@@ -148,6 +148,8 @@ def test_what_the_model_refuses_reaches_the_caller(framework, qwen3):
         framework.adapter(**qwen3.settings | {"device": "gpu"})
     with pytest.raises(BaseModelError, match="pass base_model="):
         framework.adapter(**qwen3.settings | {"base_model": "/nowhere"})
+    with pytest.raises(ValueError, match="truncate_dim is 8"):
+        framework.adapter(**qwen3.settings, truncate_dim=8)
 
 
 def test_an_unknown_task_is_reported(framework, model):
