@@ -17,17 +17,19 @@ from llm2vec_gen_rag.checkpoint.initialisation import Initialisation
 RECIPES = Path(__file__).parent / "recipes"
 CHOICES = {
     "teacher": (
-        "backbone-mean", "llm2vec", "sentence-transformers", "tfidf-projection", "tfidf-svd",
+        "backbone-mean", "backbone-whitened", "llm2vec", "sentence-transformers",
+        "tfidf-projection", "tfidf-svd",
     ),
     "teacher_dtype": ("float16", "float32"),
     "report_to": ("tensorboard", "wandb", "none"),
 }  # fmt: skip
 LOADED_TEACHERS = frozenset({"llm2vec", "sentence-transformers"})
+LLM_TEACHERS = frozenset({"backbone-mean", "backbone-whitened"})
 ZERO_ALLOWED = frozenset(
     {
         "head_learning_rate", "warmup_steps", "schedule_steps", "lora_rank", "lora_dropout",
         "reconstruction_weight", "alignment_weight", "weight_decay", "max_gradient_norm", "seed",
-        "least_squares_rows", "refit_rows",
+        "least_squares_rows", "refit_rows", "own_states_weight",
     }
 )  # fmt: skip
 
@@ -72,7 +74,10 @@ class Recipe:
             "sentence-transformers"; empty for the others.
         teacher_base_model: hub id or folder of the LLM under an "llm2vec" teacher; empty: where
             the adapter says.
-        teacher_dimension: vector length of the TF-IDF teachers; the others' models fix their own.
+        teacher_dimension: vector length of the TF-IDF teachers and of whitened states; the others'
+            models fix their own.
+        own_states_weight: how much the cosine of the frozen LLM's own whitened states, of
+            `teacher_dimension`, counts beside the teacher's; 0: not at all.
         teacher_dtype: what the vectors are stored as: "float16" or "float32".
         max_new_tokens: longest answer the LLM is asked to write.
         max_length: longest question and longest answer, in tokens.
@@ -108,6 +113,7 @@ class Recipe:
     teacher_model: str = ""
     teacher_base_model: str = ""
     teacher_dimension: int = 256
+    own_states_weight: float = 0.0
     teacher_dtype: str = "float16"
     max_new_tokens: int = 500
     max_length: int = 512
@@ -138,6 +144,11 @@ class Recipe:
             lora_alpha=self.lora_alpha,
         )
 
+    @property
+    def teacher_reads_llm(self) -> bool:
+        """Whether the frozen LLM is the teacher, or stands beside it."""
+        return self.teacher in LLM_TEACHERS or self.own_states_weight > 0
+
     def _check_teacher(self) -> None:
         """Raise ValueError unless the teacher has a model where, and only where, it needs one."""
         if self.teacher in LOADED_TEACHERS and not self.teacher_model:
@@ -153,6 +164,12 @@ class Recipe:
             raise ValueError(
                 f"teacher_base_model is {self.teacher_base_model!r}, which teacher "
                 f"{self.teacher!r} does not read; leave it out, or choose llm2vec"
+            )
+
+        if self.teacher in LLM_TEACHERS and self.own_states_weight:
+            raise ValueError(
+                f"own_states_weight is {self.own_states_weight}, and teacher {self.teacher!r} is "
+                "the LLM's own states already; leave it out, or choose another teacher"
             )
 
     def _check_sizes(self) -> None:

@@ -72,7 +72,7 @@ def teach(
         recipe: names the teacher.
         folder: of the run; gets `teacher_vectors.safetensors`, and a fitted teacher under
             `teacher/`.
-        backbone: the frozen LLM; only the teacher "backbone-mean" needs it.
+        backbone: the frozen LLM, where `recipe.teacher_reads_llm`.
         tokenizer: its tokenizer.
         device: where a teacher that is loaded runs; None picks the best available.
         queries: those whose responses to embed; None embeds all in the folder.

@@ -51,7 +51,9 @@ def add_teach(subparsers: Subparsers) -> None:
     """Declare the second stage."""
     parser = new_command(subparsers, "teach", _teach, summary=TEACH, examples=TEACH_EXAMPLES)
     add_run_options(parser)
-    add_llm_options(parser, default="the one that wrote the responses; for backbone-mean alone")
+    add_llm_options(
+        parser, default="the one that wrote the responses; where a recipe's teacher is the LLM"
+    )
 
 
 def add_fit(subparsers: Subparsers) -> None:
@@ -72,7 +74,7 @@ def _teach(arguments: argparse.Namespace) -> None:
     recipe = load_recipe(arguments.recipe)
     answered = read_answered_queries(arguments.output)
     llm: dict[str, Any] = {}
-    if recipe.teacher == "backbone-mean":
+    if recipe.teacher_reads_llm:
         base_model = answering_model_of(arguments, recipe, answered)
         llm["backbone"], llm["tokenizer"] = load_llm(base_model, arguments)
     else:

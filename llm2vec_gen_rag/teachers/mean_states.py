@@ -25,6 +25,7 @@ def mean_states(
     texts: Sequence[str],
     *,
     bidirectional: bool = False,
+    skipped: int = 0,
 ) -> Vectors:
     """Return the mean of the last hidden states over the tokens of each text.
 
@@ -38,6 +39,8 @@ def mean_states(
         texts: the texts, in any order; those of nearly equal length share a forward pass.
         bidirectional: whether every token attends to all tokens of its text, not only to earlier
             ones.
+        skipped: how many tokens at the start of a text are read and not averaged, where it has
+            more than those.
 
     Returns:
         float32 vectors, (texts, hidden).
@@ -53,15 +56,17 @@ def mean_states(
         rows = [read[place] for place in batch]
         batch_ids = [ids[row] for row in rows]
         with torch_defaults(llm.device.type):
-            vectors[rows] = _means(llm, batch_ids, bos=bos, bidirectional=bidirectional)
+            vectors[rows] = _means(
+                llm, batch_ids, bos=bos, skipped=skipped, bidirectional=bidirectional
+            )
     return vectors
 
 
 @torch.no_grad()
 def _means(
-    llm: PreTrainedModel, ids: Sequence[TokenIds], *, bos: int, bidirectional: bool
+    llm: PreTrainedModel, ids: Sequence[TokenIds], *, bos: int, skipped: int, bidirectional: bool
 ) -> Vectors:
-    """Return the mean state of each row after its first `bos` tokens, (batch, hidden)."""
+    """Return the mean state of each row after its first tokens, (batch, hidden)."""
     padded = pad_sequence([torch.from_numpy(row) for row in ids], batch_first=True).to(llm.device)
     lengths = torch.tensor([len(row) for row in ids], device=llm.device)[:, None]
     positions = torch.arange(padded.shape[1], device=llm.device)
@@ -70,7 +75,8 @@ def _means(
     mask = _bidirectional_mask(real, llm.dtype) if bidirectional else None
     output = llm.base_model(input_ids=padded, attention_mask=mask, use_cache=False)
     states: Tensor = output.last_hidden_state.float()
-    averaged = (real & (positions >= bos)).to(states.device)[..., None]
+    first = (lengths - 1).clamp(max=bos + skipped).clamp(min=bos)
+    averaged = (real & (positions >= first)).to(states.device)[..., None]
     means = (states * averaged).sum(dim=1) / averaged.sum(dim=1)
     return np.asarray(means.cpu().numpy(), dtype=np.float32)
 

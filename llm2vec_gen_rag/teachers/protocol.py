@@ -28,3 +28,16 @@ class Teacher(Protocol):
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return float32 vectors, (texts, dimension); none depends on the other texts."""
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Scale vectors to length 1.
+
+    Args:
+        vectors: (texts, dimension); a zero vector stays zero.
+
+    Returns:
+        float32 (texts, dimension).
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)

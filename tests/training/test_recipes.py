@@ -25,7 +25,7 @@ PUBLISHED = {
 
 def test_there_is_one_for_every_published_size():
     names = {path.stem for path in RECIPES.glob("*.yaml")}
-    assert names == {*PUBLISHED, "almanac", "smollm2", "smollm2_further"}
+    assert names == {*PUBLISHED, "almanac", "smollm2", "smollm2_further", "smollm2_joined"}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

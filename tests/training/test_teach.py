@@ -21,8 +21,10 @@ from llm2vec_gen_rag.teachers.stored_vectors import read_teacher_vectors
 from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.pipeline import RESPONSES_FILE, VECTORS_FILE, teach, train
+from llm2vec_gen_rag.training.recipe_teacher import read_vectors
 from llm2vec_gen_rag.training.responses.file import append_responses, open_responses
 from llm2vec_gen_rag.training.responses.response import Response
+from llm2vec_gen_rag.training.run_folder import read_answered_queries
 
 QUERIES = ["what do bears eat?", "where do they live?", "why?"]  # in the order of the stages
 ANSWERS = ["fish and honey, mostly", "in woods near rivers", ""]
@@ -70,6 +72,33 @@ def test_the_frozen_llm_teaches_itself(run, fresh_model):
     )
     vectors = run(teacher="backbone-mean", teacher_dtype="float32")
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
+
+
+def test_the_frozen_llm_teaches_itself_whitened(run, tmp_path):
+    choices = {"teacher": "backbone-whitened", "teacher_dimension": 1, "teacher_dtype": "float32"}
+    vectors = run(**choices)
+    np.testing.assert_allclose(np.abs(vectors), [[1], [1], [0]], atol=1e-5)
+    kept = tmp_path / "teacher" / "whitening.safetensors"
+    first = kept.stat().st_mtime_ns
+    (tmp_path / VECTORS_FILE).unlink()
+    np.testing.assert_array_equal(run(**choices), vectors)
+    assert kept.stat().st_mtime_ns == first
+    with pytest.raises(ValueError, match=r"vary along 1 directions; expected .* 2"):
+        run(**choices | {"teacher_dimension": 2})
+
+
+def test_the_frozen_llm_stands_beside_a_teacher(run, fresh_model, tmp_path):
+    choices = {"teacher": "tfidf-projection", "teacher_dimension": 1}
+    vectors = run(**choices, own_states_weight=0.25, teacher_dtype="float32")
+    assert vectors.shape == (3, 2)
+    np.testing.assert_allclose((vectors[:2] ** 2)[:, 1], 0.2, atol=1e-5)
+    answered = read_answered_queries(tmp_path, QUERIES)
+    for other in (0.0, 0.5):
+        with pytest.raises(ValueError, match="holds the vectors of 'tfidf-projection-1 beside"):
+            read_vectors(tmp_path, answered, Recipe(**choices, own_states_weight=other))
+    (tmp_path / VECTORS_FILE).unlink()
+    with pytest.raises(ValueError, match="'own_states_weight' reads the frozen LLM itself"):
+        teach(Recipe(**choices, own_states_weight=0.25), tmp_path)
 
 
 def test_an_llm2vec_encoder_teaches(run, tmp_path):

@@ -1,11 +1,12 @@
-"""Build `smollm2`: texts -> rows -> embeddings like the teacher's, twice -> a head that speaks.
+"""Build `smollm2`: texts -> rows -> embeddings like the teachers', in rounds -> a head that speaks.
 
     python -m llm2vec_gen_rag.training.smollm2.build --output FOLDER --questions FILE ...
 
 Response tokens and low-rank updates learn to find: each row's embedding is trained towards the
 teacher's vector of the text that it stands for. A second round goes on from there, on other rows
-with longer passages. Then the reconstruction head learns to speak, from the LLM's own answers and
-from the refusals, and changes no embedding.
+with longer passages, and a third one with the LLM's own whitened states beside the teacher. Then
+the reconstruction head learns to speak, from the LLM's own answers and from the refusals, and
+changes no embedding.
 
 Every stage but the last keeps what it has done, and goes on when the same command is run again.
 """
@@ -15,10 +16,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm2vec_gen_rag import smollm2
@@ -29,6 +32,7 @@ from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS, Prompts
 from llm2vec_gen_rag.training import pipeline
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
+from llm2vec_gen_rag.training.fit.initial_heads import refit_alignment_head
 from llm2vec_gen_rag.training.fit.reconstruction_head import HeadRecipe, fit_reconstruction_head
 from llm2vec_gen_rag.training.fit.stage import fit
 from llm2vec_gen_rag.training.recipe_teacher import read_vectors
@@ -48,7 +52,7 @@ PROMPTS = Prompts(
     query={**QUERY_INSTRUCTIONS, "retrieval": QUERY_INSTRUCTION}, document=DOCUMENT_INSTRUCTION
 )
 HEAD_LOG = "reconstruction_head.json"
-FURTHER_AMOUNTS = Amounts(
+LONGER = Amounts(
     questions=4_000, passages=1_800, sentences=1_000, dictionary=600, manual=600, passage_words=110
 )
 
@@ -56,23 +60,43 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Round:
+    """A training run from where the one before it ended, on other rows.
+
+    Attributes:
+        name: of its folder.
+        amounts: texts of each kind.
+        recipe: every choice of the run.
+        seed: of the choice of rows.
+    """
+
+    name: str
+    amounts: Amounts
+    recipe: Recipe
+    seed: int
+
+
+def rounds() -> tuple[Round, ...]:
+    """Return those of `smollm2`; all safety prompts are among the rows of each."""
+    return (
+        Round("retrieval", Amounts(), load_recipe("smollm2"), seed=0),
+        Round("further", LONGER, load_recipe("smollm2_further"), seed=1),
+        Round("joined", LONGER, load_recipe("smollm2_joined"), seed=2),
+    )
+
+
+@dataclass(frozen=True)
 class BuildRecipe:
     """Every choice of a build.
 
     Attributes:
-        amounts: texts of each kind.
-        retrieval: of the response tokens and the low-rank updates.
-        further_amounts: texts of each kind in the second round.
-        further: of the second round.
+        rounds: of the response tokens and the low-rank updates; the first begins untrained.
         head: of the reconstruction head.
         spoken: questions that the LLM answers, and as many documents at most, from which the head
             learns beside the refusals.
     """
 
-    amounts: Amounts = field(default_factory=Amounts)
-    retrieval: Recipe = field(default_factory=lambda: load_recipe("smollm2"))
-    further_amounts: Amounts = field(default_factory=lambda: FURTHER_AMOUNTS)
-    further: Recipe = field(default_factory=lambda: load_recipe("smollm2_further"))
+    rounds: Sequence[Round] = field(default_factory=rounds)
     head: HeadRecipe = field(default_factory=HeadRecipe)
     spoken: int = 768
 
@@ -88,19 +112,20 @@ def build(output: Path, sources: Sources, base_model: str, recipe: BuildRecipe) 
     """
     backbone = load_backbone(base_model, torch.device("cpu"), torch.float32, BackboneOptions())
     tokenizer = load_base_tokenizer(base_model)
-    chosen = rows(sources, recipe.amounts)
+    first, *others = recipe.rounds
+    chosen = rows(sources, first.amounts, seed=first.seed)
     trained = pipeline.train(
         backbone,
         tokenizer,
         [row.query for row in chosen],
-        recipe.retrieval,
-        output / "retrieval",
+        first.recipe,
+        output / first.name,
         brought=chosen,
         show_progress=True,
     )
     model = LLM2VecGen.from_pretrained(trained.folder, base_model=base_model, dtype="float32")
-    others = rows(sources, recipe.further_amounts, seed=1)
-    go_on(model, backbone, tokenizer, others, recipe.further, output / "further")
+    for each in others:
+        go_on(model, backbone, tokenizer, sources, each, output / each.name)
     spoken = spoken_rows(backbone, tokenizer, chosen, recipe, output / "answers")
     losses = fit_reconstruction_head(
         model,
@@ -118,31 +143,43 @@ def go_on(
     model: LLM2VecGen,
     backbone: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    chosen: list[Response],
-    recipe: Recipe,
+    sources: Sources,
+    current: Round,
     folder: Path,
 ) -> None:
     """Train a model further, in place.
+
+    Where the teacher's vectors have another length than before, the alignment head begins anew, in
+    closed form.
 
     Args:
         model: what an earlier round ended with.
         backbone: the frozen LLM; it answers nothing, since each row brings its text.
         tokenizer: its tokenizer.
-        chosen: the training rows of this round.
-        recipe: every choice of this round.
+        sources: where the texts are.
+        current: the round.
         folder: gets what `pipeline.train` writes.
     """
+    chosen, recipe = rows(sources, current.amounts, seed=current.seed), current.recipe
     queries = [row.query for row in chosen]
     pipeline.respond(backbone, tokenizer, queries, recipe, folder, brought=chosen)
-    pipeline.teach(recipe, folder, queries=queries, show_progress=True)
+    pipeline.teach(
+        recipe, folder, backbone=backbone, tokenizer=tokenizer, queries=queries, show_progress=True
+    )
     answered = read_answered_queries(folder, queries)
+    vectors = read_vectors(folder, answered, recipe)
+    before = model.fingerprint
+    if vectors.shape[1] != model.dimension:
+        model.alignment = nn.Linear(model.alignment.in_features, vectors.shape[1])
+        refit_alignment_head(model, answered.questions, vectors, recipe)
     fit(
         model,
         answered.questions,
         answered.answers,
-        read_vectors(folder, answered, recipe),
+        vectors,
         recipe,
         folder / MODEL_FOLDER,
+        untrained=before,
         show_progress=True,
     )
 
@@ -175,7 +212,7 @@ def spoken_rows(
     ][: recipe.spoken]
     documents = [row for row in chosen if row.query.startswith(DOCUMENT_INSTRUCTION)]
     # the head reads no more of an answer than this
-    asking = dataclasses.replace(recipe.retrieval, max_new_tokens=recipe.head.answer_tokens)
+    asking = dataclasses.replace(recipe.rounds[0].recipe, max_new_tokens=recipe.head.answer_tokens)
     pipeline.respond(backbone, tokenizer, asked, asking, folder, show_progress=True)
     answered = read_answered_queries(folder, asked)
     answers = [
@@ -196,13 +233,13 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     sources = Sources(**{s.name: getattr(arguments, s.name) for s in dataclasses.fields(Sources)})
-    recipe = BuildRecipe(
-        retrieval=dataclasses.replace(load_recipe("smollm2"), teacher_model=arguments.teacher),
-        further=dataclasses.replace(
-            load_recipe("smollm2_further"), teacher_model=arguments.teacher
-        ),
-    )
-    build(arguments.output, sources, smollm2.find_llm(), recipe)
+    taught = [
+        dataclasses.replace(
+            each, recipe=dataclasses.replace(each.recipe, teacher_model=arguments.teacher)
+        )
+        for each in rounds()
+    ]
+    build(arguments.output, sources, smollm2.find_llm(), BuildRecipe(rounds=taught))
 
 
 if __name__ == "__main__":

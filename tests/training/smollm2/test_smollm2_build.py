@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -10,10 +11,9 @@ import pytest
 import torch
 
 from llm2vec_gen_rag import LLM2VecGen, almanac
-from llm2vec_gen_rag.training.config import load_recipe
 from llm2vec_gen_rag.training.fit.reconstruction_head import HeadRecipe
-from llm2vec_gen_rag.training.smollm2.build import HEAD_LOG, BuildRecipe, build
-from llm2vec_gen_rag.training.smollm2.rows import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTION, Amounts
+from llm2vec_gen_rag.training.smollm2.build import HEAD_LOG, BuildRecipe, build, rounds
+from llm2vec_gen_rag.training.smollm2.rows import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTION
 from tests.training.smollm2.source_files import write_sources
 
 pytestmark = pytest.mark.slow
@@ -26,17 +26,27 @@ SMALL = {
     "alignment_weight": 64.0,
 }
 MINIATURE = BuildRecipe(
-    amounts=Amounts(safety=1_200),
-    retrieval=dataclasses.replace(
-        load_recipe("smollm2"), steps=30, logging_steps=10, least_squares_rows=300, **SMALL
-    ),
-    further_amounts=Amounts(safety=100),
-    further=dataclasses.replace(
-        load_recipe("smollm2_further"), steps=4, logging_steps=2, refit_rows=100, **SMALL
-    ),
+    rounds=[
+        dataclasses.replace(
+            each,
+            amounts=dataclasses.replace(each.amounts, safety=safety),
+            recipe=dataclasses.replace(each.recipe, logging_steps=2, **sizes, **SMALL),
+        )
+        for each, safety, sizes in zip(
+            rounds(),
+            (1_200, 100, 100),
+            (
+                {"steps": 30, "least_squares_rows": 300},
+                {"steps": 4, "refit_rows": 100},
+                {"steps": 4, "refit_rows": 100},
+            ),
+            strict=True,
+        )
+    ],
     head=HeadRecipe(steps=10, warmup_steps=2, answer_tokens=12),
     spoken=3,
 )
+ROUNDS = [each.name for each in MINIATURE.rounds]
 
 
 @pytest.fixture(scope="module")
@@ -52,22 +62,28 @@ def test_embeddings_come_nearer_to_the_teacher(built):
     assert {entry["reconstruction"] for entry in log} == {0.0}  # it is not computed
 
 
-def test_the_second_round_goes_on_from_the_first(built):
-    first, second = (
-        LLM2VecGen.from_pretrained(built / name / "model", base_model=BASE)
-        for name in ("retrieval", "further")
-    )
-    texts = ["how tall is a heron?", "The heron is a bird."]
-    assert not np.allclose(first.encode(texts), second.encode(texts), atol=1e-3)
-    np.testing.assert_allclose(
-        first.response_tokens.detach().numpy(), second.response_tokens.detach().numpy(), atol=2e-2
-    )
+def test_each_round_goes_on_from_the_one_before(built):
+    models = [
+        LLM2VecGen.from_pretrained(built / name / "model", base_model=BASE) for name in ROUNDS
+    ]
+    tokens = [model.response_tokens.detach().numpy() for model in models]
+    for before, after in itertools.pairwise(tokens):
+        assert not np.array_equal(before, after)
+        np.testing.assert_allclose(before, after, atol=2e-2)
+
+
+def test_the_last_round_has_the_llms_own_states_beside_the_teacher(built):
+    dimensions = [
+        LLM2VecGen.from_pretrained(built / name / "model", base_model=BASE).dimension
+        for name in ROUNDS
+    ]
+    assert dimensions == [64, 64, 64 + 64]
 
 
 def test_the_head_is_trained_and_no_embedding_moves(built):
     assert len(json.loads((built / HEAD_LOG).read_text())["losses"]) == MINIATURE.head.steps
     texts = ["how tall is a heron?", "The heron is a bird."]
-    before = LLM2VecGen.from_pretrained(built / "further" / "model", base_model=BASE)
+    before = LLM2VecGen.from_pretrained(built / ROUNDS[-1] / "model", base_model=BASE)
     after = LLM2VecGen.from_pretrained(built / "bundled", base_model=BASE)
     # the low-rank updates are stored in bfloat16
     np.testing.assert_allclose(after.encode(texts), before.encode(texts), atol=2e-2)
@@ -87,7 +103,7 @@ def test_what_is_bundled_has_its_own_instructions(built):
 
 
 def test_a_finished_build_is_not_trained_again(built):
-    logs = [built / name / "model" / "training_log.json" for name in ("retrieval", "further")]
+    logs = [built / name / "model" / "training_log.json" for name in ROUNDS]
     before = [log.stat().st_mtime_ns for log in logs]
     (built / "sources").mkdir()
     build(built, write_sources(built / "sources"), BASE, MINIATURE)
