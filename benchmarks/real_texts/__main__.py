@@ -3,6 +3,7 @@
     python -m benchmarks.real_texts --model NAME --teacher FOLDER --data FOLDER
         --rows FILE --ordinary FILE [--output docs/evidence/real_texts.json]
     python -m benchmarks.real_texts --model NAME --data FOLDER --accuracy
+    python -m benchmarks.real_texts --model NAME --data FOLDER --recipe LABEL=CHECKPOINT ...
     python -m benchmarks.real_texts --only-page
 
 The folder of data holds sets in the BEIR layout, and jailbreakbench and xstest as `eval refusals`
@@ -30,12 +31,15 @@ from benchmarks.real_texts.kept_vectors import KeptVectors
 from benchmarks.real_texts.latency import measure_latency
 from benchmarks.real_texts.page import write_page
 from benchmarks.real_texts.readers import Readers
+from benchmarks.real_texts.recipes import measure_recipes
 from benchmarks.real_texts.retrieval import measure_retrieval, measure_written
 from benchmarks.real_texts.retrieval_sets import CUTS, Cut, RetrievalSet, cut_set, read_set
 from benchmarks.real_texts.safety import held_out_questions, measure_safety, training_prompts
 from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.arguments import SMOLLM2
 from llm2vec_gen_rag.evaluation.provenance import checkout_commit
 from llm2vec_gen_rag.evaluation.refusals import PromptSet
+from llm2vec_gen_rag.smollm2 import find_llm
 from llm2vec_gen_rag.teachers.sentence_transformers import SentenceTransformersTeacher
 
 logger = logging.getLogger(__name__)
@@ -51,7 +55,9 @@ def main() -> None:
     """Measure what is asked for, and write the page."""
     arguments = parse()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if arguments.accuracy:
+    if arguments.recipe:
+        measure_checkpoints(arguments)
+    elif arguments.accuracy:
         measure_dtypes(arguments)
     elif not arguments.only_page:
         measure(arguments)
@@ -66,7 +72,7 @@ def measure(arguments: argparse.Namespace) -> None:
     model = LLM2VecGen.from_pretrained(arguments.model, dtype="float32")
     teacher = SentenceTransformersTeacher(str(arguments.teacher), device="cpu")
     readers = Readers(
-        model, teacher, KeptVectors(arguments.work), arguments.middle, arguments.max_length
+        model, KeptVectors(arguments.work), arguments.max_length, teacher, arguments.middle
     )
     sets = cuts(arguments, arguments.sets, CUTS)
     held_out = held_out_questions(arguments.ordinary, arguments.rows, arguments.held_out)
@@ -100,6 +106,21 @@ def measure_dtypes(arguments: argparse.Namespace) -> None:
             max_length=arguments.max_length,
         ),
     )
+
+
+def measure_checkpoints(arguments: argparse.Namespace) -> None:
+    """Add the figures of other checkpoints on the model's LLM to the output."""
+    sets = cuts(arguments, arguments.sets, CUTS)
+    figures = json.loads(arguments.output.read_text(encoding="utf-8"))
+    base_model = find_llm() if arguments.model == SMOLLM2 else arguments.model
+    measured = measure_recipes(
+        dict(arguments.recipe),
+        sets,
+        arguments.work / "recipes",
+        base_model=base_model,
+        max_length=arguments.max_length,
+    )
+    keep(arguments.output, "recipes", lambda: figures.get("recipes", {}) | measured)
 
 
 def cuts(
@@ -155,6 +176,14 @@ def _safety(readers: Readers, held_out: list[str], arguments: argparse.Namespace
     return measure_safety(readers, trained, held_out, tested)
 
 
+def labelled(text: str) -> tuple[str, Path]:
+    """Return a label and the folder behind its last `=`."""
+    label, _, folder = text.rpartition("=")
+    if not label or not Path(folder).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is no LABEL=FOLDER with a folder that exists")
+    return label, Path(folder)
+
+
 def parse() -> argparse.Namespace:
     """Return the arguments."""
     parser = argparse.ArgumentParser(
@@ -180,10 +209,11 @@ def parse() -> argparse.Namespace:
     add("--held-out", type=int, default=1000, help="ordinary questions (default: %(default)s)")
     add("--accuracy", action="store_true", help="measure dtypes instead, on scifact and xquad")
     add("--dtypes", nargs="+", default=DTYPES, choices=DTYPES, help="default: both")
+    add("--recipe", action="append", type=labelled, metavar="LABEL=CHECKPOINT", help="see above")
     add("--only-page", action="store_true", help="write the page from the output")
     arguments = parser.parse_args()
     needed = [] if arguments.only_page else ["data"]
-    if not (arguments.only_page or arguments.accuracy):
+    if not (arguments.only_page or arguments.accuracy or arguments.recipe):
         needed += ["teacher", "rows", "ordinary"]
     if missing := [f"--{name}" for name in needed if getattr(arguments, name) is None]:
         parser.error(f"missing {', '.join(missing)}")

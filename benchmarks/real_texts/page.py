@@ -19,7 +19,7 @@ from benchmarks.real_texts.goals import (
     retrieval_goals,
     safety_goals,
 )
-from benchmarks.real_texts.intervals import mean_over_sets, mean_with_interval
+from benchmarks.real_texts.intervals import mean_over_sets, mean_with_interval, ratio_over_sets
 from benchmarks.report import table
 
 FOLDER = Path(__file__).parent
@@ -154,6 +154,20 @@ def _decoded(figures: Figures) -> Fields:
     }
 
 
+def _recipes(figures: Figures) -> Fields:
+    sets = figures["sets"]
+    whitened, centred = (ndcg_of(sets, way) for way in (best_whitened(sets), "states_centred"))
+    named = {label: each["ndcg"] for label, each in figures["recipes"].items()}
+    rows = [
+        [label, *(f"{found[name].mean():.3f}" for name in sets), _small(*mean_over_sets(found)),
+         _small(*ratio_over_sets(found, centred)), _small(*ratio_over_sets(found, whitened))]
+        for label, by_set in named.items()
+        for found in [{name: np.asarray(by_set[name]) for name in sets}]
+    ]  # fmt: skip
+    header = ["recipe", *sets, "mean", "/ centred", "/ whitened"]
+    return {"table": table(header, rows)}
+
+
 def _accuracy(figures: Figures) -> Fields:
     rows = [
         [
@@ -192,6 +206,7 @@ def _cell(text: str) -> str:
 
 PARTS: dict[str, Callable[[Figures], Fields]] = {
     "sets": _retrieval,
+    "recipes": _recipes,
     "hyde": _hyde,
     "latency": _latency,
     "safety": _safety,

@@ -22,21 +22,17 @@ TASK = "retrieval"
 
 
 @dataclass(frozen=True)
-class Readers:
-    """What turns texts into vectors, and questions into answers.
+class EmbeddingReader:
+    """A model that turns texts into embeddings.
 
     Attributes:
         model: the model that is measured.
-        teacher: the encoder that it was trained with.
         work: keeps what was computed.
-        middle: the middle layer whose states are read, from 1.
-        max_length: tokens of a text that the LLM reads; the teacher has its own limit.
+        max_length: tokens of a text that the LLM reads.
     """
 
     model: LLM2VecGen
-    teacher: Teacher
     work: KeptVectors
-    middle: int
     max_length: int
 
     @cached_property
@@ -56,6 +52,37 @@ class Readers:
     def documents(self, name: str, texts: Sequence[str]) -> Vectors:
         """Return the model's embeddings of documents, (texts, dimension)."""
         return self._embedded(name, texts, self.model.prompts.document)
+
+    def _embedded(self, name: str, texts: Sequence[str], instruction: str) -> Vectors:
+        """Return embeddings of texts of which as many tokens are read as of the mean states."""
+        (instructed,) = self.model.text_tokenizer.token_ids([instruction])
+        length = len(instructed) + self.max_length + len(self.model.response_tokens)
+
+        def compute() -> Arrays:
+            found = self.model.encode(texts, instruction=instruction, max_length=length)
+            return {"vectors": found}
+
+        made_of = [self.model_digest, instruction, str(length), *texts]
+        return self._timed(f"{name}.ours", made_of, compute)["vectors"]
+
+    def _timed(self, name: str, made_of: Sequence[str], compute: Callable[[], Arrays]) -> Arrays:
+        started = time.perf_counter()
+        found = self.work.arrays(name, made_of, compute)
+        logger.info("%s: %.0f s", name, time.perf_counter() - started)
+        return found
+
+
+@dataclass(frozen=True)
+class Readers(EmbeddingReader):
+    """What turns texts into vectors, and questions into answers.
+
+    Attributes:
+        teacher: the encoder that the model was trained with; it has a limit of its own.
+        middle: the middle layer whose states are read, from 1.
+    """
+
+    teacher: Teacher
+    middle: int
 
     def states(self, name: str, texts: Sequence[str]) -> Arrays:
         """Return the LLM's mean states, "middle" and "last", each (texts, hidden)."""
@@ -98,21 +125,3 @@ class Readers:
             f"{name}.decoded", [self.model_digest, instruction, *queries], compute
         )["texts"]
         return texts
-
-    def _embedded(self, name: str, texts: Sequence[str], instruction: str) -> Vectors:
-        """Return embeddings of texts of which as many tokens are read as of the mean states."""
-        (instructed,) = self.model.text_tokenizer.token_ids([instruction])
-        length = len(instructed) + self.max_length + len(self.model.response_tokens)
-
-        def compute() -> Arrays:
-            found = self.model.encode(texts, instruction=instruction, max_length=length)
-            return {"vectors": found}
-
-        made_of = [self.model_digest, instruction, str(length), *texts]
-        return self._timed(f"{name}.ours", made_of, compute)["vectors"]
-
-    def _timed(self, name: str, made_of: Sequence[str], compute: Callable[[], Arrays]) -> Arrays:
-        started = time.perf_counter()
-        found = self.work.arrays(name, made_of, compute)
-        logger.info("%s: %.0f s", name, time.perf_counter() - started)
-        return found

@@ -56,6 +56,9 @@ def figures():
     return {
         "made": {"commit": "c" * 40, "model": "smollm2", "middle_layer": 24, "max_length": 128},
         "sets": {"first": a_set(), "second": a_set(ours=0.2, hybrid_weighted=0.52)},
+        "recipes": {
+            "untrained": {"dimension": 8, "ndcg": {"first": [0.3, 0.3], "second": [0.1, 0.1]}}
+        },
         "hyde": {
             "first": {"queries": 1, "seconds_per_query_side_by_side": 1.5, "ndcg": [0.35]},
         },
@@ -100,6 +103,7 @@ def test_the_page_has_every_part_and_says_who_taught_the_model_in_each(figures):
     assert [heading[3:] for heading in headings] == [
         "Goals",
         "Retrieval",
+        "Other recipes",
         "A written answer (HyDE)",
         "One query",
         "Harmful prompts",
@@ -109,6 +113,11 @@ def test_the_page_has_every_part_and_says_who_taught_the_model_in_each(figures):
     assert all("supervised" in part for part in page.split("\n## "))
     assert page.endswith("\n")
     assert not page.endswith("\n\n")
+
+
+def test_another_recipe_stands_beside_the_llms_states(figures):
+    row = "| untrained | 0.300 | 0.100 | 0.200 <sub>0.20–0.20</sub> | 1.000 <sub>1.00–1.00</sub> |"
+    assert f"{row} 0.667 <sub>0.67–0.67</sub> |" in as_page(figures)
 
 
 def test_every_way_has_its_column_and_every_set_its_row(figures):
