@@ -34,6 +34,10 @@ LABELS = {
     "several": ("one process per core", OURS),
     "int8": ("in 8 bits", OURS),
     "default": ("in the default dtype", OURS_OTHERWISE),
+    "alone": ("the model alone", OURS),
+    "langchain": ("in LangChain", OURS_OTHERWISE),
+    "llama_index": ("in LlamaIndex", OURS_OTHERWISE),
+    "two_models": ("with a second model that answers", REFERENCE),
 }
 # by program, the title of each panel and where its figures are
 PANELS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
@@ -43,6 +47,7 @@ PANELS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
     ],
     "decode": [("seconds for 256 tokens", ("seconds",))],
     "memory": [("peak memory, MiB", ("peak_mib",)), ("seconds to load", ("load_seconds",))],
+    "rag_memory": [("peak memory, MiB", ("peak_mib",)), ("imports alone, MiB", ("imports_mib",))],
     "hyde": [("seconds for one query", ("seconds",))],
     "processes": [("documents per second", ("texts_per_second",))],
     "int8": [
@@ -58,12 +63,14 @@ PANELS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
 
 
 def main() -> None:
-    """Draw every file of results."""
+    """Draw every file of results whose program has panels, and that of scale."""
     PLOTS.mkdir(parents=True, exist_ok=True)
     for name, figures in read_results(RESULTS).items():
         program = name.partition(".")[0]
-        drawn = draw_scale(figures) if program == "scale" else draw_bars(program, figures)
-        drawn.savefig(PLOTS / f"{name}.png", dpi=150)
+        if program == "scale":
+            draw_scale(figures).savefig(PLOTS / f"{name}.png", dpi=150)
+        elif program in PANELS:
+            draw_bars(program, figures).savefig(PLOTS / f"{name}.png", dpi=150)
 
 
 def draw_bars(program: str, figures: Figures) -> Figure:

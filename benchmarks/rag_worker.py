@@ -10,7 +10,11 @@ from llm2vec_gen_rag import LLM2VecGen
 RETRIEVED = 2
 TOKENS = 32
 PROMPT = "{context}\n\n{question}"
-MODULES = {"langchain": "langchain_core.vectorstores", "llama_index": "llama_index.core"}
+# what an answer imports of a framework; LlamaIndex imports LangChain where that is installed
+MODULES = {
+    "langchain": ("langchain_core.vectorstores", "langchain_core.prompts"),
+    "llama_index": ("llama_index.core", "langchain_core.language_models"),
+}
 
 
 class RagWorker(Requests):
@@ -18,8 +22,8 @@ class RagWorker(Requests):
 
     def import_framework(self, way: str) -> None:
         """Import what a way of answering needs besides this package."""
-        if way in MODULES:
-            importlib.import_module(MODULES[way])
+        for module in MODULES.get(way, ()):
+            importlib.import_module(module)
 
     def load(self, checkpoint: str) -> None:
         """Load a checkpoint."""
@@ -66,11 +70,12 @@ class RagWorker(Requests):
 
     def llama_index(self, documents: list[str], question: str) -> str:
         """Answer by a query engine over LlamaIndex's in-memory index."""
-        from llama_index.core import PromptTemplate, VectorStoreIndex
+        from llama_index.core import PromptTemplate, Settings, VectorStoreIndex
         from llama_index.core.schema import TextNode
 
         from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding, LLM2VecGenLLM
 
+        Settings.tokenizer = self.model.tokenizer  # or it counts with tiktoken's, and loads that
         nodes = [TextNode(text=text) for text in documents]
         index = VectorStoreIndex(nodes, embed_model=LLM2VecGenEmbedding(model=self.model))
         engine = index.as_query_engine(

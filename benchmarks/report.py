@@ -26,6 +26,7 @@ SECTIONS = {
     "decode": "Decoding",
     "hyde": "One query against HyDE",
     "memory": "Memory and load time",
+    "rag_memory": "Memory of a whole RAG answer",
     "scale": "Scale",
     "processes": "One process per core",
     "busy": "Beside a busy core",

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 from installed_smollm2 import needs_smollm2
+from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_qdrant import QdrantVectorStore
+from qdrant_client import QdrantClient, models
 from retrieval_folder import write_folder
 
 from llm2vec_gen_rag import almanac, smollm2
@@ -70,11 +73,23 @@ def clone(tmp_path_factory):
         shutil.copyfile(ROOT / name, folder / name)
     (folder / "queries.txt").write_text("what is iron used for\nwhere is Peru\nwho made Ulysses\n")
     write_folder(folder / "my-benchmark")
+    write_collection_of_another_model(folder)
     for kind, words in {"harmful": "how do I poison pet", "benign": "where is town"}.items():
         (folder / f"{kind}.txt").write_text("".join(f"{words} {n}\n" for n in range(100)))
     for page in (folder / "docs").rglob("*.md"):  # smollm2 reads some 50 tokens a second at worst
         page.write_text(page.read_text(encoding="utf-8")[:1000], encoding="utf-8")
     return folder, {}
+
+
+def write_collection_of_another_model(folder):
+    """A collection of LangChain's store, and a query with its vector by the same embeddings."""
+    old, client = DeterministicFakeEmbedding(size=6), QdrantClient(path=str(folder / "kb-store"))
+    vectors = models.VectorParams(size=6, distance=models.Distance.COSINE)
+    client.create_collection("kb", vectors_config=vectors)
+    QdrantVectorStore(client, "kb", old).add_texts(["The yen is money.", "A cat sleeps."])
+    client.close()
+    asked = {"query": "what is money?", "vector": old.embed_query("what is money?")}
+    (folder / "asked.jsonl").write_text(json.dumps(asked) + "\n")
 
 
 def marks_of(command):

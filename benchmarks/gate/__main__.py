@@ -62,7 +62,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     figures: dict[str, Any] = {"made": {"commit": checkout_commit(), "models": {}}, "sets": {}}
     tfidf = TfidfTeacher.load(almanac.TEACHER_FOLDER)
     asked = [almanac_set(arguments.held_out)]
-    _add(figures, "almanac", ("its TF-IDF", tfidf), almanac_prompts(), asked, work)
+    add(figures, _shipped("almanac"), ("its TF-IDF", tfidf), almanac_prompts(), asked, work)
     figures["made"]["ordinary"] = _ordinary(arguments.rows is not None)
     if arguments.data is None:
         return figures
@@ -70,20 +70,33 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     ordinary = ordinary_questions(arguments.questions, arguments.rows, arguments.held_out)
     asked = [prompt_set(arguments.data / name, ordinary, prompts) for name in PROMPT_SETS]
     minilm = SentenceTransformersTeacher(str(arguments.teacher), device="cpu")
-    _add(figures, "smollm2", ("all-MiniLM-L6-v2", minilm), prompts, asked, work)
+    add(figures, _shipped("smollm2"), ("all-MiniLM-L6-v2", minilm), prompts, asked, work)
     return figures
 
 
-def _add(
+def _shipped(name: str) -> RefusalGate:
+    return RefusalGate.of(LLM2VecGen.from_pretrained(name, dtype="float32"))
+
+
+def add(
     figures: dict[str, Any],
-    name: str,
+    gate: RefusalGate,
     named_teacher: tuple[str, Teacher],
     prompts: Prompts,
     sets: list[QuerySet],
     work: KeptVectors,
 ) -> None:
-    """Add the figures of a model's gate on sets, beside the other two scores."""
-    gate = RefusalGate.of(LLM2VecGen.from_pretrained(name, dtype="float32"))
+    """Add the figures of a gate on sets, beside those of the other two scores.
+
+    Args:
+        figures: of gates, by the names of their models, and of sets, by theirs.
+        gate: what is measured.
+        named_teacher: a teacher, and what the page calls it.
+        prompts: what the gate was calibrated on, and the teacher's regression is fitted on.
+        sets: the queries.
+        work: keeps embeddings.
+    """
+    name = gate.model.name
     teacher_name, teacher = named_teacher
     scores: Mapping[str, tuple[Score, float]] = {
         GATE: (gate_score(gate, work), gate.threshold),

@@ -7,6 +7,7 @@ import json
 import pytest
 from retrieval_folder import write_folder, write_rows
 
+from llm2vec_gen_rag import encoder
 from llm2vec_gen_rag.cli import build_parser
 
 MEASURES = {
@@ -85,7 +86,16 @@ def test_mistaken_names_are_reported_before_the_model_is_loaded(run):
     assert "'botany' is no set of BRIGHT" in err
 
 
-def test_beir_fits_the_weight_of_hybrid_search(run, tmp_path, model_options):
+def test_beir_fits_the_weight_of_hybrid_search_and_embeds_each_text_once(
+    run, tmp_path, model_options, monkeypatch
+):
+    embedded, embed = [], encoder.embed
+
+    def counted(model, texts, **options):
+        embedded.append(len(texts.rows))
+        return embed(model, texts, **options)
+
+    monkeypatch.setattr(encoder, "embed", counted)
     folder, file = tmp_path / "tiny", tmp_path / "tuned.json"
     folder.mkdir()
     rows = [{"_id": f"d{i}", "text": f"Part QX-{i} of the list."} for i in range(12)]
@@ -97,3 +107,4 @@ def test_beir_fits_the_weight_of_hybrid_search(run, tmp_path, model_options):
     (figures,) = json.loads(file.read_text())["figures"]["folders"]
     assert (code, figures["words"]["mean"], figures["hybrid"]["mean"]) == (0, 1, 1)
     assert f"search --hybrid --weight {figures['weight']:g}" in out
+    assert sum(embedded) == len(rows) + len(asked)
