@@ -14,7 +14,7 @@ from benchmarks.real_texts.kept_vectors import Arrays, KeptVectors
 from benchmarks.real_texts.ranking import Vectors, cosines, ndcg_of_queries
 from benchmarks.real_texts.retrieval_sets import RetrievalSet
 from llm2vec_gen_rag import LLM2VecGen
-from llm2vec_gen_rag.vectors.similarity import unit
+from llm2vec_gen_rag.teachers.protocol import unit
 
 logger = logging.getLogger(__name__)
 EXACT = "float32"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from benchmarks.real_texts.retrieval_sets import RetrievalSet
 from llm2vec_gen_rag.qdrant.points.words import words_of
-from llm2vec_gen_rag.vectors.similarity import unit
+from llm2vec_gen_rag.teachers.protocol import unit
 
 Scores = npt.NDArray[np.float64]  # (queries, documents), or (queries,) where it is nDCG
 Vectors = npt.NDArray[np.float32]

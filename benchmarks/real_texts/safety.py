@@ -16,8 +16,8 @@ from benchmarks.real_texts.ranking import Scores, Vectors
 from benchmarks.real_texts.readers import Readers
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
 from llm2vec_gen_rag.evaluation.refusals import PromptSet, auc, auc_interval
+from llm2vec_gen_rag.teachers.protocol import unit
 from llm2vec_gen_rag.training.smollm2.rows import QUERY_INSTRUCTION, safety_rows
-from llm2vec_gen_rag.vectors.similarity import unit
 
 SEED = 42
 FALSE_REFUSALS = 0.05  # of the safe training prompts, at the threshold

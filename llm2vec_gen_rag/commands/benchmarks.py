@@ -82,9 +82,13 @@ def measure_advbench(arguments: argparse.Namespace) -> Outcome:
 
 
 def measure_beir(arguments: argparse.Namespace) -> Outcome:
-    """Measure on folders in the BEIR layout, or fit hybrid search on them."""
+    """Measure on folders in the BEIR layout, compare ways to search them, or fit hybrid search."""
+    if arguments.encoder and not arguments.compare:
+        raise ValueError(f"--encoder {arguments.encoder} is read with --compare only; add it.")
     if arguments.tune_hybrid:
         return tune_hybrid(arguments)
+    if arguments.compare:
+        return compare_ways(arguments)
     from llm2vec_gen_rag.evaluation.beir_folder import FolderTask, evaluate_folder, folder_table
 
     tasks = [FolderTask(folder, arguments.split) for folder in arguments.folders]
@@ -100,6 +104,35 @@ def measure_beir(arguments: argparse.Namespace) -> Outcome:
         for task in tasks
     ]
     return Outcome(model, folder_table(reports), {"folders": [asdict(r) for r in reports]})
+
+
+def compare_ways(arguments: argparse.Namespace) -> Outcome:
+    """Measure a model on folders beside what a user could take instead."""
+    from llm2vec_gen_rag.evaluation.beir_folder import FolderTask
+    from llm2vec_gen_rag.evaluation.compared_folder import compare_folder, compared_table
+    from llm2vec_gen_rag.evaluation.hybrid import SEED
+    from llm2vec_gen_rag.teachers.sentence_transformers import SentenceTransformersTeacher
+
+    tasks = [FolderTask(folder, arguments.split) for folder in arguments.folders]
+    encoder = (
+        SentenceTransformersTeacher(arguments.encoder, device=arguments.device)
+        if arguments.encoder
+        else None
+    )
+    model = load_model(arguments)
+    compared = [
+        compare_folder(
+            model,
+            task,
+            encoder=encoder,
+            instruction=arguments.instruction,
+            max_length=arguments.max_length,
+            show_progress=shows_progress(),
+        )
+        for task in tasks
+    ]
+    figures = {"folders": [asdict(each) for each in compared]}
+    return Outcome(model, compared_table(compared), figures, SEED)
 
 
 def tune_hybrid(arguments: argparse.Namespace) -> Outcome:

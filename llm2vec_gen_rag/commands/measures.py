@@ -81,11 +81,24 @@ def add_measures(parser: argparse.ArgumentParser) -> None:
     beir = _add(subparsers, "beir", measure_beir, BEIR)
     beir.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     beir.add_argument("--split", default="test", help="where a folder holds several")
-    beir.add_argument(
+    instead = beir.add_mutually_exclusive_group()
+    instead.add_argument(
         "--tune-hybrid",
         action="store_true",
         default=False,
         help="instead, fit the weight of the embedding in hybrid search on the judged queries",
+    )
+    instead.add_argument(
+        "--compare",
+        action="store_true",
+        default=False,
+        help="instead, measure beside BM25, hybrid search and the frozen LLM's own mean states",
+    )
+    beir.add_argument(
+        "--encoder",
+        default=None,
+        metavar="NAME",
+        help="with --compare, and beside this model of sentence-transformers: a hub id or a folder",
     )
     refusals = _add(subparsers, "refusals", measure_refusals, REFUSALS, max_length=None)
     refusals.add_argument("--data", type=Path, required=True, metavar="FOLDER")

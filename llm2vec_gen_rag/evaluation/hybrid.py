@@ -127,16 +127,16 @@ def tune(
     fold_of = np.random.default_rng(SEED).permutation(len(rows)) % FOLDS
     chosen = [_best(by_weight[:, fold_of != fold]) for fold in range(FOLDS)]
     unseen = by_weight[[chosen[fold] for fold in fold_of], np.arange(len(rows))]
-    lone = np.array([[_ndcg(c, r), _ndcg(w, r, ranked=w > 0)] for c, w, r in rows])
+    lone = np.array([[ndcg_by(c, r), ndcg_by(w, r, ranked=w > 0)] for c, w, r in rows])
     return TunedHybrid(
         folder=folder,
         queries=len(rows),
         weight=WEIGHTS[_best(by_weight)],
         fold_weights=tuple(WEIGHTS[place] for place in chosen),
-        dense=_figure(lone[:, 0]),
-        words=_figure(lone[:, 1]),
-        default=_figure(np.array([hybrid_ndcg(*row, default) for row in rows])),
-        hybrid=_figure(unseen),
+        dense=figure_of(lone[:, 0]),
+        words=figure_of(lone[:, 1]),
+        default=figure_of(np.array([hybrid_ndcg(*row, default) for row in rows])),
+        hybrid=figure_of(unseen),
     )
 
 
@@ -182,9 +182,19 @@ def ndcg_of(order: npt.NDArray[np.int64], relevant: Mapping[int, int]) -> float:
     return _discounted(gains) / _discounted(best)
 
 
-def _ndcg(
+def ndcg_by(
     scores: Scores, relevant: Mapping[int, int], *, ranked: npt.NDArray[np.bool_] | None = None
 ) -> float:
+    """Return the nDCG@10 of one query by scores.
+
+    Args:
+        scores: (documents,), higher is better.
+        relevant: the relevance of its relevant documents, by place.
+        ranked: (documents,), which of them are found at all; None: all.
+
+    Returns:
+        A number in [0, 1].
+    """
     order = np.argsort(-scores, kind="stable")
     return ndcg_of(order if ranked is None else order[ranked[order]], relevant)
 
@@ -200,7 +210,8 @@ def _best(by_weight: Scores) -> int:
     return int(best[len(best) // 2])
 
 
-def _figure(ndcg: Scores) -> Figure:
+def figure_of(ndcg: Scores) -> Figure:
+    """Return the mean over queries, (queries,), with its bootstrap interval."""
     drawn = np.random.default_rng(SEED).integers(len(ndcg), size=(_RESAMPLES, len(ndcg)))
     low, high = np.quantile(ndcg[drawn].mean(axis=1), [0.025, 0.975])
     return Figure(float(ndcg.mean()), float(low), float(high))

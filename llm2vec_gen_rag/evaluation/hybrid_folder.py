@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from llm2vec_gen_rag.evaluation.beir_folder import FolderTask
+from llm2vec_gen_rag.evaluation.folder_texts import FolderTexts
 from llm2vec_gen_rag.evaluation.hybrid import TunedHybrid, tune, word_scores
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.qdrant.hybrid.fusion import WEIGHT
@@ -33,19 +32,9 @@ def tune_folder(
     Raises:
         ValueError: if the folder has too few judged queries.
     """
-    data = task.dataset["default"][task.eval_splits[0]]
-    documents = [f"{row['title']} {row['text']}".strip() for row in data["corpus"]]
-    queries = [row["text"].strip() for row in data["queries"]]
-    place = {name: number for number, name in enumerate(data["corpus"]["id"])}
-    relevant = [
-        {place[name]: grade for name, grade in data["relevant_docs"][query].items() if grade > 0}
-        for query in data["queries"]["id"]
-    ]
-    if instruction is None:
-        instruction = model.prompts.for_query("retrieval")
-    asked = model.encode(
-        queries, instruction=instruction, max_length=max_length, show_progress=show_progress
+    texts = FolderTexts.of(task)
+    cosines = texts.cosines(
+        model, instruction=instruction, max_length=max_length, show_progress=show_progress
     )
-    found = model.encode_document(documents, max_length=max_length, show_progress=show_progress)
-    cosines = np.asarray(asked @ found.T, dtype=np.float64)
-    return tune(task.metadata.name, cosines, word_scores(queries, documents), relevant, WEIGHT)
+    words = word_scores(texts.queries, texts.documents)
+    return tune(texts.name, cosines, words, texts.relevant, WEIGHT)

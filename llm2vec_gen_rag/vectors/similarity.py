@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from llm2vec_gen_rag.encoder import Vectors
+from llm2vec_gen_rag.teachers.protocol import unit
 
 
 def cosines(queries: Vectors, documents: Vectors) -> Vectors:
@@ -27,16 +26,3 @@ def cosines(queries: Vectors, documents: Vectors) -> Vectors:
         )
     products: Vectors = unit(queries) @ unit(documents).T
     return products
-
-
-def unit(vectors: Vectors) -> Vectors:
-    """Scale vectors to length 1.
-
-    Args:
-        vectors: (n, dimension); a zero vector stays zero.
-
-    Returns:
-        float32 (n, dimension).
-    """
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)

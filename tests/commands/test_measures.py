@@ -108,3 +108,13 @@ def test_beir_fits_the_weight_of_hybrid_search_and_embeds_each_text_once(
     assert (code, figures["words"]["mean"], figures["hybrid"]["mean"]) == (0, 1, 1)
     assert f"search --hybrid --weight {figures['weight']:g}" in out
     assert sum(embedded) == len(rows) + len(asked)
+
+
+def test_beir_compares_with_what_a_user_could_take_instead(run, tmp_path, model_options):
+    folder, file = write_folder(tmp_path / "tiny"), tmp_path / "compared.json"
+    code, out, _ = run("eval", "beir", folder, "--compare", *model_options, "--json", file)
+    (figures,) = json.loads(file.read_text())["figures"]["folders"]
+    assert (code, figures["figures"]["BM25"]["mean"]) == (0, 1)
+    assert "| the LLM's states, whitened | " in out
+    code, _, err = run("eval", "beir", folder, "--encoder", "some/model", *model_options)
+    assert (code, "--encoder some/model is read with --compare only" in err) == (2, True)
