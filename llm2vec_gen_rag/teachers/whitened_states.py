@@ -89,6 +89,12 @@ class Whitening:
     def load(cls, folder: str | Path) -> Whitening:
         """Read what `save` wrote.
 
+        Args:
+            folder: where it is.
+
+        Returns:
+            The map.
+
         Raises:
             ValueError: if it is missing or unreadable.
         """
