@@ -54,7 +54,8 @@ class Explanation(Findings):
         """Draw a heat map: of the score's split, or of the query's tokens without a document.
 
         Returns:
-            A figure of matplotlib, which a notebook shows and `savefig` writes.
+            A figure of matplotlib: `savefig` writes it, and a notebook in which
+            `%matplotlib inline` was said shows it.
 
         Raises:
             MissingExtraError: if matplotlib is not installed.

@@ -197,6 +197,7 @@ def test_both_searches_are_compared_on_ones_own_queries(client, model):
     assert lines[1].split() == ["old", "|", "new"]
     assert len(lines) == 5
     assert max(map(len, lines)) <= 70
+    assert compared[0].table(width=30).split("\n")[2].endswith("...")
     with pytest.raises(ValueError, match="returned 2 numbers; expected 6"):
         adopted.compare(["money"], lambda query: [0.0, 1.0])
     with pytest.raises(ValueError, match=r"old_vector is 'other'.* has the vectors \[''\]"):

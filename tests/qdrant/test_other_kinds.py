@@ -13,6 +13,7 @@ from llm2vec_gen_rag.qdrant.reading.converted import ConversionError
 from llm2vec_gen_rag.qdrant.reading.found_files import find_files
 from llm2vec_gen_rag.qdrant.reading.sections import csv_sections, markdown_sections, rst_sections
 from llm2vec_gen_rag.qdrant.reading.text_files import read_documents
+from llm2vec_gen_rag.qdrant.reading.typesetting import whole_words
 
 RST = """\
 Above.
@@ -60,7 +61,7 @@ def pdf(*pages: str) -> bytes:
     return written + f"{end}startxref\n{len(written)}\n%%EOF\n".encode()
 
 
-def docx(*paragraphs: tuple[str, str]) -> bytes:
+def docx(*paragraphs: tuple[str, str], more_styles: str = "") -> bytes:
     """A DOCX of paragraphs, each with its style."""
     w = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
     body = "".join(
@@ -87,7 +88,7 @@ def docx(*paragraphs: tuple[str, str]) -> bytes:
         "word/_rels/document.xml.rels": f'<Relationships xmlns="{relations}"><Relationship '
         f'Id="r1" Type="{office}/styles" Target="styles.xml"/></Relationships>',
         "word/document.xml": f"<w:document {w}><w:body>{body}</w:body></w:document>",
-        "word/styles.xml": f"<w:styles {w}>{styles}</w:styles>",
+        "word/styles.xml": f"<w:styles {w}>{styles}{more_styles}</w:styles>",
     }
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -147,6 +148,31 @@ def test_docx_is_read_by_heading(tmp_path):
     ]
 
 
+def test_words_of_a_pdf_have_no_ligatures_and_are_not_hyphenated(tmp_path):
+    pytest.importorskip("pypdf")
+    (tmp_path / "a.pdf").write_bytes(pdf("abso-) Tj 0 -14 Td (lute, --dry-) Tj 0 -14 Td (run"))
+    assert places_of(tmp_path, "a.pdf") == [("absolute, --dry-\nrun", {"page": 1})]
+    assert whole_words("\ufb01le, e\ufb03cient, Saint-\nDenis") == "file, efficient, Saint-\nDenis"
+
+
+def test_a_sign_that_links_to_its_heading_is_not_of_the_heading(tmp_path):
+    pytest.importorskip("markdownify")
+    permalink = '<a class="headerlink" href="#bears" title="Link to this heading">\u00b6</a>'
+    (tmp_path / "a.html").write_text(f"<h1>Bears{permalink}</h1><p>C# and \u00a7 2.</p>")
+    assert places_of(tmp_path, "a.html") == [("# Bears\n\nC# and \u00a7 2.", {"heading": "Bears"})]
+
+
+def test_a_docx_keeps_its_characters_its_fields_and_styles_that_say_little(tmp_path):
+    pytest.importorskip("mammoth")
+    field = '<w:fldSimple w:instr=" SEQ x &gt; "><w:r><w:t>1</w:t></w:r></w:fldSimple>'
+    figure = f"Figure </w:t></w:r>{field}<w:r><w:t>: 世界 costs €10."
+    written = docx(("Heading1", "Bears"), ("", figure), more_styles="<w:style/>")
+    (tmp_path / "a.docx").write_bytes(written)
+    ((text, place),) = places_of(tmp_path, "a.docx")
+    assert text.split() == ["#", "Bears", "Figure", "1:", "世界", "costs", "€10."]
+    assert place == {"heading": "Bears"}
+
+
 def test_rst_is_cut_at_its_titles_and_no_character_of_it_is_lost():
     sections = rst_sections(RST)
     assert [section.metadata.get("heading") for section in sections] == [None, "Polar", "Brown"]
@@ -167,6 +193,8 @@ def test_markdown_is_cut_at_its_headings_and_not_in_code():
         ('a;b\n"x;\n""y""\u2028z";2,5\n', [('a: x;\n"y"\u2028z\nb: 2,5', 1)]),
         ("a,b\n1,2,3\n", [("a: 1\nb: 2\n3", 1)]),
         ("a\tb\n1\t2\n", [("a: 1\nb: 2", 1)]),
+        ('a, b\n1, "2, ""3"""\n', [('a: 1\nb: 2, "3"', 1)]),
+        ('"a; b; c",d\n1,2\n', [("a; b; c: 1\nd: 2", 1)]),
         ("only one\n", [("only one", 1)]),
         ("", []),
     ],
@@ -175,12 +203,18 @@ def test_a_table_is_read_by_row_with_the_names_of_its_columns(table, rows):
     assert [(section.text, section.metadata["row"]) for section in csv_sections(table)] == rows
 
 
+def test_a_quote_far_below_the_first_rows_does_not_cut_its_cell():
+    table = "who,what\n" + 'Ada,"a, b"\n' * 1000 + 'Alan,"he said ""yes, no"""\n'
+    assert csv_sections(table)[-1].text == 'who: Alan\nwhat: he said "yes, no"'
+
+
 def test_what_has_no_text_or_is_damaged_is_left_out_by_name_and_the_rest_is_read(tmp_path):
     pytest.importorskip("pypdf")
     pytest.importorskip("mammoth")
     (tmp_path / "scan.pdf").write_bytes(pdf("", ""))
     (tmp_path / "broken.pdf").write_bytes(pdf("text")[:40])
     (tmp_path / "broken.docx").write_bytes(b"no archive")
+    (tmp_path / "locked.docx").write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504))
     (tmp_path / "empty.html").write_text("<p> </p>")
     (tmp_path / "notes.md").write_text("A cat sleeps.")
     left_out = []
@@ -190,6 +224,7 @@ def test_what_has_no_text_or_is_damaged_is_left_out_by_name_and_the_rest_is_read
     assert reasons["empty.html"] == "it holds no text"
     assert reasons["broken.pdf"].startswith("it cannot be converted to text (")
     assert reasons["broken.docx"].startswith("it cannot be converted to text (BadZipFile")
+    assert reasons["locked.docx"].startswith("it is encrypted, or of Word 97: save it as .docx")
     with pytest.raises(ConversionError, match=r"scan\.pdf is left out, as it holds no text"):
         documents_of(tmp_path / "scan.pdf")
 

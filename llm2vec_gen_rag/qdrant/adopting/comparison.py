@@ -40,8 +40,8 @@ class Comparison:
         half = (width - 3) // 2
         lines = [_line(self.query), f"{'old':<{half}} | new"]
         for rank, (old, new) in enumerate(zip_longest(self.old, self.new), start=1):
-            left = _cell(rank, old, self.new)[:half]
-            lines.append(f"{left:<{half}} | {_cell(rank, new, self.old)[:half]}".rstrip())
+            left, right = _cell(rank, old, self.new), _cell(rank, new, self.old)
+            lines.append(f"{_cut(left, half):<{half}} | {_cut(right, half)}".rstrip())
         return "\n".join(lines)
 
 
@@ -50,6 +50,10 @@ def _cell(rank: int, hit: Hit | None, others: tuple[Hit, ...]) -> str:
         return ""
     ranks = [str(r) for r, other in enumerate(others, start=1) if other.id == hit.id]
     return f"{rank} ({''.join(ranks) or '-'}) {hit.score:.3f} {_line(hit.text)}"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def _line(text: str) -> str:

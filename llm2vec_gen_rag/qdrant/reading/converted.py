@@ -1,7 +1,8 @@
 """Documents of office and web programs as sections of text: PDF by page, HTML and DOCX by heading.
 
 PDF is read by pypdf, DOCX by mammoth, which makes HTML of it, and HTML by Beautiful Soup and
-markdownify, which make Markdown of it. Addresses of links and pictures are left out.
+markdownify, which make Markdown of it. Addresses of links and pictures are left out, and so is the
+sign behind a heading that links to it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from pathlib import Path
 
 from llm2vec_gen_rag.errors import first_line
 from llm2vec_gen_rag.qdrant.reading.sections import Section, markdown_sections
+from llm2vec_gen_rag.qdrant.reading.typesetting import whole_words
+from llm2vec_gen_rag.qdrant.reading.word_files import for_mammoth, is_ole
 
 _INVISIBLE = ("script", "style", "noscript", "template")
+_PERMALINKS = ("\u00b6", "\u00a7", "#")
 
 
 class ConversionError(ValueError):
@@ -44,6 +48,8 @@ def converted_sections(file: Path) -> list[Section]:
     content = file.read_bytes()
     try:
         sections = _CONVERTERS[suffix](content)
+    except ConversionError:
+        raise
     except Exception as error:  # a damaged file raises anything
         why = f"{type(error).__name__}: {first_line(error)}"
         raise ConversionError(f"it cannot be converted to text ({why})") from error
@@ -59,7 +65,7 @@ def _pdf(content: bytes) -> list[Section]:
 
     pages = PdfReader(BytesIO(content)).pages
     return [
-        Section(_readable(page.extract_text()), {"page": number})
+        Section(whole_words(_readable(page.extract_text())), {"page": number})
         for number, page in enumerate(pages, start=1)
     ]
 
@@ -67,10 +73,12 @@ def _pdf(content: bytes) -> list[Section]:
 def _docx(content: bytes) -> list[Section]:
     from mammoth import convert_to_html
 
-    return _html(convert_to_html(BytesIO(content)).value.encode())
+    if is_ole(content):
+        raise ConversionError("it is encrypted, or of Word 97: save it as .docx without a password")
+    return _html(convert_to_html(BytesIO(for_mammoth(content))).value)
 
 
-def _html(content: bytes) -> list[Section]:
+def _html(content: bytes | str) -> list[Section]:
     from bs4 import BeautifulSoup
     from markdownify import MarkdownConverter
 
@@ -80,6 +88,9 @@ def _html(content: bytes) -> list[Section]:
         tag.decompose()
     for picture in soup.find_all("img"):
         picture.replace_with(str(picture.get("alt") or ""))
+    for link in soup.select('a[href^="#"]'):
+        if link.get_text(strip=True) in _PERMALINKS:
+            link.decompose()
     converter = MarkdownConverter(
         heading_style="ATX", strip=["a"], escape_underscores=False, escape_asterisks=False
     )

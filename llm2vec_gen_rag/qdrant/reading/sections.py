@@ -21,7 +21,9 @@ _RST_HEADING = re.compile(
     r"(?P<under>(?P<mark>[=\-~^\"'`#*+.:_])(?P=mark){2,})[ \t]*\r?$",
     re.MULTILINE,
 )
-_DELIMITERS = ",;\t|"
+_DELIMITERS = ",;\t|"  # the first is the most usual
+_QUOTED = re.compile(r'"[^"]*"')
+_NAMES_WITHIN = 10_000  # characters
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def csv_sections(text: str) -> list[Section]:
     Raises:
         csv.Error: a cell is longer than Python's limit.
     """
-    rows = list(csv.reader(StringIO(text, newline=""), _dialect(text)))
+    table = StringIO(text, newline="")
+    rows = list(csv.reader(table, delimiter=_delimiter(text), skipinitialspace=True))
     names, below = (rows[0], rows[1:]) if len(rows) > 1 else ([], rows)
     sections = [
         Section(_written_out(names, row), {"row": n}) for n, row in enumerate(below, start=1)
@@ -106,11 +109,10 @@ def _markdown_headings(text: str) -> Iterator[tuple[int, int, str]]:
             yield line.start(), line.end(), heading["title"]
 
 
-def _dialect(text: str) -> type[csv.Dialect]:
-    try:
-        return csv.Sniffer().sniff(text[:10_000], _DELIMITERS)
-    except csv.Error:  # one column, for example
-        return csv.excel
+def _delimiter(text: str) -> str:
+    """Return the delimiter that the columns' names have most of, outside quotes; else a comma."""
+    names = _QUOTED.sub("", text[:_NAMES_WITHIN]).lstrip("\r\n").split("\n", 1)[0]
+    return max(_DELIMITERS, key=names.count)
 
 
 def _written_out(names: list[str], row: list[str]) -> str:
