@@ -157,9 +157,12 @@ def test_words_of_a_pdf_have_no_ligatures_and_are_not_hyphenated(tmp_path):
 
 def test_a_sign_that_links_to_its_heading_is_not_of_the_heading(tmp_path):
     pytest.importorskip("markdownify")
-    permalink = '<a class="headerlink" href="#bears" title="Link to this heading">\u00b6</a>'
-    (tmp_path / "a.html").write_text(f"<h1>Bears{permalink}</h1><p>C# and \u00a7 2.</p>")
-    assert places_of(tmp_path, "a.html") == [("# Bears\n\nC# and \u00a7 2.", {"heading": "Bears"})]
+    permalink = '<a class="headerlink" href="#bears" title="Link to this heading">\uf0c1</a>'
+    xhtml = f'<?xml version="1.0"?>\n<h1><em>Bears</em>{permalink}</h1><p>C# and \u00a7 2.</p>'
+    (tmp_path / "a.html").write_text(xhtml, encoding="utf-8")
+    assert places_of(tmp_path, "a.html") == [
+        ("# *Bears*\n\nC# and \u00a7 2.", {"heading": "Bears"})
+    ]
 
 
 def test_a_docx_keeps_its_characters_its_fields_and_styles_that_say_little(tmp_path):
@@ -201,6 +204,12 @@ def test_markdown_is_cut_at_its_headings_and_not_in_code():
 )
 def test_a_table_is_read_by_row_with_the_names_of_its_columns(table, rows):
     assert [(section.text, section.metadata["row"]) for section in csv_sections(table)] == rows
+
+
+def test_notes_above_a_table_are_not_the_names_of_its_columns():
+    notes, ada = csv_sections("# Source: a book\n\nname;born\nAda;1815\n")
+    assert (notes.text.strip(), notes.metadata) == ("# Source: a book", {})
+    assert (ada.text, ada.metadata) == ("name: Ada\nborn: 1815", {"row": 1})
 
 
 def test_a_quote_far_below_the_first_rows_does_not_cut_its_cell():

@@ -7,6 +7,7 @@ sign behind a heading that links to it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from io import BytesIO
@@ -18,7 +19,13 @@ from llm2vec_gen_rag.qdrant.reading.typesetting import whole_words
 from llm2vec_gen_rag.qdrant.reading.word_files import for_mammoth, is_ole
 
 _INVISIBLE = ("script", "style", "noscript", "template")
-_PERMALINKS = ("\u00b6", "\u00a7", "#")
+_PERMALINKS = (
+    "\u00b6",
+    "\u00a7",
+    "#",
+    "\uf0c1",
+    "\U0001f517",
+)  # the last two: a chain, as Sphinx has
 
 
 class ConversionError(ValueError):
@@ -79,13 +86,18 @@ def _docx(content: bytes) -> list[Section]:
 
 
 def _html(content: bytes | str) -> list[Section]:
-    from bs4 import BeautifulSoup
+    from bs4 import BeautifulSoup, XMLParsedAsHTMLWarning
+    from bs4.element import ProcessingInstruction
     from markdownify import MarkdownConverter
 
-    soup = BeautifulSoup(content, "html.parser")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)  # XHTML is meant to be
+        soup = BeautifulSoup(content, "html.parser")
     title = soup.title.get_text(strip=True) if soup.title else ""
     for tag in soup.find_all([*_INVISIBLE, "title"]):
         tag.decompose()
+    for node in soup.find_all(string=lambda text: isinstance(text, ProcessingInstruction)):
+        node.extract()  # such as XHTML's first line
     for picture in soup.find_all("img"):
         picture.replace_with(str(picture.get("alt") or ""))
     for link in soup.select('a[href^="#"]'):

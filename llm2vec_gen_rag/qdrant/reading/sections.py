@@ -14,6 +14,7 @@ from io import StringIO
 from typing import Any
 
 _MARKDOWN_HEADING = re.compile(r"#{1,6} +(?P<title>.*\S)")
+_EMPHASIS = re.compile(r"(\*{1,3}|`+)(?=\S)(.+?)(?<=\S)\1")  # or code
 _LINE = re.compile(r"^.*$", re.MULTILINE)
 # docutils': a line, and one below it of one punctuation mark, as long or longer; also above it
 _RST_HEADING = re.compile(
@@ -63,7 +64,10 @@ def rst_sections(text: str) -> list[Section]:
 
 
 def csv_sections(text: str) -> list[Section]:
-    """Return a section for each row of a table below the first, which has the columns' names.
+    """Return a section for each row of a table below the one that has the columns' names.
+
+    That is the first row of more than one cell, or the first of all. Lines above it are notes on
+    the table, and a section without a row.
 
     Args:
         text: the table, whose delimiter is a comma, a semicolon, a tabulator or a bar.
@@ -77,11 +81,13 @@ def csv_sections(text: str) -> list[Section]:
     """
     table = StringIO(text, newline="")
     rows = list(csv.reader(table, delimiter=_delimiter(text), skipinitialspace=True))
-    names, below = (rows[0], rows[1:]) if len(rows) > 1 else ([], rows)
-    sections = [
+    first = next((place for place, row in enumerate(rows) if len(row) > 1), 0)
+    notes, table_rows = rows[:first], rows[first:]
+    names, below = (table_rows[0], table_rows[1:]) if len(table_rows) > 1 else ([], table_rows)
+    sections = [Section("\n".join(_written_out([], row) for row in notes))] + [
         Section(_written_out(names, row), {"row": n}) for n, row in enumerate(below, start=1)
     ]
-    return [section for section in sections if section.text]
+    return [section for section in sections if section.text.strip()]
 
 
 def _cut(text: str, headings: Iterable[tuple[int, int, str]], title: str | None) -> list[Section]:
@@ -97,7 +103,7 @@ def _cut(text: str, headings: Iterable[tuple[int, int, str]], title: str | None)
 
 
 def _titled(text: str, title: str | None) -> Section:
-    return Section(text, {} if title is None else {"heading": title})
+    return Section(text, {} if title is None else {"heading": " ".join(title.split())})
 
 
 def _markdown_headings(text: str) -> Iterator[tuple[int, int, str]]:
@@ -106,13 +112,15 @@ def _markdown_headings(text: str) -> Iterator[tuple[int, int, str]]:
         is_code ^= line.group().lstrip().startswith("```")
         heading = _MARKDOWN_HEADING.match(text, line.start(), line.end())
         if heading and not is_code:
-            yield line.start(), line.end(), heading["title"]
+            yield line.start(), line.end(), _EMPHASIS.sub(r"\2", heading["title"])
 
 
 def _delimiter(text: str) -> str:
-    """Return the delimiter that the columns' names have most of, outside quotes; else a comma."""
-    names = _QUOTED.sub("", text[:_NAMES_WITHIN]).lstrip("\r\n").split("\n", 1)[0]
-    return max(_DELIMITERS, key=names.count)
+    """Return the delimiter that the first line with any has most of, outside quotes, or a comma."""
+    for line in _QUOTED.sub("", text[:_NAMES_WITHIN]).split("\n"):
+        if any(mark in line for mark in _DELIMITERS):
+            return max(_DELIMITERS, key=line.count)
+    return _DELIMITERS[0]
 
 
 def _written_out(names: list[str], row: list[str]) -> str:
