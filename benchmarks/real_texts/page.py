@@ -21,6 +21,7 @@ from benchmarks.real_texts.goals import (
 )
 from benchmarks.real_texts.intervals import mean_over_sets, mean_with_interval, ratio_over_sets
 from benchmarks.report import table
+from llm2vec_gen_rag.qdrant.hybrid.fusion import WEIGHT
 
 FOLDER = Path(__file__).parent
 SHOWN = 160  # characters of a decoded text or an answer
@@ -92,6 +93,8 @@ def _retrieval(figures: Figures) -> Fields:
         "best": headings[best_whitened(sets)],
         "table": table(["nDCG@10", "documents", "queries", *headings.values()], rows),
         "length": figures["made"]["max_length"],
+        "weight": WEIGHT,
+        "rest": 1 - WEIGHT,
         "weights": ", ".join(f"{name} {each['hybrid_weight']:g}" for name, each in sets.items()),
     }
 

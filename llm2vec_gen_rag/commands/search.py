@@ -55,7 +55,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=float,
         default=None,
         metavar="W",
-        help="of the embedding in --hybrid, from 0 (the words alone) to 1 (default: 0.5); "
+        help="of the embedding in --hybrid, from 0 (the words alone) to 1 (default: 0.45); "
         "`eval beir --tune-hybrid` finds it",
     )
     add_filter_option(parser, "metadata that hits must have")

@@ -16,7 +16,7 @@ from qdrant_client import models
 
 from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection
-from llm2vec_gen_rag.qdrant.hybrid.fusion import DEPTH, fused_scores
+from llm2vec_gen_rag.qdrant.hybrid.fusion import DEPTH, WEIGHT, fused_scores
 
 QUERY = "part QX-77131"
 
@@ -105,7 +105,7 @@ def langchain(filled):
 
 def test_langchain_finds_what_hybrid_search_finds(filled, langchain):
     found = langchain.similarity_search_with_score(QUERY, k=5)
-    assert [(document.page_content, score) for document, score in found] == ours(filled, 0.5)
+    assert [(document.page_content, score) for document, score in found] == ours(filled, WEIGHT)
     assert langchain.similarity_search(QUERY, k=1)[0].id == "spare"
 
 
@@ -165,7 +165,7 @@ async def test_llama_index_finds_what_hybrid_search_finds(filled, llama_index, a
     retriever = llama_index.as_retriever(
         vector_store_query_mode="hybrid", similarity_top_k=5, alpha=alpha
     )
-    expected = ours(filled, 0.5 if alpha is None else alpha)
+    expected = ours(filled, WEIGHT if alpha is None else alpha)
     for nodes in (retriever.retrieve(QUERY), await retriever.aretrieve(QUERY)):
         assert [(node.text, node.score) for node in nodes] == expected
 

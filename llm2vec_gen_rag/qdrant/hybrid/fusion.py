@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-WEIGHT = 0.5  # of the embedding; chosen on seven sets of real texts, see docs/real_texts.md
+WEIGHT = 0.45  # of the embedding; chosen on seven sets of real texts, see docs/real_texts.md
 DEPTH = 50  # how far down each of the two rankings is read, at least
 
 Scores = npt.NDArray[np.float64]
