@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,7 +138,7 @@ def _whitened_teacher(
 def _fitted_before(
     folder: Path,
     record: str,
-    fitted_on: Mapping[str, Any],
+    fitted_on: dict[str, Any],
     load: Callable[[Path], Fitted],
     fit: Callable[[], Fitted],
 ) -> Fitted:

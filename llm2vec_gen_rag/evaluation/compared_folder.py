@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from llm2vec_gen_rag.evaluation.beir_folder import FolderTask
 from llm2vec_gen_rag.evaluation.folder_texts import FolderTexts
 from llm2vec_gen_rag.evaluation.hybrid import (
     Figure,
-    Scores,
     figure_of,
     hybrid_ndcg,
     ndcg_by,
@@ -120,5 +121,6 @@ def _of_states(model: LLM2VecGen, texts: FolderTexts) -> dict[str, list[float]]:
     }
 
 
-def _ndcg(scores: Scores, texts: FolderTexts) -> list[float]:
-    return [ndcg_by(row, right) for row, right in zip(scores, texts.relevant, strict=True)]
+def _ndcg(scores: npt.NDArray[np.floating[Any]], texts: FolderTexts) -> list[float]:
+    rows = zip(scores.astype(np.float64), texts.relevant, strict=True)
+    return [ndcg_by(row, right) for row, right in rows]

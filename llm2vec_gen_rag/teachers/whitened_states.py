@@ -78,7 +78,7 @@ class Whitening:
         """Return whitened states of length 1, (texts, dimension); that of no state is zero."""
         found = (states - self.mean) @ self.directions
         found[~states.any(axis=1)] = 0
-        return unit(found)
+        return unit(found.astype(np.float32))
 
     def save(self, folder: str | Path) -> None:
         """Write the map to a folder."""
