@@ -53,7 +53,11 @@ def _cell(rank: int, hit: Hit | None, others: tuple[Hit, ...]) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 3]}..."
+    """Return a text that is not longer than `width`, cut behind a word if there is one."""
+    if len(text) <= width:
+        return text
+    end = text.rfind(" ", 0, width - 2)
+    return f"{text[: end if end > 0 else width - 3]}..."
 
 
 def _line(text: str) -> str:
