@@ -7,7 +7,7 @@ a text's vector is
     (state - m) V_k / S_k * sqrt(n),        then scaled to length 1,
 
 of variance 1 along each of the first k directions (Su et al. 2021, arXiv 2103.15316). No label is
-behind it: it is the unsupervised teacher that finds best (docs/real_texts.md).
+behind it, and of the LLM's own states these find best (docs/real_texts.md).
 """
 
 from __future__ import annotations
