@@ -35,12 +35,32 @@ def write_rows(path, *rows):
         ("one\n# A\ntwo", ["one", "# A\ntwo"]),
         ("# A\n\n## B\n\none", ["# A\n\n## B\n\none"]),
         ("#tag one\n#tag two", ["#tag one\n#tag two"]),
-        ("one\r\n \r\ntwo words that are long", ["one", "two words that are", "long"]),
-        ("abcdefghijklmnopqrstuvwxyz", ["abcdefghijklmnopqrst", "uvwxyz"]),
+        ("one\r\n \r\ntwo words that are long", ["one\r\n \r\ntwo words", "that are long"]),
+        ("abcdefghijklmnopqrstuvwxyz", ["abcdefghijklm", "nopqrstuvwxyz"]),
+        ("A cat sat. Dogs ran off then.", ["A cat sat.", "Dogs ran off then."]),
+        ('"A cat sat." Dogs ran off.', ['"A cat sat."', "Dogs ran off."]),
+        ("version 1.2 is what was used", ["version 1.2 is", "what was used"]),
+        ("一二三四五六七八九。" * 3, ["一二三四五六七八九。"] * 3),
+        ("| a | b c |\n| d | e f |", ["| a | b c |", "| d | e f |"]),
+        ("- a b c d\n  e\n- f g h i", ["- a b c d\n  e", "- f g h i"]),
+        ("one two\nthree four five", ["one two", "three four five"]),
     ],
 )
 def test_passages_of_at_most_twenty_characters(text, expected):
     assert passages(text, 20) == expected
+
+
+def test_the_parts_of_a_section_are_of_about_the_same_length():
+    paragraphs = "\n\n".join(["word " * 18 + "end."] * 11)
+    lengths = [len(passage) for passage in passages(f"# Heading\n\n{paragraphs}", 1000)]
+    assert lengths == pytest.approx([len(paragraphs) / 2] * 2, abs=len(paragraphs) / 11)
+
+
+def test_a_long_sentence_does_not_leave_a_scrap_of_the_next():
+    text = "A first sentence of many words here. " * 26 + "And a last one."
+    cut = passages(text, 950)
+    assert [len(passage) > 400 for passage in cut] == [True, True]
+    assert all(passage.endswith(".") for passage in cut)
 
 
 def test_passages_keep_every_character_but_the_space_between():

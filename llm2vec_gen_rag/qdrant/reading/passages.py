@@ -1,13 +1,17 @@
 """A text cut into passages, as an embedding stands for one idea.
 
 It is first cut into blocks: at blank lines, before Markdown headings, and around fenced code, which
-is one block whatever is in it. Then neighbours are joined again while they fit. A heading begins a
-passage, with the headings right above it, and a block that is too long is cut at spaces. A passage
+is one block whatever is in it. A block that is too long is cut behind a sentence, a list item or a
+row of a table; else behind a line, else at a space. Then neighbours are joined again while they
+fit. A heading begins a passage, with the headings right above it. Where a section or a block has to
+be cut, its parts are of about the same length, so that no scrap is left over at the end. A passage
 is an unchanged piece of the text. The time this takes grows with the text's length.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +23,13 @@ _HEADING = re.compile(r"#{1,6} ")
 # CommonMark's, at any depth: a fence in a list is indented
 _FENCE = re.compile(r"[ \t]*(?P<marks>`{3,}(?=[^`\n]*$)|~{3,})", re.MULTILINE)
 _WORD = re.compile(r"\S")
+# ends of the first part of a block that is too long, best first: behind a sentence and what closes
+# it, or before a list item or a row of a table; at a line's end; at white space
+_ENDS = (
+    re.compile(r"""[.!?…]["'”’)\]*_`]*(?=\s)|[。！？]|(?=\n[ \t]*(?:[|*+-]|\d+[.)] ))"""),
+    re.compile(r"(?=\n)"),
+    re.compile(r"(?=\s)"),
+)
 
 
 @dataclass(frozen=True)
@@ -32,17 +43,36 @@ class _Block:
 
 def passages(text: str, most: int = PASSAGE_CHARACTERS) -> list[str]:
     """Cut a text into passages of at most `most` characters; the module says where."""
-    cut: list[str] = []
-    start = end = 0
+    return [
+        text[start:end]
+        for section in _sections(text, most)
+        for start, end in _joined(section, most)
+    ]
+
+
+def _sections(text: str, most: int) -> Iterator[list[_Block]]:
+    """Yield the parts between one that begins a passage and the next one."""
+    section: list[_Block] = []
     for block in _blocks(text):
-        for part in _parts(text, block, most):
-            begins_anew = part.begins_passage or part.end - start > most
-            if begins_anew and end:
-                cut.append(text[start:end])
-            if begins_anew or not end:
-                start = part.start
-            end = part.end
-    return [*cut, text[start:end]] if end else cut
+        if section and block.begins_passage:
+            yield section
+            section = []
+        section.extend(_parts(text, block, most))
+    if section:
+        yield section
+
+
+def _joined(section: list[_Block], most: int) -> Iterator[tuple[int, int]]:
+    """Yield start and end of passages, each as near to an equal share as the parts allow."""
+    first, last = section[0].start, section[-1].end
+    share = (last - first) / math.ceil((last - first) / most)
+    start, goal = first, first + share
+    for part, following in itertools.pairwise(section):
+        is_nearer = abs(part.end - goal) <= abs(following.end - goal)
+        if is_nearer or following.end - start > most:
+            yield start, part.end
+            start, goal = following.start, goal + share
+    yield start, last
 
 
 def _blocks(text: str) -> Iterator[_Block]:
@@ -89,13 +119,23 @@ def _fence_end(text: str, opened_by: str, lines: Iterator[re.Match[str]]) -> int
 
 
 def _parts(text: str, block: _Block, most: int) -> Iterator[_Block]:
-    """Yield a block, or parts of it that are cut at the last space that fits, if there is any."""
+    """Yield a block, or parts of about the same length where it is too long."""
     start, begins = block.start, block.begins_passage
     end = start + len(text[start : block.end].rstrip())
     while word := _WORD.search(text, start, end):
-        start, part_end = word.start(), end
-        if end - start > most:
-            space = max(text.rfind(char, start + 1, start + most + 1) for char in " \n\t")
-            part_end = space if space > 0 else start + most
+        start = word.start()
+        part_end = end if end - start <= most else _end_of_part(text, start, end, most)
         yield _Block(start, part_end, begins)
         start, begins = part_end, False
+
+
+def _end_of_part(text: str, start: int, end: int, most: int) -> int:
+    """Return where the first part of an overlong piece ends: near an equal share of it."""
+    share = (end - start) / math.ceil((end - start) / most)
+    for ends in _ENDS:
+        # one more character, so that what follows the last place is seen
+        found = [match.end() for match in ends.finditer(text, start + 1, start + most + 1)]
+        near = [place for place in found if start + share / 2 <= place <= start + most]
+        if near:
+            return min(near, key=lambda place: abs(place - start - share))
+    return start + math.ceil(share)
