@@ -12,11 +12,13 @@ from typing import Any
 from benchmarks.evidence.bundled import WordScores, bm25_scores
 from benchmarks.evidence.variations import ABLATION_STEPS
 from benchmarks.plots import draw_searches, draw_token_counts
+from benchmarks.real_texts.page import goals_table
 from benchmarks.report import table
 from llm2vec_gen_rag import almanac
 
 Run = dict[str, Any]
 TEMPLATE = Path(__file__).parent / "page.md"
+REAL_TEXTS = Path(__file__).parents[2] / "docs/evidence/real_texts.json"
 T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t by number of runs, two-sided
 GROUPS = ("bridged, all", "bridged, 2 facts", "bridged, 3 facts", "direct", "paraphrase", "benign")
 # the bundled model's ways to search, as the results call them, by the heading of their column
@@ -40,6 +42,13 @@ HEADINGS = {
     "start": "Where the response tokens and heads start",
     "teacher": "Which teacher",
     "adapter": "Low-rank adapters on the encoder",
+}
+QUESTIONS = {
+    "objective": "What each loss is worth, seen where the other one is left out.",
+    "tokens": "Whether more response tokens are worth learning, and whether all should be read.",
+    "start": "What is gained by where the first step starts.",
+    "teacher": "Whose vectors of the answers are best learned.",
+    "adapter": "Whether the LLM itself should be changed while it embeds.",
 }
 
 
@@ -74,6 +83,7 @@ def write_page(runs_file: Path, bundled_file: Path, page: Path) -> None:
             over_seeds=_over_seeds(seeds),
             steps=ABLATION_STEPS,
             ablations="\n\n".join(_ablation(runs, name) for name in HEADINGS),
+            goals=goals_table(json.loads(REAL_TEXTS.read_text(encoding="utf-8"))),
             folders=_folders(measured["folders"]),
             reading=reading.read_text(encoding="utf-8") if reading.is_file() else "",
         ),
@@ -163,5 +173,12 @@ def _over_seeds(runs: list[Run]) -> str:
 
 def _ablation(runs: list[Run], name: str) -> str:
     found = [run for run in runs if run["group"] == name]
+    if not found:
+        return ""
     rows = [[run["name"], *(f"{figure(run):.3f}" for figure in FIGURES.values())] for run in found]
-    return f"### {HEADINGS[name]}\n\n{table(['', *FIGURES], rows)}" if found else ""
+    worst, *_, best = sorted(found, key=FIGURES["bridged"])
+    least, most = FIGURES["bridged"](worst), FIGURES["bridged"](best)
+    between = (
+        f"Bridged questions have {least:.3f} ({worst['name']}) to {most:.3f} ({best['name']})."
+    )
+    return f"### {HEADINGS[name]}\n\n{QUESTIONS[name]} {between}\n\n{table(['', *FIGURES], rows)}"

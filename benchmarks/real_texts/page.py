@@ -74,6 +74,12 @@ def ways(figures: Figures) -> dict[str, str]:
     }
 
 
+def goals_table(figures: Figures) -> str:
+    """Return the table of what the model must reach, and whether it does."""
+    safety = safety_goals(figures["safety"]) if "safety" in figures else ()
+    return table(GOALS_HEADER, [*retrieval_goals(figures["sets"]), *safety])
+
+
 def _retrieval(figures: Figures) -> Fields:
     sets, headings = figures["sets"], ways(figures)
     found = {way: ndcg_of(sets, way) for way in headings}
@@ -87,9 +93,8 @@ def _retrieval(figures: Figures) -> Fields:
         for name, each in sets.items()
     ]
     rows.append(["**mean**", "", "", *(_small(*mean_over_sets(found[way])) for way in headings)])
-    safety = safety_goals(figures["safety"]) if "safety" in figures else ()
     return {
-        "goals": table(GOALS_HEADER, [*retrieval_goals(sets), *safety]),
+        "goals": goals_table(figures),
         "best": headings[best_whitened(sets)],
         "table": table(["nDCG@10", "documents", "queries", *headings.values()], rows),
         "length": figures["made"]["max_length"],
