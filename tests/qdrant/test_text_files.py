@@ -40,7 +40,7 @@ def write_rows(path, *rows):
         ("A cat sat. Dogs ran off then.", ["A cat sat.", "Dogs ran off then."]),
         ('"A cat sat." Dogs ran off.', ['"A cat sat."', "Dogs ran off."]),
         ("version 1.2 is what was used", ["version 1.2 is", "what was used"]),
-        ("一二三四五六七八九。" * 3, ["一二三四五六七八九。"] * 3),
+        ("一二三四五六七八九。" * 3, ["一二三四五六七八九。", "一二三四五六七八九。" * 2]),
         ("| a | b c |\n| d | e f |", ["| a | b c |", "| d | e f |"]),
         ("- a b c d\n  e\n- f g h i", ["- a b c d\n  e", "- f g h i"]),
         ("one two\nthree four five", ["one two", "three four five"]),
