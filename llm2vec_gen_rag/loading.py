@@ -108,9 +108,9 @@ class LoadedModel:
             dtype: of the LLM: "float32", "bfloat16" or "float16". None picks what the checkpoint
                 states on an accelerator; on a CPU, bfloat16 if it multiplies that natively, else
                 float32. "int8", on a CPU only, multiplies weights and inputs of the LLM's layers in
-                8 bits and computes the rest in what None picks: for embedding, faster at a cosine
-                of 0.99 and more, and smaller once loaded. Pooling and projections are always
-                float32.
+                8 bits and computes the rest in what None picks: for embedding, at a cosine of 0.99
+                and more, smaller once loaded, and faster on a CPU that multiplies 8 bits fast
+                (x86 with VNNI). Pooling and projections are always float32.
             revision: branch, tag or commit of the checkpoint on the hub.
             truncate_dim: how many leading numbers of a vector to keep, for a checkpoint that was
                 trained for that and lists it as `matryoshka_dims` in run_config.yml; None keeps

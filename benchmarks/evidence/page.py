@@ -1,4 +1,4 @@
-"""The page docs/evidence.md: its tables and plots, in the words of page.md and reading.md."""
+"""The page docs/evidence.md: its tables and plots, in the words of page.md and reading/."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from llm2vec_gen_rag import almanac
 
 Run = dict[str, Any]
 TEMPLATE = Path(__file__).parent / "page.md"
+READINGS = TEMPLATE.parent / "reading"
 REAL_TEXTS = Path(__file__).parents[2] / "docs/evidence/real_texts.json"
 T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t by number of runs, two-sided
 GROUPS = ("bridged, all", "bridged, 2 facts", "bridged, 3 facts", "direct", "paraphrase", "benign")
@@ -43,13 +44,6 @@ HEADINGS = {
     "teacher": "Which teacher",
     "adapter": "Low-rank adapters on the encoder",
 }
-QUESTIONS = {
-    "objective": "What each loss is worth, seen where the other one is left out.",
-    "tokens": "Whether more response tokens are worth learning, and whether all should be read.",
-    "start": "What is gained by where the first step starts.",
-    "teacher": "Whose vectors of the answers are best learned.",
-    "adapter": "Whether the LLM itself should be changed while it embeds.",
-}
 
 
 def write_page(runs_file: Path, bundled_file: Path, page: Path) -> None:
@@ -71,7 +65,6 @@ def write_page(runs_file: Path, bundled_file: Path, page: Path) -> None:
     counts = draw_token_counts([run for run in runs if run["group"] == "tokens"])
     counts.savefig(folder / "tokens.png", dpi=120)
     seeds = [run for run in runs if run["group"] == "seeds"]
-    reading = folder / "reading.md"  # written by hand
     page.write_text(
         TEMPLATE.read_text(encoding="utf-8").format(
             commits=", ".join(sorted(_commits(runs, measured))),
@@ -85,7 +78,7 @@ def write_page(runs_file: Path, bundled_file: Path, page: Path) -> None:
             ablations="\n\n".join(_ablation(runs, name) for name in HEADINGS),
             goals=goals_table(json.loads(REAL_TEXTS.read_text(encoding="utf-8"))),
             folders=_folders(measured["folders"]),
-            reading=reading.read_text(encoding="utf-8") if reading.is_file() else "",
+            reading=_reading("whole"),
         ),
         encoding="utf-8",
     )
@@ -176,9 +169,9 @@ def _ablation(runs: list[Run], name: str) -> str:
     if not found:
         return ""
     rows = [[run["name"], *(f"{figure(run):.3f}" for figure in FIGURES.values())] for run in found]
-    worst, *_, best = sorted(found, key=FIGURES["bridged"])
-    least, most = FIGURES["bridged"](worst), FIGURES["bridged"](best)
-    between = (
-        f"Bridged questions have {least:.3f} ({worst['name']}) to {most:.3f} ({best['name']})."
-    )
-    return f"### {HEADINGS[name]}\n\n{QUESTIONS[name]} {between}\n\n{table(['', *FIGURES], rows)}"
+    return f"### {HEADINGS[name]}\n\n{_reading(name)}\n{table(['', *FIGURES], rows)}"
+
+
+def _reading(name: str) -> str:
+    """Return what somebody who read the figures wrote about them."""
+    return (READINGS / f"{name}.md").read_text(encoding="utf-8")

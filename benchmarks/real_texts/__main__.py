@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 OUTPUT = Path("docs/evidence/real_texts.json")
 PAGE = Path("docs/real_texts.md")
 PROMPT_SETS = ("jailbreakbench", "xstest")
-ACCURACY_SETS, ACCURACY_CUT = ("scifact", "xquad"), Cut(60, 40)
+ACCURACY_SETS = ("scifact", "xquad")
 _NUMBERS = re.compile(r"\[\n([-+\d.e,\s]+)\]")
 OTHERS = 400  # texts beside a set's own on which the whitening is fitted
 
@@ -92,8 +92,7 @@ def measure(arguments: argparse.Namespace) -> None:
 
 def measure_dtypes(arguments: argparse.Namespace) -> None:
     """Write the accuracy of the LLM's dtypes to the output."""
-    cut = dict.fromkeys(ACCURACY_SETS, ACCURACY_CUT)
-    sets = cuts(arguments, ACCURACY_SETS, cut)
+    sets = cuts(arguments, ACCURACY_SETS, CUTS)
     work = KeptVectors(arguments.work)
     keep(
         arguments.output,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.real_texts.intervals import mean_with_interval
+from benchmarks.real_texts.intervals import mean_with_interval, ratio_over_sets
 from benchmarks.real_texts.kept_vectors import Arrays, KeptVectors
 from benchmarks.real_texts.ranking import Vectors, cosines, ndcg_of_queries
 from benchmarks.real_texts.retrieval_sets import RetrievalSet
@@ -76,12 +76,16 @@ def _paired(first: Vectors, second: Vectors) -> np.ndarray:
 
 
 def _compared(asked: RetrievalSet, exact: Arrays, other: Arrays) -> dict[str, Any]:
-    scores = cosines(other["queries"], other["documents"])
-    mean, low, high = mean_with_interval(ndcg_of_queries(scores, asked), asked.name)
+    in_float32, found = (
+        ndcg_of_queries(cosines(each["queries"], each["documents"]), asked)
+        for each in (exact, other)
+    )
+    mean, low, high = mean_with_interval(found, asked.name)
     return {
         **{side: similarity(exact[side], other[side]) for side in SIDES},
         "ndcg": mean,
         "ndcg_interval": (low, high),
+        "ndcg_ratio": ratio_over_sets({asked.name: found}, {asked.name: in_float32}),
     }
 
 

@@ -184,12 +184,14 @@ def _accuracy(figures: Figures) -> Fields:
             dtype,
             *(f"{each[side][key]:.5f}" for key in COSINES),
             _small(each["ndcg"], *each["ndcg_interval"]),
+            _small(*each["ndcg_ratio"]),
         ]
         for name, found in figures["accuracy"].items()
         for dtype, each in found["dtypes"].items()
         for side in ("documents", "queries")
     ]
-    return {"table": table(["texts", "n", "dtype", *COSINES.values(), "nDCG@10"], rows)}
+    header = ["texts", "n", "dtype", *COSINES.values(), "nDCG@10", "/ float32"]
+    return {"table": table(header, rows)}
 
 
 def _template(name: str) -> str:

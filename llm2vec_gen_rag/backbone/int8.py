@@ -8,12 +8,15 @@ where O are the input columns with the largest values, whose scale would round a
 nothing, and R are the rest (LLM.int8(), arXiv 2208.07339, section 3.2). O is the same for every
 input: the columns of an LLM's outliers are (section 4), and a product of integers is exact, so
 the result of a row does not depend on the other rows of the batch but in the last digits of the
-second product.
+second product. A CPU that multiplies 8 bits slowly or wrongly multiplies the same integers in
+float32, which is as exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -76,7 +79,7 @@ class Int8Linear(nn.Module):
             refuse_gradient(torch.int8)
         rows = inputs.reshape(-1, self.in_features)
         rounded, scale = rounded_rows(rows.index_fill(1, self.outliers, 0))
-        product = torch._int_mm(rounded, self.weight.t()).float().mul_(scale).mul_(self.scale)
+        product = multiplied(rounded, self.weight).mul_(scale).mul_(self.scale)
         if len(self.outliers):
             kept = rows[:, self.outliers].to(self.outlier_weight.dtype)
             product.add_(F.linear(kept, self.outlier_weight))
@@ -96,6 +99,46 @@ def rounded_rows(matrix: Tensor) -> tuple[Tensor, Tensor]:
     # as one operation over two dtypes takes two to three times as long
     quotient = torch.empty(matrix.shape, dtype=torch.float32).copy_(matrix).div_(scale)
     return quotient.round_().to(torch.int8), scale
+
+
+def multiplied(rows: Tensor, weight: Tensor) -> Tensor:
+    """Return the products of integers, by whichever way is fast on this CPU.
+
+    Args:
+        rows: (rows, in) int8.
+        weight: (out, in) int8.
+
+    Returns:
+        (rows, out) float32.
+    """
+    if has_fast_products():
+        return torch._int_mm(rows, weight.t()).float()
+    return F.linear(rows.float(), weight.float())
+
+
+@functools.cache
+def has_fast_products() -> bool:
+    """Return whether this CPU multiplies 8 bits exactly, and faster than it does float32.
+
+    It takes oneDNN, and on x86 VNNI. Without them a product takes ten to thirty times as long, and
+    sums may overflow at 16 bits ("Nuances of int8 computations" in oneDNN's manual). It is measured
+    once in a process, in some milliseconds.
+    """
+    rows, weight = (torch.full((size, 512), LARGEST, dtype=torch.int8) for size in (64, 512))
+    if not bool((torch._int_mm(rows, weight.t()) == 512 * LARGEST**2).all()):
+        return False
+    in_int8 = _seconds(lambda: torch._int_mm(rows, weight.t()))
+    return in_int8 < _seconds(lambda: F.linear(rows.float(), weight.float()))
+
+
+def _seconds(product: Callable[[], Tensor]) -> float:
+    """Return the least of five times, so that another program's work does not decide."""
+    found = []
+    for _ in range(5):
+        started = time.perf_counter()
+        product()
+        found.append(time.perf_counter() - started)
+    return min(found)
 
 
 def quantize_layers(backbone: PreTrainedModel) -> None:
@@ -166,29 +209,6 @@ def outlier_columns(
 def has_int8_layers(backbone: nn.Module) -> bool:
     """Return whether an LLM has layers in 8 bits."""
     return any(isinstance(module, Int8Linear) for module in backbone.modules())
-
-
-def require_exact_sums() -> None:
-    """Raise an error where 8-bit products are slow, or their sums overflow at 16 bits.
-
-    They are some thirty times slower without oneDNN. With it, sums overflow on x86 processors
-    without VNNI: see "Nuances of int8 computations" in its manual.
-
-    Raises:
-        ValueError: if torch lacks oneDNN, or the sums are wrong on this CPU.
-    """
-    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
-        raise ValueError(
-            "dtype='int8' found a torch without oneDNN, or with oneDNN switched off; expected one "
-            "that multiplies 8 bits with it. Switch it on (torch.backends.mkldnn.enabled), or pass "
-            "dtype=None."
-        )
-    rows, columns = (torch.full(shape, LARGEST, dtype=torch.int8) for shape in ((32, 64), (64, 32)))
-    if not bool((torch._int_mm(rows, columns) == 64 * LARGEST**2).all()):
-        raise ValueError(
-            "dtype='int8' found a CPU whose sums of 8-bit products overflow; expected one that "
-            "adds them up exactly, such as an x86 with VNNI. Pass dtype=None."
-        )
 
 
 def refuse_gradient(dtype: torch.dtype | None) -> None:

@@ -15,7 +15,7 @@ from llm2vec_gen_rag.backbone.device import cpu_dtype, require_devices
 from llm2vec_gen_rag.backbone.facts import freeze
 from llm2vec_gen_rag.backbone.gguf.loading import load_gguf
 from llm2vec_gen_rag.backbone.gguf.location import find_gguf
-from llm2vec_gen_rag.backbone.int8 import quantize_layers, require_exact_sums
+from llm2vec_gen_rag.backbone.int8 import quantize_layers
 from llm2vec_gen_rag.backbone.load_errors import (
     not_loaded,
     require_config_files,
@@ -92,13 +92,12 @@ def load_backbone(
             does not use, or is to be put on a device that is not available.
         MissingExtraError: if it is a GGUF file, and the extra "gguf" is not installed.
         UnsafeFileError: if its weights are a pickle with code in it.
-        ValueError: if int8 is combined with a device map or a quantization config, or this CPU or
-            LLM does not support it.
+        ValueError: if int8 is combined with a device map or a quantization config, or the LLM does
+            not support it.
     """
     require_devices(options.device_map)
     if dtype == torch.int8:
         _refuse_other_plans(options)
-        require_exact_sums()
         backbone = load_backbone(base_model, device, cpu_dtype(), options)
         quantize_layers(backbone)
         return backbone

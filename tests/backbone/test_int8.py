@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from installed_smollm2 import needs_smollm2
-from int8_processors import needs_exact_sums
 from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.backbone import device as devices
+from llm2vec_gen_rag.backbone import int8
 from llm2vec_gen_rag.backbone.int8 import (
     OUTLIERS,
     Int8Linear,
@@ -27,8 +28,6 @@ from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
 from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
 from llm2vec_gen_rag.parallel.pool import EncoderPool
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection
-
-pytestmark = needs_exact_sums
 
 DOCUMENTS = [document.text for document in almanac.documents()[:60]]
 QUESTIONS = [question.text for question in almanac.held_out_questions()[:30]]
@@ -133,6 +132,54 @@ def test_a_row_of_zeros_and_one_that_is_damaged():
     assert found[3].isfinite().all()
 
 
+# --- the CPU
+
+
+@pytest.fixture
+def measured_anew():
+    """This CPU is measured again in the test, and after it."""
+    int8.has_fast_products.cache_clear()
+    yield
+    int8.has_fast_products.cache_clear()
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_either_way_to_multiply_gives_the_same(monkeypatch, fast):
+    monkeypatch.setattr(int8, "has_fast_products", lambda: fast)
+    torch.manual_seed(0)
+    rows, weight = (torch.randint(-127, 128, (size, 1536)).to(torch.int8) for size in (40, 60))
+    expected = rows.double() @ weight.double().t()
+    found = int8.multiplied(rows, weight)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1)
+
+
+@pytest.mark.usefixtures("measured_anew")
+@pytest.mark.parametrize(
+    "product",
+    [
+        lambda a, b: (a.int() @ b.int()).clamp(max=2**15),
+        lambda a, b: time.sleep(0.05) or torch.full((len(a), b.shape[1]), 512 * 127**2),
+    ],
+    ids=["overflows", "slow"],
+)
+def test_a_cpu_that_multiplies_8_bits_wrongly_or_slowly_does_so_in_float32(
+    monkeypatch, in_int8, product
+):
+    expected = in_int8.encode_document(DOCUMENTS[:3])
+    int8.has_fast_products.cache_clear()
+    monkeypatch.setattr(torch, "_int_mm", product)
+    assert not int8.has_fast_products()
+    assert cosines(in_int8.encode_document(DOCUMENTS[:3]), expected).min() > 0.9995
+
+
+@pytest.mark.usefixtures("measured_anew")
+def test_a_cpu_with_fast_products_uses_them(monkeypatch):
+    answer = torch.full((64, 512), 512 * 127**2)
+    monkeypatch.setattr(torch, "_int_mm", lambda _, __: answer)
+    assert int8.has_fast_products()
+
+
 # --- whole models
 
 
@@ -167,8 +214,10 @@ def test_all_else_stays_in_the_dtype_of_the_cpu(qwen3, monkeypatch):
         assert model.fingerprint == qwen3.load().fingerprint
 
 
-def test_the_layers_take_half_of_what_bfloat16_takes(in_int8, in_bfloat16):
-    assert layer_bytes(in_int8) < 0.58 * layer_bytes(in_bfloat16)
+def test_the_layers_take_little_more_than_half_of_what_bfloat16_takes(in_int8, in_bfloat16):
+    """Besides the integers, one column of sixteen is there in bfloat16, or in float32."""
+    of_outliers = in_int8.backbone.dtype.itemsize / OUTLIERS
+    assert layer_bytes(in_int8) < 1.02 * (1 + of_outliers) / 2 * layer_bytes(in_bfloat16)
 
 
 def test_the_almanac_keeps_its_vectors_and_what_it_finds(in_int8, in_bfloat16):
@@ -227,22 +276,6 @@ def test_an_llm_without_linear_layers_is_refused(qwen3):
     backbone.base_model.layers = nn.ModuleList()
     with pytest.raises(ValueError, match=r"no torch.nn.Linear in the layers of Qwen3ForCausalLM"):
         quantize_layers(backbone)
-
-
-def test_a_cpu_whose_sums_overflow_is_refused(qwen3, monkeypatch):
-    monkeypatch.setattr(
-        torch, "_int_mm", lambda a, b: (a.int() @ b.int()).clamp(max=2**15), raising=True
-    )
-    with pytest.raises(ValueError, match="sums of 8-bit products overflow"):
-        qwen3.load(dtype="int8")
-
-
-def test_a_torch_without_onednn_is_refused(qwen3):
-    with (
-        torch.backends.mkldnn.flags(enabled=False),
-        pytest.raises(ValueError, match="oneDNN switched off"),
-    ):
-        qwen3.load(dtype="int8")
 
 
 def test_no_weight_is_left_in_the_file_it_came_from(qwen3, tmp_path):

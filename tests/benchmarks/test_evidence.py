@@ -22,9 +22,6 @@ def runs():
 
 def test_the_page_is_that_of_its_results(tmp_path):
     folder = tmp_path / "evidence"
-    folder.mkdir()
-    reading = DOCS / "evidence" / "reading.md"
-    (folder / "reading.md").write_text(reading.read_text(encoding="utf-8"), encoding="utf-8")
     write_page(RUNS, BUNDLED, tmp_path / "evidence.md")
     written = (tmp_path / "evidence.md").read_text(encoding="utf-8")
     assert written == (DOCS / "evidence.md").read_text(encoding="utf-8")

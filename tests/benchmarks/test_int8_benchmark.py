@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from int8_processors import needs_exact_sums
 from tiny_shape import TEXTS, TINY
 
 from benchmarks.checkpoints import checkpoint_for
@@ -30,7 +29,6 @@ def test_ndcg_is_by_kind_of_question():
 
 
 @pytest.mark.slow
-@needs_exact_sums
 def test_workers_are_compared_and_drawn(tmp_path):
     checkpoint = str(checkpoint_for(TINY, TEXTS, tmp_path))
     with ours(threads=1) as int8, ours(threads=1) as default:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.real_texts import safety
 from benchmarks.real_texts.__main__ import as_json
-from benchmarks.real_texts.accuracy import similarity
+from benchmarks.real_texts.accuracy import measure_accuracy, similarity
 from benchmarks.real_texts.decoded import topic_cosines
 from benchmarks.real_texts.frozen_states import centred, whitened
 from benchmarks.real_texts.fusion import (
@@ -258,3 +258,16 @@ def test_a_list_of_numbers_is_one_line_of_json_and_no_text_is_changed():
     text = as_json(figures)
     assert json.loads(text) == figures
     assert '"ndcg": [0.5, 1.0, 1e-05]' in text
+
+
+def test_dtypes_are_compared_with_float32_on_the_same_queries(tmp_path):
+    asked = cut_set(read_set(write_set(tmp_path / "few")), Cut(documents=10, queries=4))
+    work = KeptVectors(tmp_path / "work")
+    measured = measure_accuracy("almanac", [asked], work, dtypes=["int8"], max_length=64)["few"]
+    exact, rounded = measured["dtypes"]["float32"], measured["dtypes"]["int8"]
+    assert exact["documents"]["worst_cosine"] == pytest.approx(1)
+    assert exact["ndcg_ratio"] == (1.0, 1.0, 1.0)
+    assert 0.99 < rounded["documents"]["worst_cosine"] < 1
+    assert rounded["ndcg_ratio"][0] == pytest.approx(rounded["ndcg"] / exact["ndcg"])
+    low, high = rounded["ndcg_ratio"][1:]
+    assert low <= rounded["ndcg_ratio"][0] <= high

@@ -52,7 +52,13 @@ def figures():
     similar = dict.fromkeys(
         ("worst_cosine", "mean_cosine", "worst_centred_cosine", "mean_centred_cosine"), 0.99
     )
-    dtype = {"documents": similar, "queries": similar, "ndcg": 0.4, "ndcg_interval": [0.3, 0.5]}
+    dtype = {
+        "documents": similar,
+        "queries": similar,
+        "ndcg": 0.4,
+        "ndcg_interval": [0.3, 0.5],
+        "ndcg_ratio": [0.99, 0.97, 1.01],
+    }
     return {
         "made": {"commit": "c" * 40, "model": "smollm2", "middle_layer": 24, "max_length": 128},
         "sets": {"first": a_set(), "second": a_set(ours=0.2, hybrid_weighted=0.52)},

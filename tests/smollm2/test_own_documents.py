@@ -6,13 +6,10 @@ characters, and vectors alone.
 
 from __future__ import annotations
 
-import os
 import re
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
 from installed_smollm2 import needs_smollm2
 
 from llm2vec_gen_rag import LLM2VecGen
@@ -98,28 +95,16 @@ def indexed(tmp_path_factory):
     model = LLM2VecGen.from_pretrained("smollm2")
     store = tmp_path_factory.mktemp("own") / "store"
     with DocumentCollection.open(store, "documents", model) as collection:
-        with all_cores():
-            for path in (ROOT / "docs", ROOT / "README.md"):
-                sync_path(
-                    collection,
-                    path,
-                    find_files(path),
-                    passage_characters=PASSAGE_CHARACTERS,
-                    allow_empty=False,
-                    show_progress=False,
-                )
+        for path in (ROOT / "docs", ROOT / "README.md"):
+            sync_path(
+                collection,
+                path,
+                find_files(path),
+                passage_characters=PASSAGE_CHARACTERS,
+                allow_empty=False,
+                show_progress=False,
+            )
         yield collection
-
-
-@contextmanager
-def all_cores():
-    """Compute with every core: this LLM is large enough to gain by it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def file_of(hit):
