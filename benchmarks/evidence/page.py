@@ -39,7 +39,7 @@ FIGURES: dict[str, Callable[[Run], float]] = {
 }
 HEADINGS = {
     "objective": "Which loss does what",
-    "tokens": "How many response tokens",
+    "tokens": "How many response tokens are worth learning",
     "start": "Where the response tokens and heads start",
     "teacher": "Which teacher",
     "adapter": "Low-rank adapters on the encoder",

@@ -1,7 +1,7 @@
 """Ten questions of a newcomer about this repository's pages, written down beforehand.
 
 The pages are indexed and searched as `index` and `search` do it by default: passages of 1,000
-characters, and vectors alone.
+characters, vectors alone, and five hits.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from llm2vec_gen_rag.qdrant.reading.found_files import find_files
 from llm2vec_gen_rag.qdrant.reading.passages import PASSAGE_CHARACTERS, passages
 
 ROOT = Path(__file__).parents[2]
-AMONG = 3  # hits
-# of the ten. Among passages of 500 characters it is 6 (all-MiniLM-L6-v2: 5, BM25: 3): docs/log.md
-ANSWERED = 4
+FIRST = 5  # hits that `search` prints; nine of the ten are among three (docs/log.md)
 
 # question, page, and words of the passage that answers it
 QUESTIONS = [
@@ -118,10 +116,10 @@ def file_of(hit):
 def test_passages_that_answer_are_among_the_first(indexed):
     missed = []
     for question, page, phrase in QUESTIONS:
-        hits = indexed.search(question, AMONG)
+        hits = indexed.search(question, FIRST)
         if (page, True) not in [(file_of(hit), phrase in text_of(hit.text)) for hit in hits]:
             missed.append((question, [(file_of(hit), hit.text[:80]) for hit in hits]))
-    assert len(QUESTIONS) - len(missed) >= ANSWERED, missed
+    assert not missed
 
 
 @needs_smollm2
