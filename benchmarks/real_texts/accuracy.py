@@ -45,7 +45,7 @@ def measure_accuracy(
             "documents": len(asked.documents),
             "queries": len(asked.queries),
             "dtypes": {
-                dtype: _compared(asked, vectors[EXACT][asked.name], found[asked.name])
+                dtype: compared_with_float32(asked, vectors[EXACT][asked.name], found[asked.name])
                 for dtype, found in vectors.items()
             },
         }
@@ -75,7 +75,14 @@ def _paired(first: Vectors, second: Vectors) -> np.ndarray:
     return np.asarray((unit(first) * unit(second)).sum(axis=1))
 
 
-def _compared(asked: RetrievalSet, exact: Arrays, other: Arrays) -> dict[str, Any]:
+def compared_with_float32(asked: RetrievalSet, exact: Arrays, other: Arrays) -> dict[str, Any]:
+    """Return the cosines of both sides' vectors, the nDCG@10, and its ratio with an interval.
+
+    Args:
+        asked: the set.
+        exact: "documents" and "queries" in float32, (texts, dimension) each.
+        other: the same in another dtype.
+    """
     in_float32, found = (
         ndcg_of_queries(cosines(each["queries"], each["documents"]), asked)
         for each in (exact, other)

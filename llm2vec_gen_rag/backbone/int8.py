@@ -6,15 +6,17 @@ With s_x = max |x| / 127 of a row of the inputs and s_w = max |w| / 127 of a row
 
 where O are the input columns with the largest values, whose scale would round all others to
 nothing, and R are the rest (LLM.int8(), arXiv 2208.07339, section 3.2). O is the same for every
-input: the columns of an LLM's outliers are (section 4), and a product of integers is exact, so
-the result of a row does not depend on the other rows of the batch but in the last digits of the
-second product. A CPU that multiplies 8 bits slowly or wrongly multiplies the same integers in
-float32, which is as exact.
+input, as the columns of an LLM's outliers are (section 4). Products of integers are exact, so the
+result of a row depends on the other rows of its batch in no more than the last digits of x_O . w_O.
+A CPU that multiplies 8 bits slowly or wrongly multiplies the same integers in float32: exactly up
+to 2^24, and beyond that to float32's last digits.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,6 +28,7 @@ from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone.forwards import torch_defaults
 
+logger = logging.getLogger(__name__)
 LARGEST = 127
 # one of so many input columns is not rounded: with none, embeddings of SmolLM2-135M have a mean
 # cosine of 0.948 to those of float32, with 1 of 144 0.988, 1 of 36 0.994, 1 of 16 0.997
@@ -37,12 +40,15 @@ class Int8Linear(nn.Module):
     """A frozen linear layer that multiplies 8-bit integers on a CPU, without gradient.
 
     Attributes:
-        weight: (out, in) int8, zero in the columns of outliers.
+        weight: (out, in) int8.
         scale: (out,) float32, the factor of each row of the weights.
         bias: (out,) in the dtype of the layer, or None.
         outliers: (k,) the input columns that are not rounded.
         outlier_weight: (out, k) their weights in the dtype of the layer.
     """
+
+    outliers: Tensor
+    outlier_weight: Tensor
 
     def __init__(self, layer: nn.Linear, outliers: Tensor | None = None) -> None:
         """Round the weights of a layer.
@@ -53,15 +59,16 @@ class Int8Linear(nn.Module):
         """
         super().__init__()
         self.in_features, self.out_features = layer.in_features, layer.out_features
-        kept = torch.empty(0, dtype=torch.long) if outliers is None else outliers
-        self.register_buffer("outliers", kept, persistent=False)
         whole = layer.weight.detach()
         # parameters rather than buffers: hashes of the LLM's weights read parameters
-        weight, scale = rounded_rows(whole.index_fill(1, kept, 0))
+        weight, scale = rounded_rows(whole)
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.scale = nn.Parameter(scale.squeeze(1), requires_grad=False)
-        self.outlier_weight = nn.Parameter(whole[:, kept], requires_grad=False)
         self.bias = layer.bias
+        # buffers, for the same reason: the columns differ from CPU to CPU, the weights do not
+        kept = torch.empty(0, dtype=torch.long) if outliers is None else outliers
+        self.register_buffer("outliers", kept, persistent=False)
+        self.register_buffer("outlier_weight", whole[:, kept], persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Multiply the inputs, rounded to 8 bits, with the weights, and add outliers and bias.
@@ -127,18 +134,18 @@ def has_fast_products() -> bool:
     rows, weight = (torch.full((size, 512), LARGEST, dtype=torch.int8) for size in (64, 512))
     if not bool((torch._int_mm(rows, weight.t()) == 512 * LARGEST**2).all()):
         return False
-    in_int8 = _seconds(lambda: torch._int_mm(rows, weight.t()))
-    return in_int8 < _seconds(lambda: F.linear(rows.float(), weight.float()))
+    in_int8, in_float32 = math.inf, math.inf
+    for _ in range(5):  # the least of each, taken by turns: another program may compute meanwhile
+        in_int8 = min(in_int8, _seconds(lambda: torch._int_mm(rows, weight.t())))
+        in_float32 = min(in_float32, _seconds(lambda: F.linear(rows.float(), weight.float())))
+    logger.debug("a product in int8 takes %.2g s, in float32 %.2g s", in_int8, in_float32)
+    return in_int8 < in_float32
 
 
 def _seconds(product: Callable[[], Tensor]) -> float:
-    """Return the least of five times, so that another program's work does not decide."""
-    found = []
-    for _ in range(5):
-        started = time.perf_counter()
-        product()
-        found.append(time.perf_counter() - started)
-    return min(found)
+    started = time.perf_counter()
+    product()
+    return time.perf_counter() - started
 
 
 def quantize_layers(backbone: PreTrainedModel) -> None:
@@ -183,12 +190,15 @@ def outlier_columns(
         layers: its linear layers, by name.
 
     Returns:
-        The columns of each that the forward reaches, (in / 16,), by its name.
+        The columns of each that reads anything in it, (in / 16,), by its name.
     """
     largest: dict[str, Tensor] = {}
 
     def keep_largest(name: str, inputs: Tensor) -> None:
-        largest[name] = inputs.flatten(0, -2).abs().amax(dim=0)
+        rows = inputs.flatten(0, -2).abs()
+        if len(rows):  # an expert may have none
+            found = rows.amax(dim=0)
+            largest[name] = torch.maximum(largest.get(name, found), found)
 
     hooks = [
         layer.register_forward_pre_hook(lambda _, given, name=name: keep_largest(name, given[0]))
@@ -203,7 +213,10 @@ def outlier_columns(
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: found.topk(len(found) // OUTLIERS).indices for name, found in largest.items()}
+    return {
+        name: found.topk(len(found) // OUTLIERS).indices.sort().values
+        for name, found in largest.items()
+    }
 
 
 def has_int8_layers(backbone: nn.Module) -> bool:

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.backbone import device as devices
 from llm2vec_gen_rag.backbone import int8
+from llm2vec_gen_rag.backbone.digest import weight_checksums
 from llm2vec_gen_rag.backbone.int8 import (
     OUTLIERS,
     Int8Linear,
@@ -121,6 +122,21 @@ def test_the_columns_of_outliers_are_found_whatever_is_read(qwen3):
     assert not layer.self_attn.q_proj._forward_pre_hooks
 
 
+def test_the_checksum_is_that_of_the_weights_whichever_columns_are_outliers():
+    """Which of two nearly equal columns is larger may differ from CPU to CPU."""
+    layer = nn.Linear(96, 40)
+    rounded = [Int8Linear(layer, torch.tensor(columns)) for columns in ([3, 7], [3, 8])]
+    assert weight_checksums(rounded[0]) == weight_checksums(rounded[1])
+
+
+def test_a_layer_that_reads_nothing_has_no_columns(qwen3):
+    backbone = AutoModelForCausalLM.from_pretrained(qwen3.base)
+    unused = nn.Linear(32, 8)
+    layer = backbone.base_model.layers[0].self_attn.q_proj
+    layer.register_forward_pre_hook(lambda *_: (unused(torch.empty(0, 32)), None)[1])
+    assert set(outlier_columns(backbone, {"q": layer, "unused": unused})) == {"q"}
+
+
 def test_a_row_of_zeros_and_one_that_is_damaged():
     layer = Int8Linear(nn.Linear(8, 4, bias=False))
     damaged = torch.ones(4, 8)
@@ -145,12 +161,16 @@ def measured_anew():
 
 @pytest.mark.parametrize("fast", [False, True])
 def test_either_way_to_multiply_gives_the_same(monkeypatch, fast):
+    """The product of integers stands in for that of a CPU whose own one may overflow."""
+    used = []
+    monkeypatch.setattr(torch, "_int_mm", lambda a, b: used.append(1) or a.int() @ b.int())
     monkeypatch.setattr(int8, "has_fast_products", lambda: fast)
     torch.manual_seed(0)
     rows, weight = (torch.randint(-127, 128, (size, 1536)).to(torch.int8) for size in (40, 60))
     expected = rows.double() @ weight.double().t()
     found = int8.multiplied(rows, weight)
     assert found.dtype == torch.float32
+    assert bool(used) == fast
     torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1)
 
 

@@ -44,6 +44,9 @@ def write_rows(path, *rows):
         ("| a | b c |\n| d | e f |", ["| a | b c |", "| d | e f |"]),
         ("- a b c d\n  e\n- f g h i", ["- a b c d\n  e", "- f g h i"]),
         ("one two\nthree four five", ["one two", "three four five"]),
+        ("8. one two\n9. three\n10. four", ["8. one two", "9. three\n10. four"]),
+        ("abcd abcdefghijklmnop", ["abcd", "abcdefghijklmnop"]),
+        ("A title\n-------\none two three", ["A title\n-------", "one two three"]),
     ],
 )
 def test_passages_of_at_most_twenty_characters(text, expected):
@@ -61,6 +64,14 @@ def test_a_long_sentence_does_not_leave_a_scrap_of_the_next():
     cut = passages(text, 950)
     assert [len(passage) > 400 for passage in cut] == [True, True]
     assert all(passage.endswith(".") for passage in cut)
+
+
+def test_an_item_of_a_numbered_list_keeps_its_number():
+    items = "\n".join(f"{number}. " + "word " * (8 + number % 13) for number in range(1, 90))
+    cut = passages(items, 400)
+    assert len(cut) > 10
+    assert all(re.match(r"\d+\. word", passage) for passage in cut)
+    assert not any(re.search(r"\n\d+\.$", passage) for passage in cut)
 
 
 def test_passages_keep_every_character_but_the_space_between():

@@ -24,9 +24,13 @@ _HEADING = re.compile(r"#{1,6} ")
 _FENCE = re.compile(r"[ \t]*(?P<marks>`{3,}(?=[^`\n]*$)|~{3,})", re.MULTILINE)
 _WORD = re.compile(r"\S")
 # ends of the first part of a block that is too long, best first: behind a sentence and what closes
-# it, or before a list item or a row of a table; at a line's end; at white space
+# it, or before a list item or a row of a table; at a line's end; at white space. "12." is the
+# number of an item
 _ENDS = (
-    re.compile(r"""[.!?…]["'”’)\]*_`]*(?=\s)|[。！？]|(?=\n[ \t]*(?:[|*+-]|\d+[.)] ))"""),
+    re.compile(
+        r"""(?<!\s\d)(?<!\s\d\d)(?<!\s\d\d\d)[.!?…]["'”’)\]*_`]*(?=\s)|[。！？]"""
+        r"""|(?=\n[ \t]*(?:\||[*+-] |\d+[.)] ))"""
+    ),
     re.compile(r"(?=\n)"),
     re.compile(r"(?=\s)"),
 )
@@ -132,10 +136,12 @@ def _parts(text: str, block: _Block, most: int) -> Iterator[_Block]:
 def _end_of_part(text: str, start: int, end: int, most: int) -> int:
     """Return where the first part of an overlong piece ends: near an equal share of it."""
     share = (end - start) / math.ceil((end - start) / most)
+    found: list[int] = []
     for ends in _ENDS:
         # one more character, so that what follows the last place is seen
-        found = [match.end() for match in ends.finditer(text, start + 1, start + most + 1)]
-        near = [place for place in found if start + share / 2 <= place <= start + most]
-        if near:
+        matches = ends.finditer(text, start + 1, start + most + 1)
+        found = [match.end() for match in matches if match.end() <= start + most]
+        if near := [place for place in found if place >= start + share / 2]:
             return min(near, key=lambda place: abs(place - start - share))
-    return start + math.ceil(share)
+    # one long word: from the last white space before it, if there is any
+    return found[-1] if found else start + math.ceil(share)
