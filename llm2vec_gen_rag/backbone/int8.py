@@ -204,9 +204,9 @@ def outlier_columns(
         layer.register_forward_pre_hook(lambda _, given, name=name: keep_largest(name, given[0]))
         for name, layer in layers.items()
     ]
-    size = backbone.get_input_embeddings().num_embeddings
+    embeddings: Any = backbone.get_input_embeddings()
     order = torch.randperm(PROBE_TOKENS, generator=torch.Generator().manual_seed(0))
-    tokens = torch.linspace(0, size - 1, PROBE_TOKENS).long()[order]
+    tokens = torch.linspace(0, embeddings.num_embeddings - 1, PROBE_TOKENS).long()[order]
     try:
         with torch_defaults(), torch.no_grad():
             backbone.base_model(input_ids=tokens[None], use_cache=False)

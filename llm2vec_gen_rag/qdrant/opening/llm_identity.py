@@ -8,7 +8,7 @@ embedding of a fixed text, the probe, sees the rest: code, settings of the proce
 Cosines of texts to the same model in float32, on the almanac, on tests/reference and on
 SmolLM2-135M: 0.998 and more in bfloat16, 0.99999 in float16. Other base models, or two layers
 fewer: below 0.9. In int8 0.998 and more on the small models, of which the almanac's loses 0.1 % of
-nDCG@10, but down to 0.994 on SmolLM2-135M, further than neighbouring documents are from each other.
+nDCG@10, but down to 0.993 on SmolLM2-135M, further than neighbouring documents are from each other.
 So int8 queries search what bfloat16 embedded, and the reverse, where the probe says that this model
 is one that 8 bits hardly change, and are refused where it says otherwise.
 """
