@@ -10,9 +10,11 @@ import pytest
 from benchmarks.real_texts import safety
 from benchmarks.real_texts.__main__ import as_json
 from benchmarks.real_texts.accuracy import (
+    PLAIN,
     compared_with_float32,
     measure_accuracy,
     similarity,
+    transformers_forward,
 )
 from benchmarks.real_texts.decoded import topic_cosines
 from benchmarks.real_texts.frozen_states import centred, whitened
@@ -25,6 +27,7 @@ from benchmarks.real_texts.intervals import mean_over_sets, mean_with_interval, 
 from benchmarks.real_texts.kept_vectors import KeptVectors
 from benchmarks.real_texts.ranking import bm25_scores, cosines, ndcg_of_queries
 from benchmarks.real_texts.retrieval_sets import Cut, RetrievalSet, cut_set, read_set
+from llm2vec_gen_rag import LLM2VecGen, cpu
 from llm2vec_gen_rag.evaluation.hybrid import WEIGHTS
 
 
@@ -272,6 +275,16 @@ def test_dtypes_are_compared_with_float32_on_the_same_queries(tmp_path):
     assert exact["documents"]["worst_cosine"] == pytest.approx(1)
     assert exact["ndcg_ratio"] == (1.0, 1.0, 1.0)
     assert 0.99 < rounded["documents"]["worst_cosine"] < 1
+    assert measured["dtypes"][PLAIN]["documents"]["worst_cosine"] > 0.99999
+
+
+def test_transformers_forward_is_another_one():
+    model = LLM2VecGen.from_pretrained("almanac", dtype="float32")
+    assert cpu.forward_for(model.backbone) is not None
+    with transformers_forward():
+        assert cpu.forward_for(model.backbone) is None
+        padded = model.encode_document("France pays with the euro.")
+    assert padded @ model.encode_document("France pays with the euro.") > 0.99999
 
 
 def test_what_a_dtype_loses_is_a_share_of_what_float32_finds():
