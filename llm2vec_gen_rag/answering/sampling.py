@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
+
+_SEEDS = 2**64  # that torch takes
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,20 @@ class Sampling:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers outside their ranges."""
-        if not 0 <= self.temperature < math.inf:
+        """Refuse what is no number, and numbers outside their ranges."""
+        if not (isinstance(self.temperature, Real) and 0 <= self.temperature < math.inf):
             raise ValueError(
-                f"temperature is {self.temperature}; expected a number of at least 0, which "
+                f"temperature is {self.temperature!r}; expected a number of at least 0, which "
                 "decodes greedily"
             )
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p is {self.top_p}; expected a number above 0 and up to 1")
+        if not (isinstance(self.top_p, Real) and 0 < self.top_p <= 1):
+            raise ValueError(f"top_p is {self.top_p!r}; expected a number above 0 and up to 1")
+        if self.seed is not None and not (
+            isinstance(self.seed, Integral) and 0 <= self.seed < _SEEDS
+        ):
+            raise ValueError(
+                f"seed is {self.seed!r}; expected an integer of at least 0 and below 2^64, or None"
+            )
 
 
 GREEDY = Sampling()
@@ -53,7 +62,7 @@ class TokenChoice:
         if sampling.seed is None:
             self._generator.seed()
         else:
-            self._generator.manual_seed(sampling.seed)
+            self._generator.manual_seed(int(sampling.seed))
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Return the next token.

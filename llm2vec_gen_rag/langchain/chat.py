@@ -196,7 +196,7 @@ def _text(message: BaseMessage) -> str:
     parts = [message.content] if isinstance(message.content, str) else message.content
     texts = []
     for part in parts:
-        if isinstance(part, dict) and part.get("type") == "text":
+        if isinstance(part, dict) and isinstance(part.get("text"), str) and part["type"] == "text":
             texts.append(part["text"])
         elif isinstance(part, str):
             texts.append(part)

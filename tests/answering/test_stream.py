@@ -183,6 +183,11 @@ def test_the_narrowest_sampling_is_greedy(model, how):
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"top_p": 0.0}, "top_p is 0.0; expected a number above 0"),
         ({"top_p": 1.1}, "top_p is 1.1"),
+        ({"temperature": "0.5"}, "temperature is '0.5'"),
+        ({"top_p": "a"}, "top_p is 'a'"),
+        ({"seed": 1.5}, "seed is 1.5; expected an integer of at least 0"),
+        ({"seed": 2**70}, "seed is 1180591620717411303424"),
+        ({"seed": -1}, "seed is -1"),
     ],
 )
 def test_sampling_outside_its_range_is_refused(settings, message):

@@ -72,6 +72,7 @@ def test_messages_go_into_the_chat_template(chat, model, monkeypatch):
         (ToolMessage("x", tool_call_id="1"), "got a ToolMessage; expected messages of a human"),
         (FunctionMessage("x", name="f"), "got a FunctionMessage"),
         (ChatMessage("x", role="critic"), "the role of a message is 'critic'"),
+        (HumanMessage([{"type": "text"}]), "a HumanMessage has content of the type 'text'"),
         (HumanMessage([IMAGE]), "a HumanMessage has content of the type 'image_url'; expected"),
         (AIMessage("", tool_calls=[CALL]), "an AIMessage has tool calls"),
     ],

@@ -111,13 +111,30 @@ def places_of(folder, name):
     return [(d.text, {k: v for k, v in d.metadata.items() if k not in own}) for d in documents]
 
 
-def test_a_pdf_is_read_by_page(tmp_path):
+def test_a_pdf_is_read_by_page_and_pages_without_text_are_named(tmp_path, caplog):
     pytest.importorskip("pypdf")
     (tmp_path / "a.pdf").write_bytes(pdf("The yen is money.", "", "A cat sleeps."))
     assert places_of(tmp_path, "a.pdf") == [
         ("The yen is money.", {"page": 1}),
         ("A cat sleeps.", {"page": 3}),
     ]
+    assert "a.pdf: no text on pages [2]" in caplog.text
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-256"])
+def test_an_encrypted_pdf_is_read_if_it_opens_without_a_password(tmp_path, algorithm):
+    pypdf = pytest.importorskip("pypdf")
+
+    def write(name, password):
+        written = pypdf.PdfWriter(clone_from=io.BytesIO(pdf("The yen is money.")))
+        written.encrypt(password, "owner", algorithm=algorithm)
+        written.write(tmp_path / name)
+
+    write("open.pdf", "")
+    assert places_of(tmp_path, "open.pdf") == [("The yen is money.", {"page": 1})]
+    write("closed.pdf", "secret")
+    with pytest.raises(ConversionError, match="it is encrypted: save it without a password"):
+        documents_of(tmp_path / "closed.pdf")
 
 
 def test_html_is_read_by_heading_without_scripts_and_addresses(tmp_path):

@@ -7,6 +7,7 @@ sign behind a heading that links to it.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from llm2vec_gen_rag.qdrant.reading.sections import Section, markdown_sections
 from llm2vec_gen_rag.qdrant.reading.typesetting import whole_words
 from llm2vec_gen_rag.qdrant.reading.word_files import for_mammoth, is_ole
 
+logger = logging.getLogger(__name__)
 _INVISIBLE = ("script", "style", "noscript", "template")
 _PERMALINKS = (
     "\u00b6",
@@ -64,13 +66,19 @@ def converted_sections(file: Path) -> list[Section]:
     if not with_text:
         remedy = ": if it is a scan, recognise its text first, such as with ocrmypdf"
         raise ConversionError(f"it holds no text{remedy if suffix == '.pdf' else ''}")
+    numbers = [section.metadata.get("page") for section in sections if not section.text.strip()]
+    if suffix == ".pdf" and numbers:
+        logger.warning("%s: no text on pages %s, such as scans; they are left out", file, numbers)
     return with_text
 
 
 def _pdf(content: bytes) -> list[Section]:
-    from pypdf import PdfReader
+    from pypdf import PasswordType, PdfReader
 
-    pages = PdfReader(BytesIO(content)).pages
+    reader = PdfReader(BytesIO(content))
+    if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:
+        raise ConversionError("it is encrypted: save it without a password")
+    pages = reader.pages
     return [
         Section(whole_words(_readable(page.extract_text())), {"page": number})
         for number, page in enumerate(pages, start=1)
