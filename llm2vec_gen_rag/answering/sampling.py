@@ -29,19 +29,22 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Refuse what is no number, and numbers outside their ranges."""
-        if not (isinstance(self.temperature, Real) and 0 <= self.temperature < math.inf):
+        if not (_is_a(Real, self.temperature) and 0 <= self.temperature < math.inf):
             raise ValueError(
                 f"temperature is {self.temperature!r}; expected a number of at least 0, which "
                 "decodes greedily"
             )
-        if not (isinstance(self.top_p, Real) and 0 < self.top_p <= 1):
+        if not (_is_a(Real, self.top_p) and 0 < self.top_p <= 1):
             raise ValueError(f"top_p is {self.top_p!r}; expected a number above 0 and up to 1")
-        if self.seed is not None and not (
-            isinstance(self.seed, Integral) and 0 <= self.seed < _SEEDS
-        ):
+        if self.seed is not None and not (_is_a(Integral, self.seed) and 0 <= self.seed < _SEEDS):
             raise ValueError(
                 f"seed is {self.seed!r}; expected an integer of at least 0 and below 2^64, or None"
             )
+
+
+def _is_a(kind: type, value: object) -> bool:
+    """Return whether a value from outside is a number of a kind, whatever it is declared to be."""
+    return isinstance(value, kind)
 
 
 GREEDY = Sampling()
