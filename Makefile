@@ -59,6 +59,8 @@ lint: .venv/.installed  ## format, lint, docstrings, spelling, types, and which 
 	rm -rf .venv/typed && mkdir -p .venv/typed/llm2vec_gen_rag
 	ln -s $(CURDIR)/llm2vec_gen_rag/* $(CURDIR)/training .venv/typed/llm2vec_gen_rag/
 	cd .venv/typed && ../bin/mypy --config-file $(CURDIR)/pyproject.toml -p llm2vec_gen_rag
+	$(BIN)/python -m nbconvert --log-level=ERROR --to script --output-dir .venv/typed/notebooks --RegexRemovePreprocessor.patterns=%matplotlib notebooks/*.ipynb
+	cd .venv/typed && ../bin/mypy --config-file $(CURDIR)/pyproject.toml notebooks/*.py
 	cd .venv/typed && ../bin/lint-imports --no-logo $(CURDIR)/pyproject.toml
 
 check: lint test-transformers-4 demo test  ## everything that CI proves
