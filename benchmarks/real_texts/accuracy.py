@@ -53,8 +53,8 @@ def measure_accuracy(
             "documents": len(asked.documents),
             "queries": len(asked.queries),
             "dtypes": {
-                dtype: compared_with_float32(asked, vectors[EXACT][asked.name], found[asked.name])
-                for dtype, found in vectors.items()
+                way: compared_with_float32(asked, vectors[EXACT][asked.name], found[asked.name])
+                for way, found in vectors.items()
             },
         }
         for asked in sets
@@ -107,7 +107,7 @@ def compared_with_float32(asked: RetrievalSet, exact: Arrays, other: Arrays) -> 
 def _vectors(
     name: str, way: str, sets: Sequence[RetrievalSet], work: KeptVectors, max_length: int
 ) -> dict[str, Arrays]:
-    """Return the embeddings of both sides of each set, with the LLM in one dtype."""
+    """Return the embeddings of both sides of each set, by a dtype of the LLM or by `PLAIN`."""
     model = LLM2VecGen.from_pretrained(name, dtype=EXACT if way == PLAIN else way)
     found = {}
     for asked in sets:

@@ -196,7 +196,7 @@ def _text(message: BaseMessage) -> str:
     parts = [message.content] if isinstance(message.content, str) else message.content
     texts = []
     for part in parts:
-        if isinstance(part, dict) and isinstance(part.get("text"), str) and part["type"] == "text":
+        if isinstance(part, dict) and _is_text(part):
             texts.append(part["text"])
         elif isinstance(part, str):
             texts.append(part)
@@ -207,6 +207,10 @@ def _text(message: BaseMessage) -> str:
                 "the LLM reads nothing else"
             )
     return "".join(texts)
+
+
+def _is_text(part: dict[str, Any]) -> bool:
+    return part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
 def _options(stop: list[str] | None, options: dict[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,7 @@ def test_messages_go_into_the_chat_template(chat, model, monkeypatch):
         (FunctionMessage("x", name="f"), "got a FunctionMessage"),
         (ChatMessage("x", role="critic"), "the role of a message is 'critic'"),
         (HumanMessage([{"type": "text"}]), "a HumanMessage has content of the type 'text'"),
+        (HumanMessage([{"text": "Yen?"}]), "a HumanMessage has content of the type None"),
         (HumanMessage([IMAGE]), "a HumanMessage has content of the type 'image_url'; expected"),
         (AIMessage("", tool_calls=[CALL]), "an AIMessage has tool calls"),
     ],
