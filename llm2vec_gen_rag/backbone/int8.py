@@ -15,10 +15,8 @@ to 2^24, and beyond that to float32's last digits.
 from __future__ import annotations
 
 import functools
-import logging
-import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,9 +24,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from llm2vec_gen_rag.backbone.faster_way import FasterWay, Way
 from llm2vec_gen_rag.backbone.forwards import torch_defaults
 
-logger = logging.getLogger(__name__)
 LARGEST = 127
 # one of so many input columns is not rounded: with none, embeddings of SmolLM2-135M have a mean
 # cosine of 0.948 to those of float32, with 1 of 144 0.988, 1 of 36 0.994, 1 of 16 0.997
@@ -118,34 +116,42 @@ def multiplied(rows: Tensor, weight: Tensor) -> Tensor:
     Returns:
         (rows, out) float32.
     """
-    if has_fast_products():
-        return torch._int_mm(rows, weight.t()).float()
-    return F.linear(rows.float(), weight.float())
+    return (_by_int8 if has_fast_products() else _by_float32)(rows, weight)
 
 
-@functools.cache
 def has_fast_products() -> bool:
     """Return whether this CPU multiplies 8 bits exactly, and faster than it does float32.
 
     It takes oneDNN, and on x86 VNNI. Without them a product takes ten to thirty times as long, and
-    sums may overflow at 16 bits ("Nuances of int8 computations" in oneDNN's manual). It is measured
-    once in a process, in some milliseconds.
+    sums may overflow at 16 bits ("Nuances of int8 computations" in oneDNN's manual).
     """
-    rows, weight = (torch.full((size, 512), LARGEST, dtype=torch.int8) for size in (64, 512))
-    if not bool((torch._int_mm(rows, weight.t()) == 512 * LARGEST**2).all()):
-        return False
-    in_int8, in_float32 = math.inf, math.inf
-    for _ in range(5):  # the least of each, taken by turns: another program may compute meanwhile
-        in_int8 = min(in_int8, _seconds(lambda: torch._int_mm(rows, weight.t())))
-        in_float32 = min(in_float32, _seconds(lambda: F.linear(rows.float(), weight.float())))
-    logger.debug("a product in int8 takes %.2g s, in float32 %.2g s", in_int8, in_float32)
-    return in_int8 < in_float32
+    return _is_exact() and PRODUCTS_OF_INT8.is_faster()
 
 
-def _seconds(product: Callable[[], Tensor]) -> float:
-    started = time.perf_counter()
-    product()
-    return time.perf_counter() - started
+@functools.cache
+def _is_exact() -> bool:
+    return bool((_by_int8(*_largest()) == 512 * LARGEST**2).all())
+
+
+def _largest() -> tuple[Tensor, Tensor]:
+    """Return rows and weights whose products are the largest that there are."""
+    return torch.full((64, 512), LARGEST).char(), torch.full((512, 512), LARGEST).char()
+
+
+def _by_int8(rows: Tensor, weight: Tensor) -> Tensor:
+    return torch._int_mm(rows, weight.t()).float()
+
+
+def _by_float32(rows: Tensor, weight: Tensor) -> Tensor:
+    return F.linear(rows.float(), weight.float())
+
+
+def _both() -> tuple[Way, Way]:
+    inputs = _largest()
+    return partial(_by_int8, *inputs), partial(_by_float32, *inputs)
+
+
+PRODUCTS_OF_INT8 = FasterWay("products of 8 bits", _both)
 
 
 def quantize_layers(backbone: PreTrainedModel) -> None:

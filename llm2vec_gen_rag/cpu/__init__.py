@@ -1,17 +1,20 @@
 """The frozen LLM's layers written out for a CPU, forward and backward.
 
 `forward_for` and `gradient_forward_for` are the one place to ask: each gives a forward, or None
-where the LLM's own has to run.
+where the LLM's own has to run. `FASTER_WAYS` are the choices that depend on the processor.
 """
 
+from llm2vec_gen_rag.backbone.int8 import PRODUCTS_OF_INT8
+from llm2vec_gen_rag.cpu.attention import FUSED_IN_BFLOAT16
 from llm2vec_gen_rag.cpu.backward import GradientForward, gradient_forward_for
 from llm2vec_gen_rag.cpu.buffers import reuse_buffers
-from llm2vec_gen_rag.cpu.decoding_step import DecodingStep, decoding
+from llm2vec_gen_rag.cpu.decoding_step import ROW_WITHOUT_ONEDNN, DecodingStep, decoding
 from llm2vec_gen_rag.cpu.forward import Forward, Prefix, forward_for
 from llm2vec_gen_rag.cpu.packing import WIDTH_STEP, Packing, packing_of_few_sizes, rounded_up
 from llm2vec_gen_rag.cpu.prefix_cache import PrefixCache, shared_prefix
 
 __all__ = [
+    "FASTER_WAYS",
     "WIDTH_STEP",
     "DecodingStep",
     "Forward",
@@ -27,3 +30,5 @@ __all__ = [
     "rounded_up",
     "shared_prefix",
 ]
+
+FASTER_WAYS = (FUSED_IN_BFLOAT16, ROW_WITHOUT_ONEDNN, PRODUCTS_OF_INT8)

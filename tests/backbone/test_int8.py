@@ -154,9 +154,14 @@ def test_a_row_of_zeros_and_one_that_is_damaged():
 @pytest.fixture
 def measured_anew():
     """This CPU is measured again in the test, and after it."""
-    int8.has_fast_products.cache_clear()
+    forget()
     yield
-    int8.has_fast_products.cache_clear()
+    forget()
+
+
+def forget():
+    int8._is_exact.cache_clear()
+    int8.PRODUCTS_OF_INT8.set(None)
 
 
 @pytest.mark.parametrize("fast", [False, True])
@@ -187,7 +192,7 @@ def test_a_cpu_that_multiplies_8_bits_wrongly_or_slowly_does_so_in_float32(
     monkeypatch, in_int8, product
 ):
     expected = in_int8.encode_document(DOCUMENTS[:3])
-    int8.has_fast_products.cache_clear()
+    forget()
     monkeypatch.setattr(torch, "_int_mm", product)
     assert not int8.has_fast_products()
     assert cosines(in_int8.encode_document(DOCUMENTS[:3]), expected).min() > 0.9995

@@ -40,6 +40,15 @@ def rounded(qwen3):
     return qwen3.load(dtype="bfloat16")
 
 
+@pytest.fixture
+def faster_without_onednn():
+    """This processor is taken for one whose rows of bfloat16 are faster without oneDNN."""
+    decoding_step.ROW_WITHOUT_ONEDNN.set(True)
+    yield
+    decoding_step.ROW_WITHOUT_ONEDNN.set(None)
+
+
+@pytest.mark.usefixtures("faster_without_onednn")
 @pytest.mark.parametrize(
     ("batch", "tokens", "enabled"), [(1, 1, False), (2, 1, True), (1, 2, True)]
 )
@@ -49,10 +58,20 @@ def test_one_row_of_bfloat16_is_multiplied_without_onednn(rounded, batch, tokens
     assert torch.backends.mkldnn.enabled
 
 
+def test_where_onednn_is_faster_it_multiplies_one_row_too(rounded):
+    decoding_step.ROW_WITHOUT_ONEDNN.set(False)
+    try:
+        assert onednn_inside(rounded, inputs_of(rounded, 1, 1))
+    finally:
+        decoding_step.ROW_WITHOUT_ONEDNN.set(None)
+
+
+@pytest.mark.usefixtures("faster_without_onednn")
 def test_one_row_of_float32_keeps_onednn(model):
     assert onednn_inside(model, inputs_of(model, 1, 1))
 
 
+@pytest.mark.usefixtures("faster_without_onednn")
 def test_int8_layers_keep_onednn(qwen3, monkeypatch):
     monkeypatch.setattr(device, "cpu_has_bfloat16", lambda: True)
     model = qwen3.load(dtype="int8")
@@ -60,6 +79,7 @@ def test_int8_layers_keep_onednn(qwen3, monkeypatch):
     assert onednn_inside(model, inputs_of(model, 1, 1))
 
 
+@pytest.mark.usefixtures("faster_without_onednn")
 def test_onednn_is_enabled_again_after_an_error(rounded):
     def fail(*_):
         raise KeyError
@@ -90,10 +110,13 @@ def test_onednn_that_was_disabled_stays_disabled(rounded):
         assert not torch.backends.mkldnn.enabled
 
 
-def test_one_row_gives_the_same_result_as_among_others(rounded):
+@pytest.mark.parametrize("without_onednn", [False, True])
+def test_one_row_gives_the_same_result_as_among_others(rounded, without_onednn):
+    decoding_step.ROW_WITHOUT_ONEDNN.set(without_onednn)
     inputs = inputs_of(rounded, 3, 1)
     together = step(rounded.backbone, inputs).logits
     alone = torch.cat([step(rounded.backbone, row[None]).logits for row in inputs])
+    decoding_step.ROW_WITHOUT_ONEDNN.set(None)
     torch.testing.assert_close(alone.float(), together.float(), rtol=2e-2, atol=2e-2)
 
 

@@ -8,8 +8,8 @@ import torch
 from reference_kits import ReferenceKit
 
 from llm2vec_gen_rag import cpu
+from llm2vec_gen_rag.cpu import attention, forward_for, supported
 from llm2vec_gen_rag.cpu import forward as forwards
-from llm2vec_gen_rag.cpu import forward_for, supported
 from llm2vec_gen_rag.cpu.attention import BLOCK, causal_attention
 from llm2vec_gen_rag.cpu.packing import ROUND_FROM_TOKENS
 from llm2vec_gen_rag.cpu.prefix_cache import MAX_INSTRUCTIONS, common_length
@@ -240,6 +240,15 @@ def masked_softmax(queries, keys, values, positions):
     return output.transpose(1, 2).flatten(2)
 
 
+@pytest.fixture(params=[False, True], ids=["blocks", "fused"])
+def either_kernel(request):
+    """Attention in bfloat16 by blocks, and by torch's fused kernel."""
+    attention.FUSED_IN_BFLOAT16.set(request.param)
+    yield
+    attention.FUSED_IN_BFLOAT16.set(None)
+
+
+@pytest.mark.usefixtures("either_kernel")
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
 @pytest.mark.parametrize("prefix", [0, 7])
 @pytest.mark.parametrize("rows", [1, 30, BLOCK, 2 * BLOCK + 17])
@@ -253,6 +262,7 @@ def test_attention_is_softmax_over_what_came_before(dtype, tolerance, prefix, ro
     torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
 
 
+@pytest.mark.usefixtures("either_kernel")
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
 def test_attention_of_other_positions_in_each_row(dtype, tolerance):
     torch.manual_seed(0)

@@ -1,0 +1,78 @@
+"""Which of two ways to the same numbers is faster on this processor: measured, not assumed.
+
+What one processor computes faster takes another one longer: a row of bfloat16 by torch's own kernel
+without AMX, by oneDNN's with it. Each question is answered when it first comes up in a process, in
+some milliseconds, for each number of threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+
+import torch
+
+logger = logging.getLogger(__name__)
+Way = Callable[[], object]
+ROUNDS = 5
+# of the usual way's time: less is within what two measurements differ by
+WORTH_IT = 0.9
+
+
+class FasterWay:
+    """Whether a way is faster than the usual one, on this processor.
+
+    Attributes:
+        question: what is decided, as the log has it.
+    """
+
+    def __init__(self, question: str, ways: Callable[[], tuple[Way, Way]]) -> None:
+        """Name the two ways.
+
+        Args:
+            question: what is decided, such as "one row of bfloat16 without oneDNN".
+            ways: makes inputs, and returns what computes by the way in question and what computes
+                the same by the usual one.
+        """
+        self.question = question
+        self._ways = ways
+        self._answers: dict[int, bool] = {}  # by the number of threads
+        self._set: bool | None = None
+
+    def is_faster(self) -> bool:
+        """Return the answer, measured at the first call unless it was `set`."""
+        if self._set is not None:
+            return self._set
+        threads = torch.get_num_threads()
+        if threads not in self._answers:
+            self._answers[threads] = self._measured()
+        return self._answers[threads]
+
+    def set(self, answer: bool | None) -> None:
+        """Decide for this process instead of measuring; None: measure at the next call."""
+        self._set = answer
+        self._answers.clear()
+
+    def _measured(self) -> bool:
+        """Return whether the way takes less than `WORTH_IT` of the usual one's time."""
+        ways = self._ways()
+        for way in ways:
+            way()  # compiles the kernels
+        least = [math.inf, math.inf]
+        for _ in range(ROUNDS):  # by turns, the least of each: another program may compute, too
+            least = [min(seconds, _seconds(way)) for seconds, way in zip(least, ways, strict=True)]
+        answer = least[0] < WORTH_IT * least[1]
+        logger.info(
+            "%s: %.2g ms, else %.2g ms; %s with %d threads",
+            *(self.question, 1e3 * least[0], 1e3 * least[1], "used" if answer else "not used"),
+            torch.get_num_threads(),
+        )
+        return answer
+
+
+def _seconds(compute: Way) -> float:
+    started = time.perf_counter()
+    compute()
+    return time.perf_counter() - started

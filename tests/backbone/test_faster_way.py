@@ -1,0 +1,64 @@
+"""What is faster on this processor is measured once for each number of threads, or set."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+import torch
+
+from llm2vec_gen_rag.backbone.faster_way import FasterWay
+from llm2vec_gen_rag.cpu import FASTER_WAYS
+
+
+def waiting(way, usual):
+    """Return a choice between two waits of some seconds, and the list of its measurements."""
+    measured = []
+
+    def ways():
+        measured.append(torch.get_num_threads())
+        return lambda: time.sleep(way), lambda: time.sleep(usual)
+
+    return FasterWay("waiting", ways), measured
+
+
+@pytest.mark.parametrize(
+    ("way", "usual", "faster"),
+    [(0.001, 0.01, True), (0.01, 0.001, False), (0.01, 0.01, False)],
+    ids=["faster", "slower", "no gain worth it"],
+)
+def test_the_faster_way_is_taken_and_named_in_the_log(way, usual, faster, caplog):
+    choice, _ = waiting(way, usual)
+    with caplog.at_level(logging.INFO):
+        assert choice.is_faster() is faster
+    assert "waiting" in caplog.text
+    assert ("not used" in caplog.text) is not faster
+
+
+def test_each_number_of_threads_is_measured_once():
+    choice, measured = waiting(0, 0.001)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 1, 2):
+            torch.set_num_threads(threads)
+            choice.is_faster()
+    finally:
+        torch.set_num_threads(before)
+    assert measured == [1, 2]
+
+
+def test_what_was_set_is_not_measured():
+    choice, measured = waiting(0, 0.001)
+    choice.set(False)
+    assert not choice.is_faster()
+    assert not measured
+    choice.set(None)
+    assert choice.is_faster()
+
+
+@pytest.mark.parametrize("choice", FASTER_WAYS, ids=lambda choice: choice.question)
+def test_this_processor_can_be_asked(choice):
+    way, usual = choice._ways()
+    assert way().shape == usual().shape
+    assert choice.is_faster() in {False, True}
