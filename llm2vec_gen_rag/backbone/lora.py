@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
@@ -34,8 +35,20 @@ class LowRankUpdate:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the update (..., out) of inputs (..., in), in the dtype of the weights."""
-        low = F.linear(inputs.to(self.down.dtype), self.down)
-        return F.linear(low, self.up) * self.scaling
+        return F.linear(self._low(inputs), self.up) * self.scaling
+
+    def add_to(self, output: Tensor, inputs: Tensor) -> None:
+        """Add the update of inputs (..., in) to an output (..., out) in place, without gradient."""
+        low, (out, rank) = self._low(inputs), self.up.shape
+        if output.dtype != low.dtype:
+            output.add_(F.linear(low, self.up), alpha=self.scaling)
+            return
+        # product, factor and sum in one pass over the output
+        output.view(-1, out).addmm_(low.view(-1, rank), self.up.t(), alpha=self.scaling)
+
+    def _low(self, inputs: Tensor) -> Tensor:
+        """Return A x, (..., rank)."""
+        return F.linear(inputs.to(self.down.dtype), self.down)
 
 
 class LowRankAdapter:
@@ -85,6 +98,9 @@ class LowRankAdapter:
     def _hook(self, update: LowRankUpdate) -> Any:
         def add_update(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
             if not self._enabled:
+                return None
+            if not torch.is_grad_enabled():
+                update.add_to(output, inputs[0])
                 return None
             seen = F.dropout(inputs[0], self.dropout) if self.dropout else inputs[0]
             return output + update(seen).to(output.dtype)

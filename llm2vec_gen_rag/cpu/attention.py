@@ -43,6 +43,17 @@ def causal_attention(queries: Tensor, keys: Tensor, values: Tensor, positions: T
 
 def _fused_attention(queries: Tensor, keys: Tensor, values: Tensor, positions: Tensor) -> Tensor:
     """Return what `causal_attention` returns, by torch's fused kernel."""
+    blocks = [
+        _fused_block(
+            queries[:, block], keys[:, :, :seen], values[:, :, :seen], positions[..., block]
+        )
+        for block, seen in _blocks(positions)
+    ]
+    return (blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)).flatten(2)
+
+
+def _fused_block(queries: Tensor, keys: Tensor, values: Tensor, positions: Tensor) -> Tensor:
+    """Return the attention of some queries, (batch, rows, heads, head)."""
     allowed = torch.arange(keys.shape[2]) <= positions[..., None]
     output = F.scaled_dot_product_attention(
         queries.transpose(1, 2),
@@ -52,7 +63,7 @@ def _fused_attention(queries: Tensor, keys: Tensor, values: Tensor, positions: T
         scale=1.0,
         enable_gqa=True,
     )
-    return output.transpose(1, 2).flatten(2)
+    return output.transpose(1, 2)
 
 
 def blockwise_attention(

@@ -20,6 +20,7 @@ from llm2vec_gen_rag.cpu.attention import causal_attention
 from llm2vec_gen_rag.cpu.layer import (
     KeysValues,
     LayerContext,
+    feed_forward,
     keys_values_of,
     rms_norm,
     rotary_of,
@@ -132,5 +133,4 @@ def _layer_output(
     attended = causal_attention(queries, *keys_values, context.positions)
     middle = attention.o_proj(context.packing.unpad(attended)).add_(states)
     normed = rms_norm(layer.post_attention_layernorm, middle)
-    output: Tensor = layer.mlp(normed).add_(middle)
-    return output
+    return feed_forward(layer.mlp, normed).add_(middle)

@@ -43,6 +43,13 @@ def input_matrices(layer: Any) -> list[Any]:
     return [*projections, feed_forward.gate_proj, feed_forward.up_proj]
 
 
+def feed_forward(mlp: Any, normed: Tensor) -> Tensor:
+    """Return down(act(gate) * up) of normed states (rows, hidden), a new tensor."""
+    activated = mlp.act_fn(mlp.gate_proj(normed)).mul_(mlp.up_proj(normed))
+    output: Tensor = mlp.down_proj(activated)
+    return output
+
+
 def rotary_of(model: Any, states: Tensor, positions: Tensor) -> Rotary:
     """Return the cosines and sines of some positions (rows,), in the dtype of the states."""
     cos, sin = model.rotary_emb(states, positions[None])

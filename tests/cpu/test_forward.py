@@ -181,10 +181,10 @@ def test_what_depends_on_low_rank_updates_is_not_cached():
 
 def test_the_last_layer_computes_only_the_states_that_are_read(model):
     rows = []
-    *_, before, last = (layer.mlp for layer in model.backbone.base_model.layers)
+    *_, before, last = (layer.mlp.up_proj for layer in model.backbone.base_model.layers)
     hooks = [
-        mlp.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[0]))
-        for mlp in (before, last)
+        matrix.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[0]))
+        for matrix in (before, last)
     ]
     try:
         model.encode(TEXTS[3])
