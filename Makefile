@@ -108,3 +108,4 @@ bench: .venv/.bench-installed .venv/.llm-installed .venv-reference/.installed  #
 	for shape in almanac smollm2; do $(BIN)/python -m benchmarks.rag_memory --shape $$shape || exit 1; done
 	$(BIN)/python -m benchmarks.plots
 	$(BIN)/python -m benchmarks.report
+	$(BIN)/python -m benchmarks.report --here

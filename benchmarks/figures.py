@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
 from benchmarks import RESULTS
 from benchmarks.checkpoints import SHAPES
+from benchmarks.processor import this_machine
 
 Measured = TypeVar("Measured")
 
@@ -28,7 +27,9 @@ def parse(description: str | None, *, rounds: int, shape: str = "0.6b") -> argpa
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--texts", type=Path, help="folder in the BEIR layout; else a stand-in")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the JSON file")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="has a folder for each kind of processor"
+    )
     return parser.parse_args()
 
 
@@ -57,31 +58,19 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> dict[str, float]:
 
 
 def keep(name: str, figures: dict[str, Any], options: argparse.Namespace) -> None:
-    """Print figures, with what they were measured on, and write them to `name.shape.json`."""
+    """Print figures, with what they were measured on, and write them to `kind/name.shape.json`.
+
+    The kind is that of this machine's processor: each keeps figures of its own.
+    """
+    machine = this_machine(options.threads)
     run = {
         "program": f"python -m benchmarks.{name} --shape {options.shape}",
         "shape": options.shape,
         "rounds": options.rounds,
-        "machine": {
-            "processor": _processor(),
-            "threads": options.threads,
-            "torch": torch.__version__,
-            "native_bfloat16": bool(
-                torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-            ),
-        },
+        "machine": asdict(machine),
     }
     text = json.dumps({**run, **figures}, indent=2)
     print(text)
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / f"{name}.{options.shape}.json").write_text(text + "\n", encoding="utf-8")
-
-
-def _processor() -> str:
-    """Return the processor's name, on Linux from /proc/cpuinfo."""
-    path = Path("/proc/cpuinfo")
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
+    folder = options.results / machine.kind
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.{options.shape}.json").write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Draw the figures in benchmarks/results as docs/plots/*.png; also has the plots of the evidence.
+"""Draw the figures in benchmarks/results as docs/plots/*/*.png; also has the plots of the evidence.
 
 python -m benchmarks.plots
 """
@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks import RESULTS
-from benchmarks.report import Figures, read_results
+from benchmarks.goals import Figures
+from benchmarks.report import read_results
 
 PLOTS = Path(__file__).parent.parent / "docs" / "plots"
 # one colour for one thing, in every plot
@@ -64,13 +65,15 @@ PANELS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
 
 def main() -> None:
     """Draw every file of results whose program has panels, and that of scale."""
-    PLOTS.mkdir(parents=True, exist_ok=True)
-    for name, figures in read_results(RESULTS).items():
-        program = name.partition(".")[0]
-        if program == "scale":
-            draw_scale(figures).savefig(PLOTS / f"{name}.png", dpi=150)
-        elif program in PANELS:
-            draw_bars(program, figures).savefig(PLOTS / f"{name}.png", dpi=150)
+    for kind, results in read_results(RESULTS).items():
+        folder = PLOTS / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, figures in results.items():
+            program = name.partition(".")[0]
+            if program == "scale":
+                draw_scale(figures).savefig(folder / f"{name}.png", dpi=150)
+            elif program in PANELS:
+                draw_bars(program, figures).savefig(folder / f"{name}.png", dpi=150)
 
 
 def draw_bars(program: str, figures: Figures) -> Figure:
@@ -129,7 +132,8 @@ def draw_scale(figures: Figures) -> Figure:
 
 
 def _name_shape(drawn: Figure, figures: Figures) -> None:
-    drawn.suptitle(f"shape {figures['shape']}, {figures['machine']['threads']} threads")
+    machine = figures["machine"]
+    drawn.suptitle(f"shape {figures['shape']}, {machine['kind']}, {machine['threads']} threads")
 
 
 def draw_searches(names: Sequence[str], ndcg: Mapping[str, Sequence[float]]) -> Figure:

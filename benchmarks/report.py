@@ -1,28 +1,31 @@
 """Write docs/performance.md: goals.yaml against the figures in results, in performance.md's words.
 
-python -m benchmarks.report
+python -m benchmarks.report [--here]
+
+With --here, print the goals for the kind of processor of this machine, and write nothing.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmarks import RESULTS
+from benchmarks.goals import Goal, Results, Spread, read_goals, written
+from benchmarks.processor import EXPECTED_KINDS, KINDS, Machine, this_machine
 
-Figures = dict[str, Any]
-
-GOALS = Path(__file__).parent / "goals.yaml"
 TEMPLATE = Path(__file__).parent / "performance.md"
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+MISSING = "not measured"
 
 SECTIONS = {
     "encode": "Documents and queries per second",
+    "peers": "Other engines",
     "decode": "Decoding",
     "hyde": "One query against HyDE",
     "memory": "Memory and load time",
@@ -35,83 +38,125 @@ SECTIONS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """A figure and what it has to reach; goals.yaml says what the fields mean."""
-
-    label: str
-    results: str
-    figure: Sequence[str]
-    at_least: float | None = None
-    at_most: float | None = None
-    limit: str = ""
-    judged: str = "median"
-
-    def row(self, results: dict[str, Figures]) -> list[str]:
-        """Return the goal, what was measured, and whether it was reached, as cells of a table."""
-        goal = f"≤ {self.at_most:g}" if self.at_least is None else f"≥ {self.at_least:g}"
-        figures = results.get(self.results)
-        if figures is None:
-            program, _, shape = self.results.partition(".")
-            missing = f"not yet measured: `python -m benchmarks.{program} --shape {shape}`"
-            return [self.label, goal, missing, "", "", self.limit, ""]
-        for key in self.figure:
-            figures = figures[key]
-        low, middle, high = (f"{figures[key]:.3g}" for key in ("minimum", "median", "maximum"))
-        reached = "yes" if self.reached(figures[self.judged]) else "no"
-        return [self.label, goal, low, f"**{middle}**", high, self.limit, reached]
-
-    def reached(self, value: float) -> bool:
-        """Return whether a value is on the right side of the goal."""
-        enough = self.at_least is None or value >= self.at_least
-        return enough and (self.at_most is None or value <= self.at_most)
-
-
 def main() -> None:
-    """Write the page."""
-    PAGE.write_text(page(read_results(RESULTS)), encoding="utf-8")
+    """Write the page, or print the goals for this machine."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--here", action="store_true", help="print the goals for this machine")
+    measured = read_results(RESULTS)
+    if parser.parse_args().here:
+        machine = this_machine(os.cpu_count() or 1)
+        print(goals_here(machine, measured.get(machine.kind, {})))
+    else:
+        PAGE.write_text(page(measured), encoding="utf-8")
 
 
-def read_results(folder: Path) -> dict[str, Figures]:
-    """Return the figures of every file of results, by its name."""
+def read_results(folder: Path) -> dict[str, Results]:
+    """Return the figures of every file of results, by kind of processor and the file's name."""
     return {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(folder.glob("*.json"))
+        kind: {
+            path.stem: json.loads(path.read_text(encoding="utf-8"))
+            for path in sorted((folder / kind).glob("*.json"))
+        }
+        for kind in KINDS
+        if any((folder / kind).glob("*.json"))
     }
 
 
-def read_goals() -> dict[str, list[Goal]]:
-    """Return the goals of every table, by its title."""
-    tables = yaml.safe_load(GOALS.read_text(encoding="utf-8"))
-    return {title: [Goal(**row) for row in rows] for title, rows in tables.items()}
-
-
-def page(results: dict[str, Figures]) -> str:
+def page(measured: Mapping[str, Results]) -> str:
     """Return the text of the page."""
-    tables = [goals_table(title, rows, results) for title, rows in read_goals().items()]
-    sections = [section(program, results) for program in SECTIONS]
+    goals = read_goals()
+    tables = [goals_table(title, rows, measured) for title, rows in goals.items()]
     return TEMPLATE.read_text(encoding="utf-8").format(
-        machines=machines(results),
-        summary="\n\n".join(tables),
-        reading=(RESULTS / "reading.md").read_text(encoding="utf-8").rstrip(),  # written by hand
-        measurements="\n\n".join(section for section in sections if section),
+        processors=processors(measured),
+        goals="\n\n".join(tables),
+        unmeasured=unmeasured([goal for rows in goals.values() for goal in rows], measured),
+        readings="\n\n".join(readings(measured)),
+        measurements=measurements(measured),
     )
 
 
-def machines(results: dict[str, Figures]) -> str:
-    """Return what the figures were measured on."""
-    lines = {json.dumps(figures["machine"]): figures["machine"] for figures in results.values()}
-    return "\n\n".join(
-        f"Measured on {m['processor']}, {m['threads']} threads, torch {m['torch']}, "
-        f"{'with' if m['native_bfloat16'] else 'without'} native bfloat16."
-        for m in lines.values()
-    )
+def processors(measured: Mapping[str, Results]) -> str:
+    """Return a table of the kinds of processors, and what each was measured on."""
+    rows = []
+    for kind, fastest in KINDS.items():
+        machines = [described(figures["machine"]) for figures in measured.get(kind, {}).values()]
+        if machines or kind in EXPECTED_KINDS:
+            rows.append(
+                [f"`{kind}`", fastest, "; ".join(dict.fromkeys(machines)) or f"**{MISSING}**"]
+            )
+    return table(["kind", "instructions for matrix products", "measured on"], rows)
 
 
-def goals_table(title: str, rows: Iterable[Goal], results: dict[str, Figures]) -> str:
-    """Return the table of what was to be reached and what was."""
-    header = [title, "goal", "lowest", "median", "highest", "limit", "reached"]
-    return table(header, [row.row(results) for row in rows])
+def described(machine: Mapping[str, Any]) -> str:
+    """Return a machine in words; older figures are without its processor's family and model."""
+    family = machine.get("family")
+    which = "" if family is None else f" (family {family}, model {machine['model']})"
+    return f"{machine['processor']}{which}, {machine['threads']} threads, torch {machine['torch']}"
+
+
+def goals_table(title: str, rows: Iterable[Goal], measured: Mapping[str, Results]) -> str:
+    """Return the table of what is to be reached, and what was on each kind of processor."""
+    header = [title, "goal", "limit", *(f"`{kind}`" for kind in measured)]
+    cells = [[goal.label, goal.bounds(), goal.limit, *_cells(goal, measured)] for goal in rows]
+    return table(header, cells)
+
+
+def _cells(goal: Goal, measured: Mapping[str, Results]) -> list[str]:
+    """Return what was measured on each kind of processor, and whether it reaches the goal."""
+    cells = []
+    for kind, results in measured.items():
+        spread = goal.spread(results)
+        figures = "" if spread is None else f"{written(spread, strong='**')}, "
+        cells.append(figures + _verdict(goal, spread, kind))
+    return cells
+
+
+def unmeasured(goals: Iterable[Goal], measured: Mapping[str, Results]) -> str:
+    """Return the commands that measure what no kind of processor has a figure for."""
+    commands = [
+        f"`{goal.command}`"
+        for goal in goals
+        if all(goal.spread(results) is None for results in measured.values())
+    ]
+    if not commands:
+        return "Every goal is measured on at least one kind."
+    listed = ", ".join(dict.fromkeys(commands))
+    return f"Some goals have not been measured on any kind yet; these programs do: {listed}."
+
+
+def readings(measured: Mapping[str, Results]) -> Iterable[str]:
+    """Yield what was written by hand about the figures of each kind of processor."""
+    for kind in measured:
+        path = RESULTS / kind / "reading.md"
+        if path.is_file():
+            yield f"### On `{kind}`\n\n{path.read_text(encoding='utf-8').strip()}"
+
+
+def measurements(measured: Mapping[str, Results]) -> str:
+    """Return a table of the commands, with the figures and the plot of each kind of processor."""
+    names = {name for results in measured.values() for name in results}
+    rows = [
+        [f"**{section}**<br>`python -m benchmarks.{program} --shape {name.partition('.')[2]}`"]
+        + [_figures(kind, name, results) for kind, results in measured.items()]
+        for program, section in SECTIONS.items()
+        for name in sorted(names)
+        if name.partition(".")[0] == program
+    ]
+    return table(["measurement", *(f"`{kind}`" for kind in measured)], rows)
+
+
+def _figures(kind: str, name: str, results: Results) -> str:
+    """Return a link to figures, and their plot if there is one."""
+    if name not in results:
+        return MISSING
+    figures = results[name]
+    texts = f", texts: {figures['texts']}" if "texts" in figures else ""
+    link = f"[figures](../benchmarks/results/{kind}/{name}.json)"
+    cell = f"{link} (rounds: {figures['rounds']}{texts})"
+    plot = f"plots/{kind}/{name}.png"
+    return f"{cell}<br>![{name}, {kind}]({plot})" if (PAGE.parent / plot).is_file() else cell
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -121,21 +166,32 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def section(program: str, results: dict[str, Figures]) -> str:
-    """Return the commands of a program, each with a link to its figures, and its plots."""
-    lines, plots = [], []
-    for name, figures in results.items():
-        if name.partition(".")[0] != program:
-            continue
-        command = f"`{figures['program']} --rounds {figures['rounds']}`"
-        texts = f" (texts: {figures['texts']})" if "texts" in figures else ""
-        lines.append(f"- {command}{texts}: [figures](../benchmarks/results/{name}.json)")
-        if (PAGE.parent / "plots" / f"{name}.png").is_file():
-            plots.append(f"![{name}](plots/{name}.png)")
-    if not lines:
-        return ""
-    parts = (f"### {SECTIONS[program]}", "\n".join(lines), "\n".join(plots))
-    return "\n\n".join(part for part in parts if part)
+def goals_here(machine: Machine, results: Results) -> str:
+    """Return the goals for a machine's kind of processor, with its figures, as plain text."""
+    measured_on = dict.fromkeys(described(figures["machine"]) for figures in results.values())
+    lines = [
+        f"this machine: {described(asdict(machine))}",
+        f"kind: {machine.kind} ({KINDS[machine.kind]})",
+        f"figures of this kind: {'; '.join(measured_on) or 'none yet; make bench measures them'}",
+    ]
+    for title, goals in read_goals().items():
+        lines += ["", title.replace("`", "")]
+        lines += [_line(goal, machine.kind, results) for goal in goals]
+    return "\n".join(lines)
+
+
+def _line(goal: Goal, kind: str, results: Results) -> str:
+    spread = goal.spread(results)
+    figures = "" if spread is None else written(spread)
+    label = goal.label.replace("`", "")
+    return f"  {_verdict(goal, spread, kind):<12}  {goal.bound_on(kind):<8} {figures:<28} {label}"
+
+
+def _verdict(goal: Goal, spread: Spread | None, kind: str) -> str:
+    """Return whether a figure reaches a goal on a kind of processor, in a word or two."""
+    if spread is None:
+        return MISSING
+    return "reached" if goal.reached(spread, kind) else "missed"
 
 
 if __name__ == "__main__":

@@ -263,7 +263,7 @@ def figures_of(first_cell):
 
 
 def result(name):
-    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    path = ROOT / "benchmarks" / "results" / "avx512-bf16" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
 

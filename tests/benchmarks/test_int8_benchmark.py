@@ -51,7 +51,7 @@ def test_workers_are_compared_and_drawn(tmp_path):
             "queries": figures,
             "resident_mib": {"int8": spread, "default": spread},
             "shape": "tiny",
-            "machine": {"threads": 1},
+            "machine": {"kind": "avx2", "threads": 1},
         },
     )
     assert [axis.get_title() for axis in drawn.axes] == [

@@ -1,0 +1,109 @@
+"""The machine that figures come from, and the kind of its processor.
+
+Speed depends above all on the fastest matrix products that a processor has instructions for, so
+figures are kept, judged and shown by kind.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+# what decides which matrix products torch and oneDNN run, as Linux names it
+FEATURES = (
+    "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8",
+)  # fmt: skip
+# each kind, and what its fastest products are
+KINDS = {
+    "avx2": "AVX2; computes in float32",
+    "avx512": "AVX-512 without bfloat16; computes in float32",
+    "avx512-bf16": "AVX-512 with bfloat16, no AMX; computes in bfloat16",
+    "amx": "AMX with bfloat16; computes in bfloat16",
+    "other": "none of these, such as ARM; computes in float32",
+}
+# the kinds that are to be measured
+EXPECTED_KINDS = ("avx2", "avx512-bf16", "amx")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What figures were measured on.
+
+    Attributes:
+        processor: its name.
+        family: its CPU family, which tells apart processors of one name; None where unknown.
+        model: likewise, its model within the family.
+        kind: one of `KINDS`.
+        features: those of `FEATURES` that it has.
+        threads: how many the figures were measured with.
+        torch: the version.
+        native_bfloat16: whether it has instructions for products of bfloat16 matrices.
+    """
+
+    processor: str
+    family: int | None
+    model: int | None
+    kind: str
+    features: tuple[str, ...]
+    threads: int
+    torch: str
+    native_bfloat16: bool
+
+
+def this_machine(threads: int) -> Machine:
+    """Return the machine that this process runs on."""
+    path = Path("/proc/cpuinfo")
+    return machine_of(path.read_text(encoding="utf-8") if path.is_file() else "", threads)
+
+
+def machine_of(cpuinfo: str, threads: int) -> Machine:
+    """Return the machine that has this text in /proc/cpuinfo; an empty text where it has none."""
+    found = _field(cpuinfo, "flags").split() if cpuinfo else features_by_torch()
+    family, model = _field(cpuinfo, "cpu family"), _field(cpuinfo, "model")
+    kind = kind_of(found)
+    return Machine(
+        processor=_field(cpuinfo, "model name") or platform.processor() or platform.machine(),
+        family=int(family) if family else None,
+        model=int(model) if model else None,
+        kind=kind,
+        features=tuple(feature for feature in FEATURES if feature in found),
+        threads=threads,
+        torch=torch.__version__,
+        native_bfloat16=kind in {"avx512-bf16", "amx"},
+    )
+
+
+def kind_of(features: Collection[str]) -> str:
+    """Return the kind of a processor with these features."""
+    if "amx_tile" in features and "amx_bf16" in features:
+        return "amx"
+    if "avx512_bf16" in features:
+        return "avx512-bf16"
+    if "avx512f" in features:
+        return "avx512"
+    return "avx2" if "avx2" in features else "other"
+
+
+def features_by_torch() -> list[str]:
+    """Return the features that torch finds, where there is no /proc/cpuinfo."""
+    found = {
+        "avx2": torch.cpu._is_avx2_supported(),
+        "avx512f": torch.cpu._is_avx512_supported(),
+        "avx512_vnni": torch.cpu._is_vnni_supported(),
+        "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
+        # every processor with AMX has its bfloat16 products
+        "amx_tile": torch.cpu._is_amx_tile_supported(),
+        "amx_bf16": torch.cpu._is_amx_tile_supported(),
+    }
+    return [feature for feature, has in found.items() if has]
+
+
+def _field(cpuinfo: str, name: str) -> str:
+    """Return a field of the first processor; an empty string if it has none of that name."""
+    line = re.search(rf"^{name}\s*:(.*)$", cpuinfo, flags=re.MULTILINE)
+    return line[1].strip() if line else ""
