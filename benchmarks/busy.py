@@ -2,16 +2,17 @@
 
 python -m benchmarks.busy [--shape almanac] [--rounds 5]
 
-The busy program counts in a loop, in a process of its own; "quiet" is without it. "chosen" is the
-package as it is, "all" keeps it from choosing one thread for small products, "one" is
-`torch.set_num_threads(1)`. The documents are the almanac's, on a random-weight LM of the shape.
+The busy program counts in a loop, in a process of its own; "quiet" is without it. In each round
+each way is measured quiet and then busy: "chosen" is the package as it is, "all" keeps it from
+choosing one thread for small products, "one" is `torch.set_num_threads(1)`. The documents are the
+almanac's, on a random-weight LM of the shape.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -24,8 +25,6 @@ from benchmarks.texts import Texts
 from benchmarks.workers import timed
 from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.backbone import threads
-
-Seconds = dict[str, list[float]]
 
 
 def main() -> None:
@@ -43,10 +42,8 @@ def main() -> None:
     }
     for measure in ways.values():
         measure()
-    quiet = in_turn(options.rounds, ways)
-    with busy_core():
-        busy = in_turn(options.rounds, ways)
-    keep("busy", sum_up(quiet, busy, len(documents)), options)
+    pairs = {way: partial(quiet_and_busy, measure) for way, measure in ways.items()}
+    keep("busy", sum_up(in_turn(options.rounds, pairs), len(documents)), options)
 
 
 def one_call(model: LLM2VecGen, documents: list[str], way: str, count: int) -> float:
@@ -60,6 +57,13 @@ def one_call(model: LLM2VecGen, documents: list[str], way: str, count: int) -> f
         threads.SMALL_MATRIX = small
 
 
+def quiet_and_busy(measure: Callable[[], float]) -> tuple[float, float]:
+    """Return what a measurement gives without the busy program, and beside it."""
+    quiet = measure()
+    with busy_core():
+        return quiet, measure()
+
+
 @contextmanager
 def busy_core() -> Iterator[None]:
     """Run a program that does nothing but count."""
@@ -71,22 +75,21 @@ def busy_core() -> Iterator[None]:
         program.wait()
 
 
-def sum_up(quiet: Seconds, busy: Seconds, documents: int) -> dict[str, Any]:
+def sum_up(measured: dict[str, list[tuple[float, float]]], documents: int) -> dict[str, Any]:
     """Return documents per second, and how the chosen threads compare with all and with one."""
-    return {
-        "documents": documents,
-        **{
-            kind: {
-                "texts_per_second": {
-                    way: spread([documents / each for each in rounds])
-                    for way, rounds in seconds.items()
-                },
-                "ratio_to_all": ratios(seconds["all"], seconds["chosen"]),
-                "ratio_to_one": ratios(seconds["one"], seconds["chosen"]),
-            }
-            for kind, seconds in (("quiet", quiet), ("busy", busy))
-        },
-    }
+    figures: dict[str, Any] = {"documents": documents}
+    for place, state in enumerate(("quiet", "busy")):
+        seconds = {way: [pair[place] for pair in rounds] for way, rounds in measured.items()}
+        figures[state] = {
+            "texts_per_second": {
+                way: spread([documents / each for each in rounds])
+                for way, rounds in seconds.items()
+            },
+            "ratio_to_all": ratios(seconds["all"], seconds["chosen"]),
+            "ratio_to_one": ratios(seconds["one"], seconds["chosen"]),
+        }
+    quiet, busy = zip(*measured["chosen"], strict=True)
+    return {**figures, "busy_time_of_quiet": ratios(busy, quiet)}
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import torch
 
 from benchmarks.workers import Requests, serve, timed
 from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.encoder import last_hidden_states, soft_prompts
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.training_mode import training_mode
 from llm2vec_gen_rag.training.objective import StepLosses, TokenPair, pair_losses
@@ -45,6 +46,25 @@ class OurWorker(Requests):
     def decode(self, text: str, tokens: int) -> None:
         """Decode the embedding of a text."""
         self.model.decode(text, max_new_tokens=tokens)
+
+    @timed
+    def decode_by_generate(self, text: str, tokens: int) -> None:
+        """Do as `decode`, with the text written by the `generate` of transformers."""
+        self.model.tokenizer.decode(self.generated_ids(text, tokens), skip_special_tokens=True)
+
+    def generated_ids(self, text: str, tokens: int) -> list[int]:
+        """Return what `generate` writes after the soft prompts of a text."""
+        model = self.model
+        with torch.no_grad():
+            states = last_hidden_states(model, model.text_tokenizer.token_ids([text]))
+            prompts = soft_prompts(model, states).to(model.backbone.dtype)
+        written = model.backbone.generate(
+            inputs_embeds=prompts,
+            attention_mask=torch.ones(prompts.shape[:2], dtype=torch.long),
+            max_new_tokens=tokens,
+            do_sample=False,
+        )
+        return [int(token) for token in written[0]]
 
     @timed
     def hyde(self, query: str, tokens: int) -> None:
@@ -80,8 +100,7 @@ class OurWorker(Requests):
 
     def matrices(self, rows: int, repeats: int) -> float:
         """Return the median seconds of some rows through every matrix of every layer, no more."""
-        layers: Any = self.model.backbone.base_model.layers
-        matrices = [m for m in layers.modules() if isinstance(m, torch.nn.Linear)]
+        matrices = self._matrices()
         inputs = {
             m.in_features: torch.randn(rows, m.in_features).to(m.weight.dtype) for m in matrices
         }
@@ -94,6 +113,33 @@ class OurWorker(Requests):
         with torch.no_grad():
             multiply()
             return statistics.median(multiply() for _ in range(repeats))
+
+    def read_weights(self, repeats: int) -> float:
+        """Return the median seconds to read from memory the weights that each token needs, once."""
+        # a sum in float32, whatever the dtype: on every CPU it is as fast as the memory
+        weights = [weight.view(torch.float32) for weight in self._weights_of_a_token()]
+
+        @timed
+        def read() -> None:
+            for weight in weights:
+                weight.sum()
+
+        read()
+        return statistics.median(read() for _ in range(repeats))
+
+    def weight_bytes(self) -> int:
+        """Return the bytes of the weights that each token needs."""
+        return sum(weight.nbytes for weight in self._weights_of_a_token())
+
+    def _weights_of_a_token(self) -> list[torch.Tensor]:
+        """Return the matrices of the layers, and the one that gives the logits."""
+        matrices = [*self._matrices(), self.model.backbone.get_output_embeddings()]
+        return [matrix.weight.detach() for matrix in matrices]
+
+    def _matrices(self) -> list[torch.nn.Linear]:
+        """Return the matrices of every layer."""
+        layers: Any = self.model.backbone.base_model.layers
+        return [module for module in layers.modules() if isinstance(module, torch.nn.Linear)]
 
     def load_for_training(self, checkpoint: str) -> None:
         """Load a checkpoint, make its optimizer, and switch to training."""

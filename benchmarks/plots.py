@@ -29,6 +29,7 @@ LABELS = {
     "sorted": ("reference, sorted batches", REFERENCE),
     "one_call": ("reference, one call", ONE_CALL),
     "reference": ("reference", REFERENCE),
+    "generate": ("generate() of transformers", HYDE),
     "hyde": ("HyDE, 64 tokens, written by this package", HYDE),
     "hyde_by_generate": ("HyDE, 64 tokens, written by generate()", HYDE),
     "one": ("one process", OURS_OTHERWISE),

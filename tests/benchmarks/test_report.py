@@ -118,6 +118,11 @@ def test_the_median_decides_whether_a_goal_is_reached(measured):
     assert cells[1:] == ["≥ 5", "", "**4.5** (2.25 to 9), missed", "not measured"]
 
 
+def test_a_figure_that_older_results_lack_is_not_measured(measured):
+    cells = row_of(goals_table("CPU", ROWS, measured), "the same, relative to `generate`")
+    assert cells[-2:] == ["not measured", "not measured"]
+
+
 def test_the_page_says_which_kinds_and_which_goals_are_not_measured(measured):
     text = page(measured)
     assert row_of(text, "`avx512-bf16` | AVX-512")[-1] == "Two cores, 2 threads, torch 2.13.0"
