@@ -27,8 +27,8 @@ def main() -> None:
     _, texts, checkpoint = prepare(options)
     (text,) = sample(texts.queries, 1)
     with ours(options.threads) as our, reference(options.threads) as other:
-        for worker in (our, other):
-            worker.ask("load", checkpoint=checkpoint)
+        our.ask("load", checkpoint=checkpoint)
+        dtype = other.ask("load_in_fastest_dtype", checkpoint=checkpoint)
         decode = {
             "ours": partial(our.ask, "decode", text=text),
             "generate": partial(our.ask, "decode_by_generate", text=text),
@@ -43,7 +43,7 @@ def main() -> None:
         }
         seconds = in_turn(options.rounds, calls)
         weights = our.ask("weight_bytes")
-    keep("decode", sum_up(seconds, weights), options)
+    keep("decode", {"reference_dtype": dtype, **sum_up(seconds, weights)}, options)
 
 
 def sum_up(seconds: dict[str, list[float]], weights: int) -> dict[str, Any]:

@@ -37,12 +37,12 @@ def main() -> None:
     }
     with ours(options.threads) as our, reference(options.threads) as other:
         our.ask("load", checkpoint=checkpoint)
-        other.ask("load", checkpoint=checkpoint)
+        dtype = other.ask("load_in_fastest_dtype", checkpoint=checkpoint)
         figures = {
             side: measure(our, other, shape, listed, instruction, options.rounds)
             for side, (listed, instruction) in sides.items()
         }
-    keep("encode", {"texts": texts.source, **figures}, options)
+    keep("encode", {"texts": texts.source, "reference_dtype": dtype, **figures}, options)
 
 
 def measure(

@@ -28,8 +28,9 @@ def main() -> None:
     mine, theirs = [], []
     written: dict[str, list[float]] = {writer: [] for writer in WRITERS}
     with ours(options.threads) as our, reference(options.threads) as other:
+        our.ask("load", checkpoint=checkpoint)
+        dtype = other.ask("load_in_fastest_dtype", checkpoint=checkpoint)
         for worker, arguments in ((our, {}), (other, {"batch_size": None})):
-            worker.ask("load", checkpoint=checkpoint)
             worker.ask("encode", texts=[warm], instruction=instruction, **arguments)
         for writer in WRITERS:
             our.ask(writer, query=warm, tokens=2)
@@ -41,6 +42,7 @@ def main() -> None:
                 seconds.append(our.ask(writer, query=query, tokens=WRITTEN))
     figures = {
         "tokens_written": WRITTEN,
+        "reference_dtype": dtype,
         "seconds": {
             "ours": spread(mine),
             "reference": spread(theirs),
