@@ -24,18 +24,19 @@ def reciprocal_rank_fusion(embeddings: Scores, words: Scores) -> Scores:
     return _reciprocal(embeddings, np.ones_like(words, dtype=bool)) + _reciprocal(words, words > 0)
 
 
-def weighted(embeddings: Scores, words: Scores, weight: float) -> Scores:
+def weighted(embeddings: Scores, words: Scores, shares: Scores, weight: float) -> Scores:
     """Return the scores of `hybrid_search`; what is no candidate comes last.
 
     Args:
         embeddings: (queries, documents).
         words: of BM25, the same shape.
+        shares: (queries,), of a query's words, those that its best document by words has.
         weight: of the embeddings, in [0, 1].
     """
     fused = np.full_like(words, -np.inf)
-    for row, (near, worded) in enumerate(zip(embeddings, words, strict=True)):
+    for row, (near, worded, share) in enumerate(zip(embeddings, words, shares, strict=True)):
         pool = candidates(near, worded)
-        fused[row, pool] = fused_scores(near[pool], worded[pool], weight)
+        fused[row, pool] = fused_scores(near[pool], worded[pool], share, weight)
     return fused
 
 

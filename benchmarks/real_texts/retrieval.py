@@ -19,6 +19,7 @@ from benchmarks.real_texts.ranking import Scores, bm25_scores, cosines, ndcg_of_
 from benchmarks.real_texts.readers import Readers
 from benchmarks.real_texts.retrieval_sets import RetrievalSet
 from llm2vec_gen_rag.evaluation.hybrid import WEIGHTS
+from llm2vec_gen_rag.evaluation.word_scores import shares_of_words
 from llm2vec_gen_rag.qdrant.hybrid.fusion import WEIGHT
 
 logger = logging.getLogger(__name__)
@@ -34,10 +35,12 @@ class Ranked:
     Attributes:
         asked: the set.
         scores: (queries, documents) by way.
+        shares: (queries,), of a query's words, those that its best document by BM25 has.
     """
 
     asked: RetrievalSet
     scores: ByWay
+    shares: Scores
 
     @property
     def by_weight(self) -> list[float]:
@@ -46,7 +49,7 @@ class Ranked:
 
     def hybrid(self, weight: float) -> Scores:
         """Return the nDCG@10 of each query of the weighted hybrid."""
-        scores = weighted(self.scores["ours"], self.scores["bm25"], weight)
+        scores = weighted(self.scores["ours"], self.scores["bm25"], self.shares, weight)
         return ndcg_of_queries(scores, self.asked)
 
 
@@ -69,6 +72,7 @@ def rank(readers: Readers, asked: RetrievalSet, others: Sequence[str]) -> Ranked
     """Return a set's scores by way."""
     logger.info("%s: %d, %d", asked.name, len(asked.documents), len(asked.queries))
     words = bm25_scores(asked.queries, asked.documents)
+    shares = shares_of_words(asked.queries, asked.documents, words)
     ours = cosines(
         readers.queries(f"{asked.name}.queries", asked.queries),
         readers.documents(f"{asked.name}.documents", asked.documents),
@@ -85,8 +89,9 @@ def rank(readers: Readers, asked: RetrievalSet, others: Sequence[str]) -> Ranked
             "teacher": taught,
             "ours": ours,
             "hybrid_rrf": reciprocal_rank_fusion(ours, words),
-            "hybrid_default": weighted(ours, words, WEIGHT),
+            "hybrid_default": weighted(ours, words, shares, WEIGHT),
         },
+        shares,
     )
 
 

@@ -16,8 +16,8 @@ from llm2vec_gen_rag.evaluation.hybrid import (
     figure_of,
     hybrid_ndcg,
     ndcg_by,
-    word_scores,
 )
+from llm2vec_gen_rag.evaluation.word_scores import word_scores
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.qdrant.hybrid.fusion import WEIGHT
 from llm2vec_gen_rag.teachers.protocol import Teacher
@@ -74,9 +74,9 @@ def compare_folder(
     embedding = texts.cosines(
         model, instruction=instruction, max_length=max_length, show_progress=show_progress
     )
-    rows = list(zip(embedding, words, texts.relevant, strict=True))
+    rows = list(zip(embedding, words.bm25, words.shares, texts.relevant, strict=True))
     ways = {
-        "BM25": [ndcg_by(found, right, ranked=found > 0) for _, found, right in rows],
+        "BM25": [ndcg_by(found, right, ranked=found > 0) for _, found, _, right in rows],
         **_of_states(model, texts),
     }
     if encoder is not None:

@@ -13,16 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from llm2vec_gen_rag.evaluation.word_scores import Scores, WordScores
 from llm2vec_gen_rag.qdrant.hybrid.fusion import DEPTH, ranking
-from llm2vec_gen_rag.qdrant.points.bm25 import document_vector, query_vector
 
 WEIGHTS = tuple(round(step / 20, 2) for step in range(21))  # of the embedding
 FOLDS = 5
 SEED = 42
 _RESAMPLES = 2000
 _CUTOFF = 10
-
-Scores = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -76,29 +74,10 @@ class TunedHybrid:
         )
 
 
-def word_scores(queries: Sequence[str], documents: Sequence[str]) -> Scores:
-    """Return the BM25 of each document for each query, (queries, documents), as Qdrant has it."""
-    postings: dict[int, list[tuple[int, float]]] = {}
-    worded = 0  # documents without words do not count for a word's rarity
-    for row, text in enumerate(documents):
-        words = document_vector(text)
-        worded += bool(words.indices)
-        for term, value in zip(words.indices, words.values, strict=True):
-            postings.setdefault(term, []).append((row, value))
-    arrays = {term: np.array(found).T for term, found in postings.items()}
-    scores = np.zeros((len(queries), len(documents)))
-    for number, query in enumerate(queries):
-        for term in arrays.keys() & set(query_vector(query).indices):
-            rows, values = arrays[term]
-            idf = math.log(1 + (worded - len(rows) + 0.5) / (len(rows) + 0.5))
-            scores[number, rows.astype(np.int64)] += idf * values
-    return scores
-
-
 def tune(
     folder: str,
     cosines: Scores,
-    words: Scores,
+    words: WordScores,
     relevant: Sequence[Mapping[int, int]],
     default: float,
 ) -> TunedHybrid:
@@ -107,7 +86,7 @@ def tune(
     Args:
         folder: the name of the set.
         cosines: (queries, documents).
-        words: (queries, documents), BM25.
+        words: of the same queries and documents.
         relevant: of each query, the relevance of its relevant documents, by column.
         default: the weight to compare with.
 
@@ -122,12 +101,12 @@ def tune(
             f"{folder} has {len(cosines)} judged queries; expected at least {2 * FOLDS}, as the "
             "weight is fitted on some and tested on others. Judge more queries."
         )
-    rows = list(zip(cosines, words, relevant, strict=True))
+    rows = list(zip(cosines, words.bm25, words.shares, relevant, strict=True))
     by_weight = np.array([[hybrid_ndcg(*row, weight) for row in rows] for weight in WEIGHTS])
     fold_of = np.random.default_rng(SEED).permutation(len(rows)) % FOLDS
     chosen = [_best(by_weight[:, fold_of != fold]) for fold in range(FOLDS)]
     unseen = by_weight[[chosen[fold] for fold in fold_of], np.arange(len(rows))]
-    lone = np.array([[ndcg_by(c, r), ndcg_by(w, r, ranked=w > 0)] for c, w, r in rows])
+    lone = np.array([[ndcg_by(c, r), ndcg_by(w, r, ranked=w > 0)] for c, w, _, r in rows])
     return TunedHybrid(
         folder=folder,
         queries=len(rows),
@@ -141,13 +120,14 @@ def tune(
 
 
 def hybrid_ndcg(
-    cosines: Scores, words: Scores, relevant: Mapping[int, int], weight: float
+    cosines: Scores, words: Scores, share: float, relevant: Mapping[int, int], weight: float
 ) -> float:
     """Return the nDCG@10 of one query by hybrid search.
 
     Args:
         cosines: (documents,).
         words: (documents,), BM25.
+        share: of the query's words, that its best document by words has.
         relevant: the relevance of its relevant documents, by place.
         weight: of the embedding.
 
@@ -155,7 +135,7 @@ def hybrid_ndcg(
         A number in [0, 1].
     """
     pool = candidates(cosines, words)
-    order = pool[ranking(cosines[pool], words[pool], weight)]
+    order = pool[ranking(cosines[pool], words[pool], share, weight)]
     return ndcg_of(order, relevant)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from llm2vec_gen_rag.evaluation.beir_folder import FolderTask
 from llm2vec_gen_rag.evaluation.folder_texts import FolderTexts
-from llm2vec_gen_rag.evaluation.hybrid import TunedHybrid, tune, word_scores
+from llm2vec_gen_rag.evaluation.hybrid import TunedHybrid, tune
+from llm2vec_gen_rag.evaluation.word_scores import word_scores
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.qdrant.hybrid.fusion import WEIGHT
 

@@ -128,16 +128,18 @@ def test_fusion_by_rank_is_that_of_the_client_library():
 def test_the_ends_of_the_weight_are_either_ranking_alone():
     rng = np.random.default_rng(0)
     embeddings, words = rng.normal(size=(2, 9)), rng.random(size=(2, 9))
-    alone = weighted(embeddings, words, 1.0), weighted(embeddings, words, 0.0)
-    assert np.argsort(alone[0]).tolist() == np.argsort(embeddings).tolist()
-    assert np.argsort(alone[1]).tolist() == np.argsort(words).tolist()
+    by_meaning, by_words = (
+        weighted(embeddings, words, np.ones(2), weight) for weight in (1.0, 0.0)
+    )
+    assert np.argsort(by_meaning).tolist() == np.argsort(embeddings).tolist()
+    assert np.argsort(by_words).tolist() == np.argsort(words).tolist()
 
 
 def test_what_neither_ranking_has_among_its_first_is_no_candidate():
     embeddings = -np.arange(70.0)[None]
     words = np.zeros((1, 70))
     words[0, 65] = 1
-    fused = weighted(embeddings, words, 0.5)[0]
+    fused = weighted(embeddings, words, np.ones(1), 0.5)[0]
     assert np.isfinite(fused).nonzero()[0].tolist() == [*range(50), 65]
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.evaluation.almanac import group_name
-from llm2vec_gen_rag.evaluation.hybrid import FOLDS, tune, word_scores
+from llm2vec_gen_rag.evaluation.hybrid import FOLDS, tune
+from llm2vec_gen_rag.evaluation.word_scores import WordScores, word_scores
 from llm2vec_gen_rag.qdrant import Document, DocumentCollection
 from llm2vec_gen_rag.qdrant.points.bm25 import query_vector
 
@@ -16,7 +17,7 @@ TEXTS = ["The yen is money, money of Japan.", "A bear, QX-77131.", "東京に住
 
 def test_bm25_is_that_of_qdrant(model):
     queries = ["the money of Japan", "QX-77131", "東京", "nothing here", "!?"]
-    ours = word_scores(queries, TEXTS)
+    ours = word_scores(queries, TEXTS).bm25
     with DocumentCollection.open(":memory:", "notes", model) as collection:
         collection.index(Document(text, id=str(row)) for row, text in enumerate(TEXTS))
         for query, expected in zip(queries, ours, strict=True):
@@ -34,6 +35,12 @@ def test_bm25_is_that_of_qdrant(model):
             assert scores == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_share_is_of_the_query_s_words_in_its_best_document():
+    queries = ["the money of Japan", "Japan and the QX-77131", "nothing here", "!?"]
+    # a word in parts counts as a whole and by each part: QX-77131 is three words
+    assert word_scores(queries, TEXTS).shares == pytest.approx([1, 0.5, 0, 0])
+
+
 @pytest.fixture
 def judged():
     """Forty queries on sixty documents: random scores, and the relevant document of each."""
@@ -44,7 +51,8 @@ def judged():
 
 
 def tuned(cosines, words, right, default=0.5):
-    return tune("made up", cosines, words, [{int(row): 1} for row in right], default)
+    scores = WordScores(words, np.ones(len(words)))
+    return tune("made up", cosines, scores, [{int(row): 1} for row in right], default)
 
 
 def test_the_better_of_the_two_gets_the_weight(judged):

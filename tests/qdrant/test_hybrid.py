@@ -59,7 +59,7 @@ def scores_of_all(collection):
 @pytest.mark.parametrize("weight", [0, 0.3, 0.5, 1])
 def test_every_hit_has_its_own_cosine_and_its_own_bm25(filled, weight):
     cosines, words = scores_of_all(filled)
-    fused = fused_scores(np.array([*cosines.values()]), np.array([*words.values()]), weight)
+    fused = fused_scores(np.array([*cosines.values()]), np.array([*words.values()]), 0.75, weight)
     expected = dict(zip(cosines, fused, strict=True))
     hits = filled.hybrid_search(QUERY, k=60, weight=weight)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
@@ -73,6 +73,22 @@ def test_the_weight_goes_from_the_words_alone_to_the_embedding_alone(filled):
     assert ours(filled, 0)[0] == ("A spare, QX-77131.", pytest.approx(1))
     nearest = [hit.text for hit in filled.search(QUERY, k=5)]
     assert [text for text, _ in ours(filled, 1)] == nearest
+
+
+def test_one_common_word_of_a_question_does_not_outweigh_what_it_means():
+    cosines, words = np.array([0.9, 0.5]), np.array([0.0, 3.0])
+    common, telling = (fused_scores(cosines, words, share, WEIGHT) for share in (1 / 9, 1 / 2))
+    assert common[0] > common[1]
+    assert telling[0] < telling[1]
+
+
+@pytest.mark.parametrize(
+    ("query", "best"),
+    [("bears", 1), ("bears in summer", 2 / 3), ("the ice of Mars and of other moons", 6 / 7)],
+)
+def test_words_count_by_their_share_in_the_best_document(collection, documents, query, best):
+    collection.index(documents)
+    assert collection.hybrid_search(query, k=1, weight=0)[0].score == near(best)
 
 
 def test_a_word_that_no_document_has_leaves_the_embedding_to_rank(filled):

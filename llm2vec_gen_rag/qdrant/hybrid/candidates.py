@@ -1,7 +1,8 @@
 """The candidates of hybrid search in Qdrant, each with both of its scores.
 
-A document that is among the best by one score has the other one too, however low: two requests.
-Qdrant's own fusion takes what is not among the best of a ranking for nothing.
+A document that is among the best by one score has the other one too, however low: two requests, and
+one for the words of the best document by words. Qdrant's own fusion takes what is not among the
+best of a ranking for nothing.
 """
 
 from __future__ import annotations
@@ -57,7 +58,23 @@ class HybridQuery:
         lacking = {using: set(points) - {p.id for p in each} for using, each in found.items()}
         rest = self._scored({using: ids for using, ids in lacking.items() if ids})
         scores = {u: {p.id: p.score for p in found[u] + rest.get(u, [])} for u in found}
-        return _fused(points, scores[None], scores.get(SPARSE_VECTOR, {}), weight)[:k]
+        worded = found.get(SPARSE_VECTOR, [])
+        share = self._share(worded[0]) if worded else 0.0
+        return _fused(points, scores[None], scores.get(SPARSE_VECTOR, {}), share, weight)[:k]
+
+    def _share(self, best: models.ScoredPoint) -> float:
+        """Return which share of the query's words a point has; 0 if it was deleted meanwhile."""
+        asked = set(query_vector(self.text).indices)
+        records = self.client.retrieve(
+            self.name,
+            [best.id],
+            with_payload=False,
+            with_vectors=[SPARSE_VECTOR],
+            consistency=self.consistency,
+        )
+        vectors: list[Any] = [record.vector for record in records]
+        had = {index for vector in vectors for index in vector[SPARSE_VECTOR].indices}
+        return len(asked & had) / len(asked)
 
     def _best(self, limit: int) -> Scored:
         """Return the best points by the vector, and by the words if there are any."""
@@ -99,6 +116,7 @@ def _fused(
     points: dict[Any, models.ScoredPoint],
     cosines: dict[Any, float],
     words: dict[Any, float],
+    share: float,
     weight: float,
 ) -> list[models.ScoredPoint]:
     """Return the points that still have a cosine, by their fused scores."""
@@ -109,8 +127,8 @@ def _fused(
         np.array([cosines[point.id] for point in there]),
         np.array([words.get(point.id, 0.0) for point in there]),
     )
-    scores = fused_scores(*both, weight)
+    scores = fused_scores(*both, share, weight)
     return [
         there[place].model_copy(update={"score": float(scores[place])})
-        for place in ranking(*both, weight)
+        for place in ranking(*both, share, weight)
     ]
