@@ -209,3 +209,13 @@ class LLM2VecGen(TextEncoder, AnsweringModel):
         """Return what was written as text: a string for a string."""
         read = decoder.read_ids(self.tokenizer, written, end_token_ids(self.backbone))
         return read[0] if isinstance(texts, str) else read
+
+
+def require_model(model: object) -> None:
+    """Raise ValueError unless it is a loaded model, such as for a model's name or an adapter."""
+    if not isinstance(model, LLM2VecGen):
+        raise ValueError(
+            f"model is {model!r:.80} ({type(model).__name__}); expected a loaded LLM2VecGen. To "
+            "load one by its name, call LLM2VecGen.from_pretrained(...); that of an adapter is its "
+            "`model`."
+        )

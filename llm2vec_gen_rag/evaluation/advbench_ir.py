@@ -25,7 +25,7 @@ import numpy.typing as npt
 from llm2vec_gen_rag.evaluation.comparison import Comparison, Line
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
 from llm2vec_gen_rag.evaluation.paper_figures import published_figures
-from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.model import LLM2VecGen, require_model
 from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS
 
 PASSAGE_WORDS = 100
@@ -128,7 +128,11 @@ def evaluate_advbench(
 
     Returns:
         The shares at each depth of `DEPTHS`.
+
+    Raises:
+        ValueError: if it is no loaded model.
     """
+    require_model(model)
     if instruction is None:
         instruction = QUERY_INSTRUCTIONS["advbench"]
     queries = model.encode(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from llm2vec_gen_rag import almanac
 from llm2vec_gen_rag.almanac import Document, Question
 from llm2vec_gen_rag.evaluation.metrics import Vectors, ndcg, ranks, success
-from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.model import LLM2VecGen, require_model
 from llm2vec_gen_rag.teachers.protocol import Teacher
 from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher
 
@@ -163,8 +163,10 @@ def evaluate(
         All figures.
 
     Raises:
-        ValueError: If `limit` is not positive, or no question needs two facts.
+        ValueError: If `limit` is not positive, no question needs two facts, or the model is no
+            loaded one.
     """
+    require_model(model)
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; expected at least 1, or None for all questions")
     corpus = almanac.documents() if documents is None else documents

@@ -15,7 +15,7 @@ from typing import Any
 from llm2vec_gen_rag.errors import require_extra
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
 from llm2vec_gen_rag.evaluation.qrels import read_qrels
-from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.model import LLM2VecGen, require_model
 
 require_extra("eval", "mteb")
 
@@ -107,7 +107,11 @@ def evaluate_folder(
 
     Returns:
         The scores by metric.
+
+    Raises:
+        ValueError: if it is no loaded model.
     """
+    require_model(model)
     if instruction is None:
         instruction = model.prompts.for_query("retrieval")
     encoder = MtebEncoder(model, {task.metadata.name: instruction}, max_length)

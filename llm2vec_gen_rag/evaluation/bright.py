@@ -79,7 +79,7 @@ def evaluate_bright(
         nDCG@10 of each set, and their mean beside the paper's.
 
     Raises:
-        ValueError: if a domain is unknown.
+        ValueError: if a domain is unknown, or the model is no loaded one.
         OSError: if the data cannot be downloaded.
     """
     tasks = list(mteb.get_tasks(tasks=tasks_of(domains)))

@@ -18,7 +18,7 @@ from llm2vec_gen_rag.evaluation.hybrid import (
     ndcg_by,
 )
 from llm2vec_gen_rag.evaluation.word_scores import word_scores
-from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.model import LLM2VecGen, require_model
 from llm2vec_gen_rag.qdrant.hybrid.fusion import WEIGHT
 from llm2vec_gen_rag.teachers.protocol import Teacher
 from llm2vec_gen_rag.teachers.whitened_states import Whitening, unwhitened_states
@@ -68,7 +68,11 @@ def compare_folder(
 
     Returns:
         The figures of BM25, the states, the encoder, the embedding, and hybrid search by it.
+
+    Raises:
+        ValueError: if it is no loaded model.
     """
+    require_model(model)
     texts = FolderTexts.of(task)
     words = word_scores(texts.queries, texts.documents)
     embedding = texts.cosines(

@@ -6,7 +6,7 @@ from llm2vec_gen_rag.evaluation.beir_folder import FolderTask
 from llm2vec_gen_rag.evaluation.folder_texts import FolderTexts
 from llm2vec_gen_rag.evaluation.hybrid import TunedHybrid, tune
 from llm2vec_gen_rag.evaluation.word_scores import word_scores
-from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.model import LLM2VecGen, require_model
 from llm2vec_gen_rag.qdrant.hybrid.fusion import WEIGHT
 
 
@@ -31,8 +31,9 @@ def tune_folder(
         The weight, and the figures of embedding, words and hybrid.
 
     Raises:
-        ValueError: if the folder has too few judged queries.
+        ValueError: if the folder has too few judged queries, or the model is no loaded one.
     """
+    require_model(model)
     texts = FolderTexts.of(task)
     cosines = texts.cosines(
         model, instruction=instruction, max_length=max_length, show_progress=show_progress

@@ -10,7 +10,7 @@ from torch import Tensor
 from llm2vec_gen_rag.arguments import SMOLLM2
 from llm2vec_gen_rag.backbone.facts import embedding_weight
 from llm2vec_gen_rag.errors import require_extra
-from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.model import LLM2VecGen, require_model
 from llm2vec_gen_rag.prompts.mteb import MTEB_INSTRUCTIONS
 
 require_extra("eval", "mteb")
@@ -81,7 +81,11 @@ def model_meta(model: LLM2VecGen, declared: Declaration) -> ModelMeta:
     Returns:
         The entry; its `load_model` loads the model by its name and gives an encoder with the
         instructions of the paper's tasks.
+
+    Raises:
+        ValueError: if it is no loaded model.
     """
+    require_model(model)
     parameters = list(_parameters(model))
     table = embedding_weight(model.backbone)
     return ModelMeta(

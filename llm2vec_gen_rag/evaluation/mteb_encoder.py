@@ -12,7 +12,7 @@ import numpy as np
 
 from llm2vec_gen_rag.encoder import Vectors
 from llm2vec_gen_rag.errors import require_extra
-from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.model import LLM2VecGen, require_model
 
 require_extra("eval", "mteb")
 
@@ -48,7 +48,11 @@ class MtebEncoder(AbsEncoder):  # type: ignore[misc]
             model: the model.
             instructions: the instruction of each task, by the task's name.
             max_length: see `LLM2VecGen.encode`.
+
+        Raises:
+            ValueError: if it is no loaded model.
         """
+        require_model(model)
         self.model = model
         self.instructions = instructions
         self.max_length = max_length

@@ -90,7 +90,7 @@ def evaluate_mteb(
         The main scores in percent; see `compare`.
 
     Raises:
-        ValueError: see `benchmark_tasks`.
+        ValueError: see `benchmark_tasks`; or the model is no loaded one.
         OSError: if a task's data cannot be downloaded.
     """
     tasks = benchmark_tasks(which)

@@ -22,7 +22,7 @@ import numpy as np
 from llm2vec_gen_rag import almanac
 from llm2vec_gen_rag.encoder import Vectors
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
-from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.model import LLM2VecGen, require_model
 
 OPENING_TOKENS = 24  # a refusal begins with the refusal
 RESAMPLES = 2000
@@ -156,8 +156,10 @@ def evaluate_refusals(
         The figures of both kinds, and the AUC with its interval.
 
     Raises:
-        ValueError: if the model refuses none of the almanac's harmful questions.
+        ValueError: if the model refuses none of the almanac's harmful questions, or is no loaded
+            one.
     """
+    require_model(model)
     if instruction is None:
         instruction = model.prompts.for_query("retrieval")
     reader = _Reader(model, instruction, show_progress=show_progress)

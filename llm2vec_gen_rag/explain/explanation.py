@@ -16,7 +16,7 @@ from llm2vec_gen_rag.explain.results import FoundText, found_text
 from llm2vec_gen_rag.explain.split import split_score
 from llm2vec_gen_rag.explain.states import response_states
 from llm2vec_gen_rag.explain.terminal import as_lines
-from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.model import LLM2VecGen, require_model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,6 +94,7 @@ def explain(
         ValueError: if an argument is not as described.
         NonFiniteError: if the LLM computes NaN or infinity.
     """
+    require_model(model)
     require_string("query", query)
     found = None if document is None else found_text(document)
     require_positive("nearest", nearest)

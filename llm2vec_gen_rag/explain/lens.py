@@ -10,7 +10,7 @@ from torch import Tensor
 from llm2vec_gen_rag.backbone.forwards import one_forward
 from llm2vec_gen_rag.explain.findings import LikelyToken
 from llm2vec_gen_rag.explain.states import response_states
-from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.model import LLM2VecGen, require_model
 
 
 def logit_lens(
@@ -42,6 +42,7 @@ def logit_lens(
         ValueError: if an argument is not as described.
         NonFiniteError: if the LLM computes NaN or infinity.
     """
+    require_model(model)
     told, untold = (
         response_states(model, each, instruction=instruction, max_length=max_length)
         for each in (text, "")

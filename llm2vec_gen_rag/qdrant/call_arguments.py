@@ -145,10 +145,6 @@ def require_client(client: object) -> None:
 
 def require_model(model: object) -> None:
     """Raise ValueError unless a model is loaded."""
-    from llm2vec_gen_rag.model import LLM2VecGen
+    from llm2vec_gen_rag import model as loaded  # here, as it imports torch
 
-    if not isinstance(model, LLM2VecGen):
-        raise ValueError(
-            f"model is {model!r:.80}; expected a loaded LLM2VecGen. To load one by its name, call "
-            "LLM2VecGen.from_pretrained(...)."
-        )
+    loaded.require_model(model)

@@ -93,8 +93,10 @@ class RefusalGate:
             The gate.
 
         Raises:
+            ValueError: if it is no loaded model.
             GateError: if none ships with the model, or its files are damaged.
         """
+        _require_model(model)
         fingerprint = model.fingerprint
         for folder in SHIPPED:
             if folder.is_dir() and (saved := read_gate(folder)).fingerprint == fingerprint:
@@ -134,10 +136,11 @@ class RefusalGate:
             The gate; `calibration` says what to expect of it.
 
         Raises:
-            ValueError: if a prompt is blank or in both lists, there are too few, or the rate is out
-                of its range.
+            ValueError: if a prompt is blank or in both lists, there are too few, the rate is out of
+                its range, or the model is no loaded one.
             NonFiniteError: if the LLM computes NaN or infinity.
         """
+        _require_model(model)
         if instruction is None:
             instruction = model.prompts.for_query("retrieval")
         require_string("instruction", instruction)
@@ -168,8 +171,9 @@ class RefusalGate:
 
         Raises:
             GateError: if it was calibrated for another model, or a file is missing or damaged.
-            ValueError: if the folder is no path.
+            ValueError: if the folder is no path, or the model is no loaded one.
         """
+        _require_model(model)
         path = folder_to_write(folder)
         saved = read_gate(path)
         if saved.fingerprint != (found := model.fingerprint):
@@ -264,6 +268,12 @@ class RefusalGate:
             vector=vector,
             _decode=lambda: self.model.decode(query, instruction=self.instruction),
         )
+
+
+def _require_model(model: object) -> None:
+    from llm2vec_gen_rag import model as loaded  # here, as it imports torch
+
+    loaded.require_model(model)
 
 
 def _prompts(what: str, given: Sequence[str]) -> dict[str, None]:

@@ -17,7 +17,7 @@ from llm2vec_gen_rag.arguments import folder_to_write
 from llm2vec_gen_rag.backbone.facts import base_name
 from llm2vec_gen_rag.errors import require_extra
 from llm2vec_gen_rag.files import storing, write_json, write_text
-from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.model import LLM2VecGen, require_model
 from llm2vec_gen_rag.prompts import Prompts
 
 require_extra("sentence-transformers", "sentence_transformers")
@@ -88,9 +88,11 @@ def export(model: LLM2VecGen, folder: str | PathLike[str]) -> Path:
         The folder.
 
     Raises:
-        ValueError: if the folder exists, or is inside the base model's.
+        ValueError: if the folder exists, or is inside the base model's, or the model is no loaded
+            one.
         StorageError: if it cannot be written; nothing is left of it then.
     """
+    require_model(model)
     target = folder_to_write(folder)
     _require_new(target, Path(base_name(model.backbone)))
     network = SentenceTransformer(

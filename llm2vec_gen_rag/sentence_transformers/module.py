@@ -23,7 +23,7 @@ from llm2vec_gen_rag.encoder import (
     tokens_of,
 )
 from llm2vec_gen_rag.errors import require_extra
-from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.model import LLM2VecGen, require_model
 
 require_extra("sentence-transformers", "sentence_transformers")
 from sentence_transformers.base.modules import InputModule  # noqa: E402
@@ -56,7 +56,11 @@ class LLM2VecGenModule(InputModule):
         Args:
             model: the model, which is shared, not copied.
             max_seq_length: see the class.
+
+        Raises:
+            ValueError: if it is no loaded model.
         """
+        require_model(model)
         super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
         self.max_seq_length = max_seq_length

@@ -9,7 +9,14 @@ pytest.importorskip("mteb", reason="the extra eval brings it")
 
 from retrieval_folder import DOCUMENTS, QRELS, QUERIES, write_folder, write_rows
 
+from llm2vec_gen_rag.evaluation.advbench_ir import evaluate_advbench
+from llm2vec_gen_rag.evaluation.almanac import evaluate
 from llm2vec_gen_rag.evaluation.beir_folder import FolderTask, evaluate_folder, folder_table
+from llm2vec_gen_rag.evaluation.compared_folder import compare_folder
+from llm2vec_gen_rag.evaluation.hybrid_folder import tune_folder
+from llm2vec_gen_rag.evaluation.model_meta import model_meta
+from llm2vec_gen_rag.evaluation.mteb_encoder import MtebEncoder
+from llm2vec_gen_rag.evaluation.refusals import evaluate_refusals
 
 
 def test_scores_are_those_of_the_model_s_own_vectors(model, tmp_path):
@@ -77,3 +84,14 @@ def test_missing_files_and_repeated_ids_are_reported(tmp_path):
     )
     with pytest.raises(ValueError, match="2 rows have 1 different _id"):
         FolderTask(folder, "dev")
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [evaluate_folder, compare_folder, tune_folder, evaluate_advbench, evaluate_refusals,
+     MtebEncoder, model_meta, lambda model, _: evaluate(model)],
+)  # fmt: skip
+def test_what_is_no_loaded_model_is_not_measured(measure):
+    for given in ("almanac", None):
+        with pytest.raises(ValueError, match=r"model is .* \(\w+\); .*LLM2VecGen\.from_pretrained"):
+            measure(given, None)

@@ -99,3 +99,10 @@ def test_tokens_that_do_not_fit_are_left_out_whole():
 def test_wrong_arguments_are_reported(model, arguments, said):
     with pytest.raises(ValueError, match=said):
         explain(model, **arguments)
+
+
+@pytest.mark.parametrize("given", ["almanac", None])
+def test_what_is_no_loaded_model_is_reported(given):
+    for ask in (explain, logit_lens):
+        with pytest.raises(ValueError, match=r"model is .* \(\w+\); .*LLM2VecGen\.from_pretrained"):
+            ask(given, QUERY)

@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.errors import StorageError
-from llm2vec_gen_rag.sentence_transformers import export
+from llm2vec_gen_rag.sentence_transformers import LLM2VecGenModule, export
 
 TEXTS = ["where do polar bears live", "", "<question1> is text</s>", "They swim far. " * 60, "雪"]
 FLOAT32 = {"trust_remote_code": True, "device": "cpu", "model_kwargs": {"dtype": "float32"}}
@@ -130,6 +130,14 @@ def test_unknown_options_of_loading_are_reported(exported):
 def test_what_is_no_text_is_reported(loaded):
     with pytest.raises(ValueError, match="expected a string"):
         loaded.encode([("a", "b")])
+
+
+@pytest.mark.parametrize("given", ["almanac", None])
+def test_what_is_no_loaded_model_is_not_exported(given, tmp_path):
+    for make in (lambda: export(given, tmp_path / "mine"), lambda: LLM2VecGenModule(given)):
+        with pytest.raises(ValueError, match=r"model is .* \(\w+\); .*LLM2VecGen\.from_pretrained"):
+            make()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_writes_a_folder(run, run_json, tmp_path, model, model_options):

@@ -232,6 +232,13 @@ def test_what_cannot_be_adopted_is_refused_with_what_to_do(client, model):
         AdoptedCollection(client, "theirs", model, vector="")
 
 
+def test_what_is_no_loaded_model_opens_nothing(tmp_path):
+    for given in ("almanac", None):
+        with pytest.raises(ValueError, match=r"model is .*LLM2VecGen\.from_pretrained"):
+            AdoptedCollection.open(tmp_path / "store", "theirs", given)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_its_documents_move_into_a_collection_of_ours(written, model, tmp_path):
     adopted = AdoptedCollection(written, "theirs", model)
     with DocumentCollection.open(":memory:", "ours", model) as ours:

@@ -185,6 +185,17 @@ def test_a_model_without_a_gate_is_told_to_calibrate_one(model):
         RefusalGate.of(model)
 
 
+@pytest.mark.parametrize("given", ["almanac", None, RefusalGate])
+def test_what_is_no_loaded_model_is_refused_by_name(given, prompts, saved):
+    for make in (
+        lambda: RefusalGate.of(given),
+        lambda: RefusalGate.calibrate(given, **prompts),
+        lambda: RefusalGate.load(saved, given),
+    ):
+        with pytest.raises(ValueError, match=r"model is .* \(\w+\); .*LLM2VecGen\.from_pretrained"):
+            make()
+
+
 def test_a_trained_model_is_another_one(saved, fresh_model):
     fresh_model.response_tokens.data[0] += 1
     with pytest.raises(GateError, match="or it was trained again"):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm2vec_gen_rag.backbone.int8 import refuse_gradient
-from llm2vec_gen_rag.model import LLM2VecGen
+from llm2vec_gen_rag.model import LLM2VecGen, require_model
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.batches import PlannedBatches
 from llm2vec_gen_rag.training.fit.run_identity import run_identity
@@ -81,7 +81,8 @@ def plan_run(
 
 
 def _check_model(model: LLM2VecGen, recipe: Recipe) -> None:
-    """Raise ValueError if the model carries no gradient, or its sizes are not the recipe's."""
+    """Raise ValueError if it is no model that carries a gradient, of the recipe's sizes."""
+    require_model(model)
     refuse_gradient(model.dtype)
     found = (len(model.response_tokens), model.compression_tokens)
     expected = (recipe.response_tokens, recipe.compression_tokens)

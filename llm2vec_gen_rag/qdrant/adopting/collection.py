@@ -96,7 +96,15 @@ class AdoptedCollection:
 
         Returns:
             The collection, which closes its client when it is closed.
+
+        Raises:
+            ValueError: As of `DocumentCollection.open`, or the vector has no name.
+            CollectionMismatchError: Another model wrote the vector.
+            CollectionError: As of `DocumentCollection.open`; or there is no such collection, or no
+                vector can be added to it.
         """
+        require_collection_name(name)
+        call_arguments.require_model(model)
         client = connect(location, api_key, timeout)
         try:
             return cls(client, name, model, vector=vector, text_key=text_key)
