@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING
 
 from llm2vec_gen_rag.frameworks.query_vectors import KnownQuery, known_query
 from llm2vec_gen_rag.frameworks.worker_thread import run_on_worker
+from llm2vec_gen_rag.safety import RefusalGate, Verdict
 
 if TYPE_CHECKING:
-    from llm2vec_gen_rag.safety import RefusalGate, Verdict
     from llm2vec_gen_rag.safety.linear_score import Vectors
 
 logger = logging.getLogger("llm2vec_gen_rag")
+
+
+def require_gate(gate: object) -> None:
+    """Raise ValueError unless it is a gate, such as for the name of a model that has one."""
+    if not isinstance(gate, RefusalGate):
+        raise ValueError(
+            f"gate is {gate!r:.80} ({type(gate).__name__}); expected a RefusalGate, as "
+            "RefusalGate.of(model), RefusalGate.calibrate(...) or RefusalGate.load(...) gives it"
+        )
 
 
 def check(gate: RefusalGate, query: str, vector: Vectors | None = None) -> Verdict:

@@ -20,7 +20,7 @@ except ModuleNotFoundError as missing:
     raise MissingExtraError("langchain", "langchain_core") from missing
 
 from llm2vec_gen_rag.errors import QueryRefusedError
-from llm2vec_gen_rag.frameworks.gated import acheck, check, reusing
+from llm2vec_gen_rag.frameworks.gated import acheck, check, require_gate, reusing
 from llm2vec_gen_rag.safety import RefusalGate, Verdict
 
 
@@ -92,7 +92,11 @@ class GatedRunnable(Runnable[Input, Output]):
             gate: the gate.
             query_key: where the query is if the chain's input is a mapping; None if the input is
                 the query.
+
+        Raises:
+            ValueError: if it is no gate.
         """
+        require_gate(gate)
         self.runnable = runnable
         self.gate = gate
         self.query_key = query_key

@@ -14,7 +14,7 @@ except ModuleNotFoundError as missing:
 
 import numpy as np
 
-from llm2vec_gen_rag.frameworks.gated import acheck, check, reusing
+from llm2vec_gen_rag.frameworks.gated import acheck, check, require_gate, reusing
 from llm2vec_gen_rag.frameworks.query_vectors import was_given
 from llm2vec_gen_rag.safety import RefusalGate
 
@@ -33,7 +33,11 @@ class GatedRetriever(BaseRetriever):
         Args:
             retriever: any retriever.
             gate: the gate.
+
+        Raises:
+            ValueError: if it is no gate.
         """
+        require_gate(gate)
         super().__init__(callback_manager=retriever.callback_manager)
         self.retriever = retriever
         self.gate = gate

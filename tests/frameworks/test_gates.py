@@ -253,3 +253,15 @@ def test_a_postprocessor_without_a_query_is_an_error(index, almanac_gate):
     nodes = index.as_retriever().retrieve(PASSED)
     with pytest.raises(ValueError, match="the nodes came without a query"):
         llama_index.GatePostprocessor(gate=almanac_gate).postprocess_nodes(nodes)
+
+
+def test_the_name_of_a_model_is_no_gate(index):
+    for make in (
+        lambda: langchain.GatedRunnable(RunnablePassthrough(), gate="almanac"),
+        lambda: llama_index.GatedRetriever(index.as_retriever(), gate="almanac"),
+    ):
+        with pytest.raises(ValueError, match=r"gate is 'almanac' \(str\); .*RefusalGate\.of"):
+            make()
+    for kind in (langchain.GatedRetriever, llama_index.GatePostprocessor):
+        with pytest.raises(ValueError, match="instance of RefusalGate"):
+            kind(gate="almanac")
