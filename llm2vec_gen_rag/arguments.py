@@ -67,8 +67,8 @@ def quoted_bundled_models() -> str:
     return ", ".join(map(repr, BUNDLED_MODELS))
 
 
-def folder_to_write(folder: object) -> Path:
-    """Return the path of a folder that is to be written.
+def folder_path(folder: object) -> Path:
+    """Return the path of a folder that is to be written, or read.
 
     Args:
         folder: a string or a path; a leading ~ is the home folder.
@@ -79,12 +79,31 @@ def folder_to_write(folder: object) -> Path:
     Raises:
         ValueError: if it is neither, empty, holds NUL, or is in the home folder of an unknown user.
     """
-    if not isinstance(folder, (str, os.PathLike)) or folder == "":
-        raise ValueError(
-            f"the folder is {folder!r:.80}; expected a path, such as 'models/mine', or '.' for the "
-            "folder that the program runs in"
-        )
-    return Path(_with_home("the folder", os.fspath(folder)))
+    expected = "a path, such as 'models/mine', or '.' for the folder that the program runs in"
+    return _path("the folder", folder, expected)
+
+
+def file_path(what: str, file: object, expected: str) -> Path:
+    """Return the path of a file that is to be written, or read.
+
+    Args:
+        what: what the file is, for the error.
+        file: a string or a path; a leading ~ is the home folder.
+        expected: what a caller may pass, for the error.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: if it is neither, empty, holds NUL, or is in the home folder of an unknown user.
+    """
+    return _path(what, file, expected)
+
+
+def _path(what: str, given: object, expected: str) -> Path:
+    if not isinstance(given, (str, os.PathLike)) or given == "":
+        raise ValueError(f"{what} is {given!r:.80}; expected {expected}")
+    return Path(_with_home(what, os.fspath(given)))
 
 
 def _with_home(what: str, path: str) -> str:

@@ -14,7 +14,7 @@ import torch
 from llm2vec_gen_rag import decoder
 from llm2vec_gen_rag.answering.model import AnsweringModel
 from llm2vec_gen_rag.arguments import (
-    folder_to_write,
+    folder_path,
     model_name,
     require_positive,
 )
@@ -192,7 +192,7 @@ class LLM2VecGen(TextEncoder, AnsweringModel):
             StorageError: if it cannot be written, as on a full disk; a checkpoint that was in the
                 folder is whole.
         """
-        target = folder_to_write(folder)
+        target = folder_path(folder)
         updates = {} if self.adapter is None else self.adapter.updates
         checkpoint = replace(
             self._checkpoint,

@@ -17,11 +17,12 @@ normalised.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from os import PathLike
 
 import numpy as np
 import numpy.typing as npt
 
+from llm2vec_gen_rag.arguments import folder_path
 from llm2vec_gen_rag.evaluation.comparison import Comparison, Line
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
 from llm2vec_gen_rag.evaluation.paper_figures import published_figures
@@ -48,7 +49,7 @@ class AdvBench:
     owner: npt.NDArray[np.int64]
 
     @classmethod
-    def from_folder(cls, folder: Path) -> AdvBench:
+    def from_folder(cls, folder: str | PathLike[str]) -> AdvBench:
         """Read a folder.
 
         Args:
@@ -58,8 +59,9 @@ class AdvBench:
             The requests and the passages.
 
         Raises:
-            ValueError: if a file is missing or not as described.
+            ValueError: if a file is missing or not as described, or the folder is no path.
         """
+        folder = folder_path(folder)
         harmful = read_rows(folder / "harmful.jsonl", "query", "title", "document")
         others = read_rows(folder / "wikipedia.jsonl", "title", "passage")
         cut = [_passages(row["title"], row["document"]) for row in harmful]

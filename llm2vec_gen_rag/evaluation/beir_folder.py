@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from llm2vec_gen_rag.arguments import folder_path
 from llm2vec_gen_rag.errors import require_extra
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
 from llm2vec_gen_rag.evaluation.qrels import read_qrels
@@ -33,7 +35,7 @@ QRELS = ("qrels_{split}.tsv", "qrels.tsv", "qrels/{split}.tsv")
 class FolderTask(AbsTaskRetrieval):  # type: ignore[misc]
     """A retrieval task of the `mteb` library that reads its data from a folder."""
 
-    def __init__(self, folder: Path, split: str = "test") -> None:
+    def __init__(self, folder: str | PathLike[str], split: str = "test") -> None:
         """Read a folder.
 
         Args:
@@ -41,8 +43,10 @@ class FolderTask(AbsTaskRetrieval):  # type: ignore[misc]
             split: which queries and qrels, if the folder holds several.
 
         Raises:
-            ValueError: if a file is missing, is not as described, or the files disagree.
+            ValueError: if a file is missing, is not as described, or the files disagree, or the
+                folder is no path.
         """
+        folder = folder_path(folder)
         name = folder.resolve().name
         self.metadata = TaskMetadata(
             name=name,

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from os import PathLike
 
 import numpy as np
 
 from llm2vec_gen_rag import almanac
+from llm2vec_gen_rag.arguments import folder_path
 from llm2vec_gen_rag.encoder import Vectors
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
 from llm2vec_gen_rag.model import LLM2VecGen, require_model
@@ -54,7 +55,7 @@ class PromptSet:
     paired: bool
 
     @classmethod
-    def from_folder(cls, folder: Path) -> PromptSet:
+    def from_folder(cls, folder: str | PathLike[str]) -> PromptSet:
         """Read a folder.
 
         Args:
@@ -64,8 +65,10 @@ class PromptSet:
             The prompts, in the order of the file.
 
         Raises:
-            ValueError: if there is no such file, a line is not as described, or a kind is missing.
+            ValueError: if there is no such file, a line is not as described, a kind is missing, or
+                the folder is no path.
         """
+        folder = folder_path(folder)
         name = folder.resolve().name
         if (folder / "pairs.jsonl").is_file():
             rows = read_rows(folder / "pairs.jsonl", "harmful", "benign")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llm2vec_gen_rag import almanac, smollm2
-from llm2vec_gen_rag.arguments import as_texts, folder_to_write, require_string
+from llm2vec_gen_rag.arguments import as_texts, folder_path, require_string
 from llm2vec_gen_rag.errors import GateError
 from llm2vec_gen_rag.safety.gate_files import SavedGate, read_gate, write_gate
 from llm2vec_gen_rag.safety.linear_score import (
@@ -174,7 +174,7 @@ class RefusalGate:
             ValueError: if the folder is no path, or the model is no loaded one.
         """
         _require_model(model)
-        path = folder_to_write(folder)
+        path = folder_path(folder)
         saved = read_gate(path)
         if saved.fingerprint != (found := model.fingerprint):
             raise GateError(
@@ -209,7 +209,7 @@ class RefusalGate:
             StorageError: if it cannot be written; a gate that was there is whole.
         """
         saved = SavedGate(self.model.fingerprint, self.instruction, self.score)
-        write_gate(folder_to_write(folder), saved)
+        write_gate(folder_path(folder), saved)
 
     def scores(self, queries: Sequence[str]) -> Vectors:
         """Return the score of each query; one forward embeds them.

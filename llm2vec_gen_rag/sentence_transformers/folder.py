@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from string import Template
 
-from llm2vec_gen_rag.arguments import folder_to_write
+from llm2vec_gen_rag.arguments import folder_path
 from llm2vec_gen_rag.backbone.facts import base_name
 from llm2vec_gen_rag.errors import require_extra
 from llm2vec_gen_rag.files import storing, write_json, write_text
@@ -93,7 +93,7 @@ def export(model: LLM2VecGen, folder: str | PathLike[str]) -> Path:
         StorageError: if it cannot be written; nothing is left of it then.
     """
     require_model(model)
-    target = folder_to_write(folder)
+    target = folder_path(folder)
     _require_new(target, Path(base_name(model.backbone)))
     network = SentenceTransformer(
         modules=[LLM2VecGenModule(model), Normalize()],

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from llm2vec_gen_rag.arguments import folder_to_write
+from llm2vec_gen_rag.arguments import file_path
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 
 Vector = npt.NDArray[np.float32]
@@ -57,7 +57,7 @@ class VectorCache:
         Raises:
             ValueError: if it is no path, empty, or a folder.
         """
-        self.path = folder_to_write(path)
+        self.path = file_path("the cache", path, "the path of a file, such as 'vectors.sqlite'")
         if self.path.is_dir():
             raise ValueError(
                 f"the cache is {str(self.path)!r}, which is a folder; expected a file, such as "

@@ -9,14 +9,14 @@ pytest.importorskip("mteb", reason="the extra eval brings it")
 
 from retrieval_folder import DOCUMENTS, QRELS, QUERIES, write_folder, write_rows
 
-from llm2vec_gen_rag.evaluation.advbench_ir import evaluate_advbench
+from llm2vec_gen_rag.evaluation.advbench_ir import AdvBench, evaluate_advbench
 from llm2vec_gen_rag.evaluation.almanac import evaluate
 from llm2vec_gen_rag.evaluation.beir_folder import FolderTask, evaluate_folder, folder_table
 from llm2vec_gen_rag.evaluation.compared_folder import compare_folder
 from llm2vec_gen_rag.evaluation.hybrid_folder import tune_folder
 from llm2vec_gen_rag.evaluation.model_meta import model_meta
 from llm2vec_gen_rag.evaluation.mteb_encoder import MtebEncoder
-from llm2vec_gen_rag.evaluation.refusals import evaluate_refusals
+from llm2vec_gen_rag.evaluation.refusals import PromptSet, evaluate_refusals
 
 
 def test_scores_are_those_of_the_model_s_own_vectors(model, tmp_path):
@@ -95,3 +95,11 @@ def test_what_is_no_loaded_model_is_not_measured(measure):
     for given in ("almanac", None):
         with pytest.raises(ValueError, match=r"model is .* \(\w+\); .*LLM2VecGen\.from_pretrained"):
             measure(given, None)
+
+
+def test_a_folder_is_given_as_a_string_or_a_path(tmp_path):
+    write_folder(tmp_path / "tiny")
+    assert FolderTask(str(tmp_path / "tiny")).documents == len(DOCUMENTS)
+    for read in (FolderTask, AdvBench.from_folder, PromptSet.from_folder):
+        with pytest.raises(ValueError, match="the folder is 3; expected a path"):
+            read(3)

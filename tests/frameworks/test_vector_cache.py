@@ -106,8 +106,9 @@ def test_a_damaged_file_is_said_once_and_changes_no_vector(framework, model, pat
 
 
 def test_what_is_no_cache_is_refused(framework, model, tmp_path):
-    with pytest.raises(ValueError, match="expected a path"):
-        framework.adapter(model=model, cache=3)
+    for given in (3, "", b"vectors.sqlite"):
+        with pytest.raises(ValueError, match=r"the cache is .*; expected the path of a file"):
+            framework.adapter(model=model, cache=given)
     with pytest.raises(ValueError, match="which is a folder; expected a file"):
         framework.adapter(model=model, cache=tmp_path)
 
