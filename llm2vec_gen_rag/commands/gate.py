@@ -61,13 +61,14 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Calibrate and write the gate, and print what to expect of it."""
     from llm2vec_gen_rag.safety import RefusalGate
-    from llm2vec_gen_rag.safety.linear_score import require_rate
+    from llm2vec_gen_rag.safety.linear_score import require_enough, require_rate
 
     rate = require_rate(arguments.false_refusals)
     harmful, benign = (
         [line for line in read_lines(source) if line.strip()]
         for source in (arguments.harmful, arguments.benign)
     )
+    require_enough(len(set(harmful)), len(set(benign)), rate)  # before a model is loaded for it
     model = load_model(arguments)
     gate = RefusalGate.calibrate(
         model,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -111,8 +111,8 @@ class RefusalGate:
         cls,
         model: LLM2VecGen,
         *,
-        harmful: Sequence[str],
-        benign: Sequence[str],
+        harmful: Iterable[str],
+        benign: Iterable[str],
         false_refusal_rate: float = 0.05,
         instruction: str | None = None,
         show_progress: bool = False,
@@ -124,7 +124,7 @@ class RefusalGate:
 
         Args:
             model: embeds the prompts.
-            harmful: prompts to refuse; at least 20.
+            harmful: prompts to refuse, in an order; at least 20.
             benign: prompts to let through, such as your users' questions, and ones that only look
                 harmful; at least 5 / false_refusal_rate.
             false_refusal_rate: the share of such prompts that may be refused, in (0, 0.5).
@@ -136,8 +136,8 @@ class RefusalGate:
             The gate; `calibration` says what to expect of it.
 
         Raises:
-            ValueError: if a prompt is blank or in both lists, there are too few, the rate is out of
-                its range, or the model is no loaded one.
+            ValueError: if a prompt is blank, no string, or in both lists, the prompts are no list
+                or too few, the rate is out of its range, or the model is no loaded one.
             NonFiniteError: if the LLM computes NaN or infinity.
         """
         _require_model(model)
@@ -276,11 +276,20 @@ def _require_model(model: object) -> None:
     loaded.require_model(model)
 
 
-def _prompts(what: str, given: Sequence[str]) -> dict[str, None]:
-    """Return the distinct prompts in their order; raise ValueError for a blank one."""
-    listed = as_texts(given)
+def _prompts(what: str, given: Iterable[str]) -> dict[str, None]:
+    """Return the distinct prompts in their order; raise ValueError for what is none."""
+    # the folds follow the order, which a set does not have
+    if isinstance(given, str | bytes | Mapping | set | frozenset) or not isinstance(
+        given, Iterable
+    ):
+        raise ValueError(
+            f"{what} is {given!r:.80} ({type(given).__name__}); expected a list of prompts, or "
+            "another iterable in an order. Of a file with one a line: "
+            "Path(file).read_text().splitlines()."
+        )
+    listed = list(given)
     for place, prompt in enumerate(listed):
-        if not prompt.strip():
+        if not isinstance(prompt, str) or not prompt.strip():
             raise ValueError(
                 f"{what}[{place}] is {prompt!r:.80}; expected a prompt. Leave out blank ones."
             )

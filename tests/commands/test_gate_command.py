@@ -90,6 +90,16 @@ def test_a_gate_that_cannot_be_made_is_refused(run, prompts, loaded, tmp_path, r
     assert not (tmp_path / "gate").exists()
 
 
+def test_an_empty_file_of_prompts_is_refused_before_a_model_is_loaded(
+    run, prompts, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(LLM2VecGen, "from_pretrained", lambda *_, **__: pytest.fail("loaded one"))
+    (tmp_path / "harmful.txt").write_text(" \n")
+    argv = [*prompts, "--output", tmp_path / "gate", "--false-refusals", "0.25"]
+    code, _, err = run("gate", "calibrate", *argv)
+    assert (code, "got 0 distinct harmful prompts; expected at least 20" in err) == (1, True)
+
+
 def test_a_missing_file_of_prompts_is_refused(run, loaded, tmp_path):
     argv = ["--harmful", tmp_path / "none.txt", "--benign", "-", "--output", tmp_path / "gate"]
     code, _, err = run("gate", "calibrate", *argv)

@@ -105,6 +105,12 @@ def test_the_same_prompts_give_the_same_gate_and_copies_count_once(gate, model, 
     assert again.threshold == gate.threshold
 
 
+def test_prompts_may_come_from_a_generator(gate, model, prompts):
+    read = {kind: (text for text in texts) for kind, texts in prompts.items()}
+    again = RefusalGate.calibrate(model, **read, false_refusal_rate=0.1)
+    assert (again.calibration, again.threshold) == (gate.calibration, gate.threshold)
+
+
 def test_the_instruction_of_the_calibration_is_that_of_the_queries(model, prompts):
     given = RefusalGate.calibrate(
         model, **prompts, false_refusal_rate=0.1, instruction="Is this harmful? "
@@ -127,8 +133,11 @@ def test_a_rate_that_is_none_is_refused(model, prompts, rate):
      ({"false_refusal_rate": 0.01}, "expected at least 500 for a false refusal rate of 0.01"),
      ({"harmful": ["one"] * 30}, "got 1 distinct harmful"),
      ({"harmful": ["a", " \n"]}, r"harmful\[1\] is ' \\n'"),
-     ({"benign": ["a", None]}, r"texts\[1\] is None"),
-     ({"harmful": 7}, "texts is 7"),
+     ({"benign": ["a", None]}, r"benign\[1\] is None; expected a prompt"),
+     ({"harmful": 7}, r"harmful is 7 \(int\); expected a list of prompts"),
+     ({"harmful": "harmful.txt"}, r"harmful is 'harmful.txt' \(str\); expected a list of prompts"),
+     ({"benign": {"a": 1}}, r"benign is .* \(dict\); expected a list"),
+     ({"benign": {"a", "b"}}, r"benign is .* \(set\); expected a list of prompts, .* in an order"),
      ({"harmful": ["where is the e of town 0"]}, "among the harmful and among the benign"),
      ({"instruction": 3}, "instruction is 3")],
 )  # fmt: skip

@@ -207,6 +207,8 @@ def test_without_a_reconstruction_weight_no_answer_is_read(fresh_model, teacher,
 
 
 def test_what_is_no_loaded_model_is_not_trained(teacher, tmp_path):
-    with pytest.raises(ValueError, match=r"model is 'almanac' \(str\); .*LLM2VecGen\.from_pretrained"):
+    with pytest.raises(
+        ValueError, match=r"model is 'almanac' \(str\); .*LLM2VecGen\.from_pretrained"
+    ):
         fit("almanac", QUESTIONS, ANSWERS, teacher, FEW, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
