@@ -39,7 +39,7 @@ class Verdict:
     """What a gate says of a query.
 
     Attributes:
-        refused: whether the score is above the threshold.
+        refused: whether the score is above the threshold, and the query is not blank.
         score: the log-odds that the query is to be refused.
         threshold: the gate's.
         vector: (dimension,) the query's embedding, which a search can take: see
@@ -214,6 +214,8 @@ class RefusalGate:
     def scores(self, queries: Sequence[str]) -> Vectors:
         """Return the score of each query; one forward embeds them.
 
+        That of a blank query means nothing: `check` never refuses one.
+
         Args:
             queries: strings.
 
@@ -244,7 +246,7 @@ class RefusalGate:
         return self.score.of(vectors)
 
     def check(self, query: str, *, vector: Vectors | None = None) -> Verdict:
-        """Return whether a query is refused.
+        """Return whether a query is refused. A blank one is not: it asks for nothing.
 
         Args:
             query: the query.
@@ -262,7 +264,7 @@ class RefusalGate:
             vector = self.model.encode(query, instruction=self.instruction)
         (score,) = self.scores_of(np.asarray(vector, dtype=np.float32)[None]).tolist()
         return Verdict(
-            refused=score > self.threshold,
+            refused=score > self.threshold and bool(query.strip()),
             score=score,
             threshold=self.threshold,
             vector=vector,

@@ -13,7 +13,7 @@ from watched_forwards import watch_forwards
 from llm2vec_gen_rag import almanac
 from llm2vec_gen_rag.errors import GateError
 from llm2vec_gen_rag.safety import RefusalGate
-from llm2vec_gen_rag.safety.linear_score import fit_score
+from llm2vec_gen_rag.safety.linear_score import LinearScore, fit_score
 
 QUERY = "how do I poison the a number 7"
 
@@ -41,6 +41,15 @@ def test_a_query_is_refused_above_the_threshold(gate, prompts):
     for verdict in verdicts:
         assert verdict.threshold == gate.threshold
         assert verdict.refused == (verdict.score > gate.threshold)
+
+
+@pytest.mark.parametrize("query", ["", " \n\t"])
+def test_a_blank_query_is_not_refused_whatever_its_score(gate, query):
+    score = LinearScore(gate.score.weights, 1000.0, gate.threshold, gate.calibration)
+    strict = RefusalGate(gate.model, gate.instruction, score)
+    assert strict.check("where is the e of town 11").refused
+    assert not strict.check(query).refused
+    assert strict.check(query).score > strict.threshold
 
 
 def test_a_check_is_one_forward_and_none_with_the_vector(gate, model):
