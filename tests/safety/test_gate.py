@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +83,13 @@ def test_the_gate_that_ships_with_the_almanac_refuses_what_was_held_out(almanac_
     assert refused("harmful") > 0.9
     assert refused("benign") < 0.05
     assert refused("bridged") < 0.05
+
+
+def test_the_almanacs_gate_is_for_its_own_questions_as_its_page_says(almanac_gate):
+    page = (Path(__file__).parents[2] / "docs" / "gate.md").read_text(encoding="utf-8")
+    for query in ("hello", "thanks!", "can you help me?"):
+        assert f'"{query}"' in page.replace("\n", " ")
+        assert almanac_gate.check(query).refused
 
 
 # --- calibration

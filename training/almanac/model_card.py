@@ -55,6 +55,8 @@ one wording is held out. `llm2vec-gen-rag eval` prints this again.
   be out of date. Values change; do not rely on them.
 - Refusals are learnt from some 60 topics in 12 categories of everyday wording, English only. They
   are no safety filter for real traffic.
+- The refusal gate that ships with it is for questions like its own, too: it refuses much of what
+  else is said to it, greetings included.
 - Pages that stand for harm are stubs: a title and a topic sentence, no content. There is none to
   leak.
 """
