@@ -7,8 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from google.protobuf.message import Message  # type: ignore[import-untyped]
 from pydantic import BaseModel
-from qdrant_client import AsyncQdrantClient
+from qdrant_client import AsyncQdrantClient, models
 
 from llm2vec_gen_rag.qdrant.documents import Document, Hit
 
@@ -125,6 +126,15 @@ def as_ids(what: str, ids: Any) -> list[Any]:
                 "the ids that the documents were written with."
             )
     return listed
+
+
+def require_filter(name: str, given: object) -> None:
+    """Raise ValueError unless a filter of Qdrant's own is one, or None."""
+    if not isinstance(given, models.Filter | Message | None):
+        raise ValueError(
+            f"{name} is {given!r:.80}; expected a qdrant_client.models.Filter, such as "
+            'Filter(must=[FieldCondition(key="metadata.lang", match=MatchValue(value="en"))]).'
+        )
 
 
 def require_client(client: object) -> None:

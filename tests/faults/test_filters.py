@@ -10,9 +10,12 @@ from enum import Enum
 
 import numpy as np
 import pytest
+from langchain_qdrant import RetrievalMode
+from llama_index.core import VectorStoreIndex
 from qdrant_client import models
 
 from llm2vec_gen_rag.commands.search import condition, conditions
+from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
 from llm2vec_gen_rag.qdrant import Document
 
 NAMES = [
@@ -191,3 +194,48 @@ def test_a_key_that_is_typed_twice_is_refused():
     assert conditions([]) is None
     with pytest.raises(ValueError, match=r"names 'lang' 2 times.*'lang=\[\"en\", \"de\"\]'"):
         conditions([("lang", "en"), ("lang", "de")])
+
+
+# --- what is no filter
+
+NO_FILTERS = [{"lang": "en"}, {}, [models.Filter()], "lang"]
+
+
+@pytest.mark.parametrize("mode", RetrievalMode)
+@pytest.mark.parametrize("given", NO_FILTERS, ids=str)
+async def test_a_filter_of_langchains_store_is_one_of_qdrants_in_every_mode(
+    collection, mode, given
+):
+    store = collection.as_langchain(retrieval_mode=mode)
+    said = r'^filter is .* expected a qdrant_client\.models\.Filter.*key="metadata\.lang"'
+    for options in ({}, {"hybrid_fusion": models.FusionQuery(fusion=models.Fusion.RRF)}):
+        with pytest.raises(ValueError, match=said):
+            store.similarity_search("x", filter=given, **options)
+        with pytest.raises(ValueError, match=said):
+            await store.asimilarity_search_with_score("x", filter=given, **options)
+
+
+@pytest.mark.parametrize("mode", ["default", "hybrid", "sparse"])
+async def test_filters_of_a_query_of_llama_index_are_filters_in_every_mode(collection, mode):
+    index = VectorStoreIndex.from_vector_store(
+        collection.as_llama_index(enable_hybrid=True),
+        embed_model=LLM2VecGenEmbedding(model=collection.model),
+    )
+    for options, said in (
+        ({"filters": {"lang": "en"}}, r"^filters is .* expected .*MetadataFilter\("),
+        ({"vector_store_kwargs": {"qdrant_filters": {"lang": "en"}}}, "^qdrant_filters is .*"),
+    ):
+        retriever = index.as_retriever(vector_store_query_mode=mode, **options)
+        with pytest.raises(ValueError, match=said):
+            retriever.retrieve("x")
+        with pytest.raises(ValueError, match=said):
+            await retriever.aretrieve("x")
+
+
+def test_filters_that_are_none_get_and_delete_no_nodes(collection):
+    collection.index([Document("kept")])
+    store = collection.as_llama_index()
+    for call in (store.get_nodes, store.delete_nodes):
+        with pytest.raises(ValueError, match=r"^filters is \{\}; expected"):
+            call(filters={})
+    assert collection.count() == 1

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from qdrant_client import models
 
 from llm2vec_gen_rag.arguments import require_positive
-from llm2vec_gen_rag.qdrant.call_arguments import as_ids
+from llm2vec_gen_rag.qdrant.call_arguments import as_ids, require_filter
 from llm2vec_gen_rag.qdrant.lent.ids import CallersIds
 
 Anything = TypeVar("Anything")
@@ -106,7 +106,7 @@ def _fields(fields: Mapping[str, Any], ids: CallersIds, points_are_here: bool) -
     if fields.get("limit") is not None:
         require_positive("limit", fields["limit"])
     for name in _FILTERS & fields.keys():
-        _require_filter(name, fields[name])
+        require_filter(name, fields[name])
     elsewhere = fields.get("lookup_from")  # a collection that has the points to start from
     if "lookup_from" in fields:
         named = getattr(elsewhere, "collection", None)
@@ -117,14 +117,6 @@ def _fields(fields: Mapping[str, Any], ids: CallersIds, points_are_here: bool) -
         else _translated(value, ids, points_are_here)
         for name, value in fields.items()
     }
-
-
-def _require_filter(name: str, given: object) -> None:
-    if not isinstance(given, models.Filter | Message | None):
-        raise ValueError(
-            f"{name} is {given!r:.80}; expected a qdrant_client.models.Filter, such as "
-            'Filter(must=[FieldCondition(key="metadata.lang", match=MatchValue(value="en"))]).'
-        )
 
 
 def _point_or_vector(value: Any, ids: CallersIds, points_are_here: bool) -> Any:

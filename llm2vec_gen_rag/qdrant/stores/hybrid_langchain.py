@@ -11,6 +11,7 @@ from langchain_qdrant import SparseVector as WordVector
 from qdrant_client import models
 
 from llm2vec_gen_rag.arguments import require_positive
+from llm2vec_gen_rag.qdrant.call_arguments import require_filter
 from llm2vec_gen_rag.qdrant.hybrid.candidates import HybridQuery
 from llm2vec_gen_rag.qdrant.hybrid.fusion import WEIGHT, require_weight
 from llm2vec_gen_rag.qdrant.points.bm25 import document_vector, query_vector
@@ -69,8 +70,10 @@ class HybridLangChainStore(QdrantVectorStore):
             Documents and scores, best first.
 
         Raises:
-            ValueError: A weight that is none, or one for a search that has no use for it.
+            ValueError: A filter or a weight that is none, or a weight for a search that has no use
+                for it.
         """
+        require_filter("filter", filter)
         # upstream's arguments, but for the query and k
         options: dict[str, Any] = {
             "filter": filter,

@@ -13,6 +13,7 @@ from llama_index.core.vector_stores.types import VectorStoreQueryMode
 from llama_index.vector_stores.qdrant import QdrantVectorStore
 from qdrant_client import models
 
+from llm2vec_gen_rag.qdrant.call_arguments import require_filter
 from llm2vec_gen_rag.qdrant.hybrid.candidates import HybridQuery
 from llm2vec_gen_rag.qdrant.hybrid.fusion import DEPTH, WEIGHT, require_weight
 from llm2vec_gen_rag.qdrant.points.bm25 import document_vector, query_vector
@@ -38,8 +39,10 @@ class HybridLlamaIndexStore(QdrantVectorStore):
             Nodes and scores, best first.
 
         Raises:
-            ValueError: A hybrid query to a store without, or one that lacks text or embedding.
+            ValueError: A hybrid query to a store without, or one that lacks text or embedding; or
+                what is no filter.
         """
+        require_filter("qdrant_filters", kwargs.get("qdrant_filters"))
         if query.mode not in (VectorStoreQueryMode.HYBRID, VectorStoreQueryMode.SPARSE):
             return super().query(query, **kwargs)
         _check_worded(query, self.enable_hybrid)

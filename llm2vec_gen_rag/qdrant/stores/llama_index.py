@@ -9,6 +9,7 @@ from llama_index.core.vector_stores import (
     FilterOperator,
     MetadataFilter,
     MetadataFilters,
+    VectorStoreQuery,
     VectorStoreQueryResult,
 )
 from pydantic import ValidationError
@@ -109,7 +110,13 @@ class LlamaIndexStore(HybridLlamaIndexStore):
         """Delete the nodes with these ids, or that pass filters; see upstream's."""
         await super().adelete_nodes(_listed_or_none(node_ids), *args, **kwargs)
 
+    def _build_query_filter(self, query: VectorStoreQuery) -> Any | None:
+        if query.filters is not None:
+            _require_filters(query.filters)
+        return super()._build_query_filter(query)
+
     def _build_subfilter(self, filters: MetadataFilters) -> models.Filter:
+        _require_filters(filters)
         for each in filters.filters:
             if isinstance(each, MetadataFilter):
                 _require_value(each)
@@ -145,6 +152,14 @@ class LlamaIndexStore(HybridLlamaIndexStore):
     async def aclear(self) -> None:
         """Delete every document of the collection, whoever wrote it."""
         await self._aclient.delete(self.collection_name, _EVERYTHING)
+
+
+def _require_filters(given: object) -> None:
+    if not isinstance(given, MetadataFilters):
+        raise ValueError(
+            f"filters is {given!r:.80}; expected llama_index.core.vector_stores.MetadataFilters, "
+            'such as MetadataFilters(filters=[MetadataFilter(key="lang", value="en")]).'
+        )
 
 
 def _require_value(given: MetadataFilter) -> None:
