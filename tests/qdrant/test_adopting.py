@@ -245,6 +245,7 @@ def test_its_documents_move_into_a_collection_of_ours(written, model, tmp_path):
         assert ours.sync(adopted.documents(), source="theirs").added == 4
         assert ours.sync(adopted.documents(), source="theirs").unchanged == 4
         assert {(d.id, d.text) for d in ours.list()} == set(zip(IDS, TEXTS, strict=True))
+        assert ours.hybrid_search("Kyoto", k=1, weight=0)[0].text == TEXTS[3]  # by its words
 
 
 async def test_a_folder_is_adopted_awaited_and_opened_again(model, tmp_path):

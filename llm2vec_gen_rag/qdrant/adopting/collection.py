@@ -38,6 +38,10 @@ class AdoptedCollection:
     Payloads and old vectors stay as they are, so that the program that wrote them goes on as
     before, and both searches can be compared. The collection remembers which model wrote ours.
 
+    It is searched by the embedding alone: hybrid search needs the words of BM25 as vectors, which a
+    `DocumentCollection` writes with its documents. For that move the texts over: ``index`` the
+    `documents` of this one there.
+
     Args:
         client: A Qdrant client, which you close yourself. `open` is the usual constructor.
         name: The collection.
