@@ -82,7 +82,8 @@ def explain(
         document: a text, or a search result as it came: a `Hit` of a `DocumentCollection`,
             LangChain's `Document` or (Document, score), LlamaIndex's `NodeWithScore`. Of a node
             with metadata, the text is what LlamaIndex embeds, metadata included, unless the score
-            is that of the text alone, which is what a `DocumentCollection` embeds.
+            is that of the text alone, which is what a `DocumentCollection` embeds. A node without
+            text, such as of an image, is refused.
         task: a name in `model.prompts.query`.
         nearest: how many tokens of the vocabulary to list for each response token.
         max_new_tokens: the most tokens to write when decoding and when answering.

@@ -31,21 +31,28 @@ def found_text(result: object) -> FoundText:
         The text and the score.
 
     Raises:
-        ValueError: if it is none of these.
+        ValueError: if it is none of these, or has no text, as an image.
     """
     if isinstance(result, str):
         return FoundText((result,))
     if isinstance(result, tuple) and len(result) == 2 and _is_number(result[1]):
         return FoundText(found_text(result[0]).texts, float(result[1]))
     score = getattr(result, "score", None)
-    texts = _texts_of(getattr(result, "node", result))
+    document = getattr(result, "node", result)
+    texts = _texts_of(document)
     if not texts:
         raise ValueError(
             f"document is {result!r:.80} ({type(result).__name__}); expected a string, a hit of a "
             "DocumentCollection, LangChain's Document or (Document, score), or LlamaIndex's "
             "NodeWithScore. Pass one result, not a list of them."
         )
-    return FoundText(texts, float(score) if _is_number(score) else None)
+    read = tuple(text for text in texts if text.strip())
+    if not read:
+        raise ValueError(
+            f"document is of the kind {type(document).__name__} and has no text; expected one with "
+            "text, which is all that the model embeds. Pass a text that describes it."
+        )
+    return FoundText(read, float(score) if _is_number(score) else None)
 
 
 def _texts_of(document: Any) -> tuple[str, ...]:

@@ -8,12 +8,12 @@ from langchain_core.documents import Document as LangChainDocument
 from langchain_core.vectorstores import InMemoryVectorStore
 from llama_index.core import Document as LlamaIndexDocument
 from llama_index.core import VectorStoreIndex
-from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.core.schema import ImageNode, NodeWithScore, TextNode
 
 from llm2vec_gen_rag.explain import explain
 from llm2vec_gen_rag.langchain import LLM2VecGenEmbeddings
 from llm2vec_gen_rag.llama_index import LLM2VecGenEmbedding
-from llm2vec_gen_rag.qdrant import Document, DocumentCollection
+from llm2vec_gen_rag.qdrant import Document, DocumentCollection, Hit
 
 QUERY = "where do polar bears live"
 TEXTS = ["Polar bears live on the sea ice.", "The yen is the money of Japan."]
@@ -85,4 +85,24 @@ def test_a_score_of_another_kind_stands_beside_the_cosine(model):
 @pytest.mark.parametrize("result", [7, None.__class__, ("x", "y"), {"text": "x"}, [TEXTS[0]]])
 def test_what_is_no_result_is_reported(model, result):
     with pytest.raises(ValueError, match=r"document is .* expected a string, a hit"):
+        explained(model, result)
+
+
+def test_an_image_without_a_text_is_reported_and_one_with_a_text_is_read(model):
+    image = ImageNode(image_url="https://example.org/bear.png")
+    for result in (image, NodeWithScore(node=image, score=0.5)):
+        with pytest.raises(ValueError, match="the kind ImageNode and has no text; expected"):
+            explained(model, result)
+    described = ImageNode(image_url="https://example.org/bear.png", text=TEXTS[0])
+    assert explained(model, described).document.text == TEXTS[0]
+    named = ImageNode(image_url="https://example.org/bear.png", metadata=METADATA)
+    assert explained(model, named).document.text == "page: 7\ntopic: bears"
+
+
+@pytest.mark.parametrize(
+    "result",
+    [TextNode(text=""), LangChainDocument(page_content=" "), Hit("a", 1, "", {})],
+)
+def test_a_result_without_a_text_is_reported(model, result):
+    with pytest.raises(ValueError, match="and has no text; expected one with text"):
         explained(model, result)
