@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test check lint almanac smollm2 bench notebooks test-transformers-4 test-lowest-versions
+.PHONY: help demo test check lint almanac smollm2 bench notebooks notebook-pages test-transformers-4 test-lowest-versions
 
 help:  ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 24
@@ -48,6 +48,9 @@ notebooks: .venv/.installed .venv/.llm-installed  ## run the notebooks and keep 
 	HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 PYTHONWARNINGS='ignore:IProgress not found' \
 	  $(BIN)/python -m nbconvert --to notebook --inplace --execute --CoalesceStreamsPreprocessor.enabled=True \
 	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+notebook-pages: .venv/.installed  ## write the notebooks as HTML, which a browser shows, to runs/notebooks
+	$(BIN)/python -m nbconvert --log-level=ERROR --to html --HTMLExporter.mathjax_url= --HTMLExporter.require_js_url= --output-dir runs/notebooks notebooks/*.ipynb
 
 # mypy and import-linter do not follow the package-dir mapping: links show them training/ inside the
 # package. (A strict editable install would be another folder of links, and miss every new file.)

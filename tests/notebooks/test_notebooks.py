@@ -58,6 +58,22 @@ def test_it_runs_from_top_to_bottom(name, tmp_path):
     assert [cell.source for cell in again.cells] == [cell.source for cell in READ[name].cells]
 
 
+@pytest.mark.slow
+def test_make_writes_them_as_pages_that_load_nothing(tmp_path):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"^notebook-pages: .*\n\t(.*)\n", makefile, flags=re.MULTILINE)
+    assert "notebook-pages" in re.search(r"^\.PHONY: (.*)", makefile, flags=re.MULTILINE)[1]
+    assert "runs/\n" in (ROOT / ".gitignore").read_text(encoding="utf-8")
+    name = "7_moving_a_collection"
+    here = {"$(BIN)/python": sys.executable, "notebooks/*.ipynb": f"notebooks/{name}.ipynb"}
+    here["runs/notebooks"] = str(tmp_path)
+    command = [here.get(word, word) for word in recipe.split()]
+    subprocess.run(command, check=True, cwd=ROOT)
+    page = (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+    assert "AdoptedCollection" in page
+    assert not re.findall(r'<(?:script|link)[^>]*(?:src|href)="http[^"]*"', page)
+
+
 @each_notebook
 def test_one_line_names_the_model_and_it_comes_first(name):
     first, *others = code_of(name)
