@@ -47,7 +47,7 @@ test: .venv/.installed .venv/.llm-installed  ## run the tests (SKIP=slow: all bu
 notebooks: .venv/.installed .venv/.llm-installed  ## run the notebooks and keep their outputs
 	HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 PYTHONWARNINGS='ignore:IProgress not found' \
 	  $(BIN)/python -m nbconvert --to notebook --inplace --execute --CoalesceStreamsPreprocessor.enabled=True \
-	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	  --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=600 notebooks/*.ipynb
 
 notebook-pages: .venv/.installed  ## write the notebooks as HTML, which a browser shows, to runs/notebooks
 	$(BIN)/python -m nbconvert --log-level=ERROR --to html --HTMLExporter.mathjax_url= --HTMLExporter.require_js_url= --output-dir runs/notebooks notebooks/*.ipynb

@@ -50,6 +50,7 @@ def test_they_are_numbered_from_1_to_7():
 def test_it_runs_from_top_to_bottom(name, tmp_path):
     """As `make notebooks` runs it; a process of its own, as the kernel listens on a port."""
     command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute"]
+    command += ["--ExecutePreprocessor.timeout=600"]  # a cell takes seconds: ends one that hangs
     command += [str(ROOT / "notebooks" / f"{name}.ipynb"), "--output-dir", str(tmp_path)]
     offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     ran = subprocess.run(command, capture_output=True, env=os.environ | offline, text=True)
