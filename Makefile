@@ -101,10 +101,16 @@ smollm2: .venv/.installed .venv/.llm-installed  ## train the response tokens of 
 	$(BIN)/python -m benchmarks.reference_environment
 	@touch $@
 
-bench: .venv/.bench-installed .venv/.llm-installed .venv-reference/.installed  ## measure against the reference package (TEXTS=folder for real texts)
+# what of it cannot be installed is printed, and benchmarks.peers leaves it out; llama.cpp is compiled, for 10 minutes or more
+.venv-peers/.installed: benchmarks/peers/environment.py
+	$(BIN)/python -m benchmarks.peers.environment
+	@touch $@
+
+bench: .venv/.bench-installed .venv/.llm-installed .venv-reference/.installed .venv-peers/.installed  ## measure against the reference package (TEXTS=folder for real texts)
 	for shape in 0.6b almanac smollm2; do for program in encode decode memory hyde int8; do \
 	  $(BIN)/python -m benchmarks.$$program --shape $$shape $(addprefix --texts ,$(TEXTS)) || exit 1; done; done
 	for shape in 0.6b 12x512; do $(BIN)/python -m benchmarks.training --shape $$shape || exit 1; done
+	for shape in 0.6b smollm2; do $(BIN)/python -m benchmarks.peers --shape $$shape $(addprefix --texts ,$(TEXTS)) || exit 1; done
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.processes
 	$(BIN)/python -m benchmarks.busy

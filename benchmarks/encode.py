@@ -9,7 +9,7 @@ shows it, one call of the whole list. Each round also times plain matrix product
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -50,7 +50,9 @@ def measure(
 ) -> dict[str, Any]:
     """Return the figures of one list of texts."""
     asked: dict[str, Any] = {"texts": texts, "instruction": instruction}
-    batch_size, tried = fastest_batch_size(other, asked)
+    batch_size, tried = fastest_batch_size(
+        partial(other.ask, "encode", **asked), len(texts), BATCH_SIZES
+    )
     our.ask("encode", **asked)
     calls = {
         "ours": partial(our.ask, "encode", **asked),
@@ -83,15 +85,17 @@ def measure(
     }
 
 
-def fastest_batch_size(other: Worker, asked: dict[str, Any]) -> tuple[int, dict[int, float]]:
-    """Return the reference's fastest size of sorted batches, and the seconds of each size tried.
+def fastest_batch_size(
+    encode: Callable[..., float], count: int, sizes: Sequence[int]
+) -> tuple[int, dict[int, float]]:
+    """Return the fastest size of sorted batches of texts, and the seconds of each size tried.
 
     Larger sizes are tried until one is slower than the fastest by more than a tenth.
     """
     tried: dict[int, float] = {}
-    for size in BATCH_SIZES:
-        tried[size] = other.ask("encode", **asked, batch_size=size)
-        if tried[size] > 1.1 * min(tried.values()) or size >= len(asked["texts"]):
+    for size in sizes:
+        tried[size] = encode(batch_size=size)
+        if tried[size] > 1.1 * min(tried.values()) or size >= count:
             break
     return min(tried, key=tried.__getitem__), {size: round(s, 3) for size, s in tried.items()}
 

@@ -16,6 +16,7 @@ import torch
 
 from benchmarks.workers import Requests, serve, timed
 from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.decoder import answer_ids
 from llm2vec_gen_rag.encoder import last_hidden_states, soft_prompts
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.training_mode import training_mode
@@ -65,6 +66,11 @@ class OurWorker(Requests):
             do_sample=False,
         )
         return [int(token) for token in written[0]]
+
+    @timed
+    def write(self, prompt: list[int], tokens: int) -> None:
+        """Continue a prompt greedily."""
+        answer_ids(self.model, [np.array(prompt)], max_new_tokens=tokens)
 
     @timed
     def hyde(self, query: str, tokens: int) -> None:

@@ -1,0 +1,1 @@
+"""This package beside the other engines that could compute or replace its vectors."""
