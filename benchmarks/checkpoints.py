@@ -141,6 +141,8 @@ def _real_lm() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     lm = load_backbone(str(file), torch.device("cpu"), torch.bfloat16, BackboneOptions())
     tokenizer = load_base_tokenizer(str(file))
     tokenizer.padding_side = "left"  # as that of `_tokenizer`
+    # where transformers 4, and so the reference package, reads the base of the rotary positions
+    lm.config.rope_theta = lm.config.rope_parameters["rope_theta"]
     for config in (lm.config, lm.generation_config):  # it writes as much as it is asked for
         config.eos_token_id = None
     return lm, tokenizer

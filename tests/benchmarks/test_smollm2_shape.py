@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from reference_kits import ReferenceKit
@@ -16,13 +18,15 @@ from llm2vec_gen_rag.backbone.gguf.file import GGUFFile
 from llm2vec_gen_rag.decoder import answer_ids
 
 SHAPE = SHAPES["smollm2"]
+ROPE_THETA = 50_000.0  # as SmolLM2's, not the default
 
 
 @pytest.fixture(scope="module")
 def tiny_file(tmp_path_factory):
     """A tiny LLM in 4 bits, in the place of the real one."""
     base = ReferenceKit("llama-20-10").base
-    return write_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf", base, "Q4_1")
+    file = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
+    return write_gguf(file, base, "Q4_1", metadata={"llama.rope.freq_base": ROPE_THETA})
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,11 @@ def test_the_weights_and_the_tokens_are_those_of_the_file(checkpoint, tiny_file)
     ids = load_base_tokenizer(str(tiny_file))(TEXTS.documents)["input_ids"]
     assert model.tokenizer(TEXTS.documents)["input_ids"] == ids
     assert len(model.response_tokens) == SHAPE.response_tokens
+
+
+def test_transformers_4_reads_the_same_rotary_positions(checkpoint):
+    stored = json.loads((checkpoint.parent / "base" / "config.json").read_text(encoding="utf-8"))
+    assert stored["rope_theta"] == ROPE_THETA
 
 
 def test_it_writes_as_many_tokens_as_it_is_asked_for(checkpoint):
