@@ -34,7 +34,7 @@ from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTIONS
 
 OURS = "ours"
 BATCH_SIZES = (1, 4, 16)
-COMPARED = 8
+COMPARED = 4
 SAME = 0.999
 WRITTEN = 128
 NOT_MEASURED = {
@@ -83,12 +83,12 @@ def main() -> None:
 def read(checkpoint: str, shape: Shape, texts: Texts) -> tuple[Parts, dict[str, Side]]:
     """Return the files that the engines load, and what they embed.
 
-    That is half of what `benchmarks.encode` embeds, as there are more engines.
+    That is a third of what `benchmarks.encode` embeds, as there are more engines.
     """
     model, home = LLM2VecGen.from_pretrained(checkpoint), Path(checkpoint).parent
     listed = {
-        "documents": (sample(texts.documents, shape.documents // 2), DOCUMENT_INSTRUCTION),
-        "queries": (sample(texts.queries, shape.queries // 2), QUERY_INSTRUCTIONS["retrieval"]),
+        "documents": (sample(texts.documents, shape.documents // 3), DOCUMENT_INSTRUCTION),
+        "queries": (sample(texts.queries, shape.queries // 3), QUERY_INSTRUCTIONS["retrieval"]),
     }
     sides = {
         name: Side(chosen, instruction, token_rows(model, chosen, instruction))

@@ -31,7 +31,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts_and_sides(checkpoint):
-    return read(checkpoint, replace(TINY, documents=4, queries=2), TEXTS)
+    return read(checkpoint, replace(TINY, documents=6, queries=3), TEXTS)
 
 
 @pytest.fixture(scope="module")
