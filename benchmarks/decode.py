@@ -28,7 +28,7 @@ def main() -> None:
     (text,) = sample(texts.queries, 1)
     with ours(options.threads) as our, reference(options.threads) as other:
         our.ask("load", checkpoint=checkpoint)
-        dtype = other.ask("load_in_fastest_dtype", checkpoint=checkpoint)
+        other.ask("load", checkpoint=checkpoint, in_fastest_dtype=True)
         decode = {
             "ours": partial(our.ask, "decode", text=text),
             "generate": partial(our.ask, "decode_by_generate", text=text),
@@ -42,7 +42,7 @@ def main() -> None:
             "reading": partial(our.ask, "read_weights", repeats=10),
         }
         seconds = in_turn(options.rounds, calls)
-        weights = our.ask("weight_bytes")
+        weights, dtype = our.ask("weight_bytes"), other.ask("dtype")
     keep("decode", {"reference_dtype": dtype, **sum_up(seconds, weights)}, options)
 
 

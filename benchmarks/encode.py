@@ -37,7 +37,8 @@ def main() -> None:
     }
     with ours(options.threads) as our, reference(options.threads) as other:
         our.ask("load", checkpoint=checkpoint)
-        dtype = other.ask("load_in_fastest_dtype", checkpoint=checkpoint)
+        other.ask("load", checkpoint=checkpoint, in_fastest_dtype=True)
+        dtype = other.ask("dtype")
         figures = {
             side: measure(our, other, shape, listed, instruction, options.rounds)
             for side, (listed, instruction) in sides.items()

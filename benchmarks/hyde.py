@@ -29,7 +29,7 @@ def main() -> None:
     written: dict[str, list[float]] = {writer: [] for writer in WRITERS}
     with ours(options.threads) as our, reference(options.threads) as other:
         our.ask("load", checkpoint=checkpoint)
-        dtype = other.ask("load_in_fastest_dtype", checkpoint=checkpoint)
+        other.ask("load", checkpoint=checkpoint, in_fastest_dtype=True)
         for worker, arguments in ((our, {}), (other, {"batch_size": None})):
             worker.ask("encode", texts=[warm], instruction=instruction, **arguments)
         for writer in WRITERS:
@@ -40,6 +40,7 @@ def main() -> None:
             theirs.append(other.ask("encode", **asked, batch_size=None))
             for writer, seconds in written.items():
                 seconds.append(our.ask(writer, query=query, tokens=WRITTEN))
+        dtype = other.ask("dtype")
     figures = {
         "tokens_written": WRITTEN,
         "reference_dtype": dtype,

@@ -30,23 +30,20 @@ class ReferenceWorker(Requests):
     """One loaded model, or one in training with its teacher and the batch that it trains on."""
 
     @timed
-    def load(self, checkpoint: str) -> None:
-        """Load a checkpoint."""
-        self.model = LLM2VecGenModel.from_pretrained(checkpoint)
-        self.model.model.eval()
+    def load(self, checkpoint: str, in_fastest_dtype: bool = False) -> None:
+        """Load a checkpoint: as the package ships, in bfloat16, or in this CPU's fastest dtype.
 
-    def load_in_fastest_dtype(self, checkpoint: str) -> str:
-        """Load a checkpoint, in the dtype in which this CPU computes fastest; return its name.
-
-        As the package ships, it computes in bfloat16, which takes many times as long as float32 on
-        a CPU without instructions for it.
+        A CPU without instructions for bfloat16 multiplies float32 many times as fast.
         """
         self.model = LLM2VecGenModel.from_pretrained(checkpoint)
         self.model.model.eval()
         native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        if not native:
+        if in_fastest_dtype and not native:
             self.model.model.float()
-        return "bfloat16" if native else "float32"
+
+    def dtype(self) -> str:
+        """Return the dtype that the loaded model computes in."""
+        return str(next(self.model.model.parameters()).dtype).removeprefix("torch.")
 
     def encode(self, texts: list[str], instruction: str, batch_size: int | None) -> float:
         """Embed texts in batches sorted by length, the package's best arrangement, or in one call.

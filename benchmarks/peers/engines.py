@@ -54,7 +54,8 @@ def engines(checkpoint: str, parts: Parts) -> list[Engine]:
     return [
         Engine(
             name="reference", module="reference_worker", needs="llm2vec_gen", reads=INSTRUCTED,
-            load={"checkpoint": checkpoint}, python=reference_environment.PYTHON,
+            load={"checkpoint": checkpoint, "in_fastest_dtype": True},
+            python=reference_environment.PYTHON,
         ),
         Engine(
             name="transformers", module="peers.transformers_worker", needs="transformers",
