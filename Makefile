@@ -66,7 +66,10 @@ lint: .venv/.installed  ## format, lint, docstrings, spelling, types, and which 
 	cd .venv/typed && ../bin/mypy --config-file $(CURDIR)/pyproject.toml notebooks/*.py
 	cd .venv/typed && ../bin/lint-imports --no-logo $(CURDIR)/pyproject.toml
 
-check: lint test-transformers-4 demo test  ## everything that CI proves
+# the first two use one core each, and install into environments of their own
+check:  ## everything that CI proves
+	$(MAKE) -j2 lint test-transformers-4
+	$(MAKE) demo test
 
 # what runs on transformers 4 and on the lowest versions: the model, without any extra
 MODEL_TESTS := tests/test_reference.py tests/test_encoder.py tests/test_model.py tests/test_loading.py tests/test_arguments.py tests/checkpoint tests/backbone/test_load_backbone.py tests/backbone/test_pretrained_tokenizer.py tests/backbone/test_low_rank_updates.py
