@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import RESULTS
+from benchmarks.engine_tables import HEADER, EngineTable, engine_tables
 from benchmarks.goals import Goal, Results, Spread, read_goals, written
 from benchmarks.processor import EXPECTED_KINDS, KINDS, Machine, this_machine
 
@@ -72,6 +73,7 @@ def page(measured: Mapping[str, Results]) -> str:
         processors=processors(measured),
         goals="\n\n".join(tables),
         unmeasured=unmeasured([goal for rows in goals.values() for goal in rows], measured),
+        engines="\n\n".join(map(beside, engine_tables(measured))),
         readings="\n\n".join(readings(measured)),
         measurements=measurements(measured),
     )
@@ -124,6 +126,12 @@ def unmeasured(goals: Iterable[Goal], measured: Mapping[str, Results]) -> str:
         return "Every goal is measured on at least one kind."
     listed = ", ".join(dict.fromkeys(commands))
     return f"Some goals have not been measured on any kind yet; these programs do: {listed}."
+
+
+def beside(engines: EngineTable) -> str:
+    """Return the table of one run of all engines, and what it leaves out."""
+    left_out = f"\n\nNot measured: {engines.left_out}." if engines.left_out else ""
+    return f"{engines.title}:\n\n{table(HEADER, engines.rows)}{left_out}"
 
 
 def readings(measured: Mapping[str, Results]) -> Iterable[str]:

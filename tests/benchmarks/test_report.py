@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from benchmarks.engine_tables import engine_tables
 from benchmarks.figures import in_turn, ratios, spread
 from benchmarks.goals import read_goals
 from benchmarks.plots import PANELS, PLOTS
@@ -190,3 +191,25 @@ def test_the_page_has_the_cost_of_8_bits():
     table = goals_table("8 bits", INT8_ROWS, {})
     assert table in page({}).replace("8 bits, shape `0.6b` and bundled model, CPU", "8 bits")
     assert "`python -m benchmarks.int8 --shape 0.6b`" in page({})
+
+
+def test_other_engines_stand_beside_ours():
+    def part(unit, ours, other, **more):
+        rates = {"ours": {"median": ours}, "llama.cpp": {"median": other}}
+        return {unit: rates, "ratio_to": {"llama.cpp": {"median": ours / other}}, **more}
+
+    same = {"same_vectors": {"llama.cpp": 0.9991}}
+    figures = {
+        "dtype": "float32",
+        "documents": part("texts_per_second", 4.0, 2.0, **same),
+        "queries": part("texts_per_second", 9.0, 12.0, same_vectors={"llama.cpp": 0.9999}),
+        "decoding": part("tokens_per_second", 10.0, 20.0),
+        "left_out": {"openvino": "not installed"},
+    }
+    (found,) = engine_tables({"avx2": {"peers.smollm2": figures, "encode.smollm2": {}}})
+    assert found.title == "Shape `smollm2` in float32 on `avx2`"
+    assert found.rows == [
+        ["ours", "4", "", "9", "", "", "10", ""],
+        ["llama.cpp", "2", "2.00", "12", "0.75", "0.9991", "20", "0.50"],
+    ]
+    assert found.left_out == "openvino (not installed)"
