@@ -153,10 +153,11 @@ def test_the_figures_are_the_measured_ones():
     measured = json.loads((almanac.FOLDER / "figures.json").read_text(encoding="utf-8"))
     groups = {group["name"]: group for group in measured["groups"]}
     reasoning, harmful, benign = measured["reasoning"], groups["harmful"], groups["benign"]
-    encode, decode, memory = (result(f"{name}.0.6b") for name in ("encode", "decode", "memory"))
-    ratios = [
-        f"{encode[side]['ratio_to_sorted']['median']:.2f}" for side in ("documents", "queries")
-    ]
+    (decode,), (memory,) = results("decode.0.6b"), results("memory.0.6b")
+    ratios = []
+    for side in ("documents", "queries"):  # from the slowest kind of processor to the fastest
+        found = [each[side]["ratio_to_sorted"]["median"] for each in results("encode.0.6b")]
+        ratios += [f"{end(found):.2f}" for end in (min, max)]
     ratios.append(f"{decode['ratio']['median']:.1f}")
     assert figures_of("questions over two or three facts, nDCG@10") == [
         f"{reasoning[way]['ndcg']:.3f}" for way in ("model", "teacher", "ceiling")
@@ -264,9 +265,10 @@ def figures_of(first_cell):
     return re.findall(r"\d+\.\d+%?", " ".join(table_row(first_cell)))
 
 
-def result(name):
-    path = ROOT / "benchmarks" / "results" / "avx512-bf16" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+def results(name):
+    """What a program measured, on each kind of processor."""
+    files = sorted((ROOT / "benchmarks" / "results").glob(f"*/{name}.json"))
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
 
 def test_every_link_leads_somewhere():
