@@ -265,6 +265,12 @@ def figures_of(first_cell):
     return re.findall(r"\d+\.\d+%?", " ".join(table_row(first_cell)))
 
 
+def result(name):
+    """What a program measured with native bfloat16, as the table of models says."""
+    path = ROOT / "benchmarks" / "results" / "avx512-bf16" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def results(name):
     """What a program measured, on each kind of processor."""
     files = sorted((ROOT / "benchmarks" / "results").glob(f"*/{name}.json"))
