@@ -66,8 +66,9 @@ lint: .venv/.installed  ## format, lint, docstrings, spelling, types, and which 
 	cd .venv/typed && ../bin/mypy --config-file $(CURDIR)/pyproject.toml notebooks/*.py
 	cd .venv/typed && ../bin/lint-imports --no-logo $(CURDIR)/pyproject.toml
 
-# the first two use one core each, and install into environments of their own
+# lint and the tests on transformers 4 use one core each; two installs at once would write one egg-info
 check:  ## everything that CI proves
+	$(MAKE) .venv/.installed .venv-transformers-4/.installed
 	$(MAKE) -j2 lint test-transformers-4
 	$(MAKE) demo test
 

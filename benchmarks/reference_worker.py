@@ -20,6 +20,7 @@ from llm2vec_gen.models.utils import safe_load_config
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModel, AutoTokenizer
 
+from benchmarks.processor import this_machine
 from benchmarks.workers import Requests, serve, timed
 
 LEARNING_RATE = 3e-4
@@ -37,8 +38,7 @@ class ReferenceWorker(Requests):
         """
         self.model = LLM2VecGenModel.from_pretrained(checkpoint)
         self.model.model.eval()
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        if in_fastest_dtype and not native:
+        if in_fastest_dtype and not this_machine(torch.get_num_threads()).native_bfloat16:
             self.model.model.float()
 
     def dtype(self) -> str:

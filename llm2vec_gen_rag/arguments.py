@@ -80,14 +80,14 @@ def folder_path(folder: object) -> Path:
         ValueError: if it is neither, empty, holds NUL, or is in the home folder of an unknown user.
     """
     expected = "a path, such as 'models/mine', or '.' for the folder that the program runs in"
-    return _path("the folder", folder, expected)
+    return file_path("the folder", folder, expected)
 
 
 def file_path(what: str, file: object, expected: str) -> Path:
-    """Return the path of a file that is to be written, or read.
+    """Return the path of what is to be written, or read.
 
     Args:
-        what: what the file is, for the error.
+        what: what it is, for the error.
         file: a string or a path; a leading ~ is the home folder.
         expected: what a caller may pass, for the error.
 
@@ -97,13 +97,9 @@ def file_path(what: str, file: object, expected: str) -> Path:
     Raises:
         ValueError: if it is neither, empty, holds NUL, or is in the home folder of an unknown user.
     """
-    return _path(what, file, expected)
-
-
-def _path(what: str, given: object, expected: str) -> Path:
-    if not isinstance(given, (str, os.PathLike)) or given == "":
-        raise ValueError(f"{what} is {given!r:.80}; expected {expected}")
-    return Path(_with_home(what, os.fspath(given)))
+    if not isinstance(file, (str, os.PathLike)) or file == "":
+        raise ValueError(f"{what} is {file!r:.80}; expected {expected}")
+    return Path(_with_home(what, os.fspath(file)))
 
 
 def _with_home(what: str, path: str) -> str:

@@ -9,6 +9,8 @@ import re
 import shlex
 import shutil
 import subprocess
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from langchain_qdrant import QdrantVectorStore
 from qdrant_client import QdrantClient, models
 from retrieval_folder import write_folder
 
+from benchmarks.report import RESULTS, read_results
 from llm2vec_gen_rag import almanac, smollm2
 from llm2vec_gen_rag.cli import main
 from llm2vec_gen_rag.commands import demo_pages
@@ -153,12 +156,11 @@ def test_the_figures_are_the_measured_ones():
     measured = json.loads((almanac.FOLDER / "figures.json").read_text(encoding="utf-8"))
     groups = {group["name"]: group for group in measured["groups"]}
     reasoning, harmful, benign = measured["reasoning"], groups["harmful"], groups["benign"]
-    (decode,), (memory,) = results("decode.0.6b"), results("memory.0.6b")
-    ratios = []
-    for side in ("documents", "queries"):  # from the slowest kind of processor to the fastest
-        found = [each[side]["ratio_to_sorted"]["median"] for each in results("encode.0.6b")]
-        ratios += [f"{end(found):.2f}" for end in (min, max)]
-    ratios.append(f"{decode['ratio']['median']:.1f}")
+    ratios = [
+        *over_kinds("encode.0.6b", ".2f", "documents", "ratio_to_sorted"),
+        *over_kinds("encode.0.6b", ".2f", "queries", "ratio_to_sorted"),
+        *over_kinds("decode.0.6b", ".1f", "ratio"),
+    ]
     assert figures_of("questions over two or three facts, nDCG@10") == [
         f"{reasoning[way]['ndcg']:.3f}" for way in ("model", "teacher", "ceiling")
     ]
@@ -173,7 +175,7 @@ def test_the_figures_are_the_measured_ones():
     ]
     assert figures_of("documents, queries, decoded tokens a second, 0.6B shape, two CPU cores") == [
         *ratios,
-        f"{memory['memory_ratio']['median']:.2f}",
+        *over_kinds("memory.0.6b", ".2f", "memory_ratio"),
     ]
 
 
@@ -267,14 +269,14 @@ def figures_of(first_cell):
 
 def result(name):
     """What a program measured with native bfloat16, as the table of models says."""
-    path = ROOT / "benchmarks" / "results" / "avx512-bf16" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_results(RESULTS)["avx512-bf16"][name]
 
 
-def results(name):
-    """What a program measured, on each kind of processor."""
-    files = sorted((ROOT / "benchmarks" / "results").glob(f"*/{name}.json"))
-    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+def over_kinds(name, digits, *keys):
+    """The lowest and the highest median of the kinds of processors; one number if they agree."""
+    of_kinds = [kind[name] for kind in read_results(RESULTS).values() if name in kind]
+    medians = sorted(reduce(getitem, [*keys, "median"], figures) for figures in of_kinds)
+    return list(dict.fromkeys(format(end, digits) for end in (medians[0], medians[-1])))
 
 
 def test_every_link_leads_somewhere():

@@ -12,8 +12,8 @@ import os
 import llama_cpp
 import numpy as np
 
-from benchmarks.peers.batches import sorted_batches
-from benchmarks.workers import Requests, serve, timed
+from benchmarks.peers.batches import TokenRequests
+from benchmarks.workers import serve, timed
 
 WIDTH_STEP = 256  # llama.cpp rounds a sequence's room up to this
 
@@ -23,7 +23,7 @@ def _quiet(level: int, text: bytes, data: object) -> None:
     """Drop what llama.cpp reports of every context; errors are return values, too."""
 
 
-class LlamaWorker(Requests):
+class LlamaWorker(TokenRequests):
     """One loaded LLM, and a context as large as the last request needed."""
 
     context = None
@@ -48,22 +48,12 @@ class LlamaWorker(Requests):
     def encode(self, rows: list[list[int]], batch_size: int) -> float:
         """Embed token ids in batches sorted by length; the room for a batch is not timed."""
         self._make_context(min(batch_size, len(rows)), max(map(len, rows)))
-
-        @timed
-        def encode() -> None:
-            for batch in sorted_batches(rows, batch_size):
-                self._embed([rows[row] for row in batch])
-
-        return encode()
+        return super().encode(rows, batch_size)
 
     def vectors(self, rows: list[list[int]]) -> list[list[float]]:
         """Return embeddings, normalised."""
         self._make_context(len(rows), max(map(len, rows)))
-        vectors = self._embed(rows)
-        scaled: list[list[float]] = (
-            vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        ).tolist()
-        return scaled
+        return super().vectors(rows)
 
     def write(self, prompt: list[int], tokens: int) -> float:
         """Continue a prompt greedily, within the LLM's own vocabulary."""
@@ -99,7 +89,7 @@ class LlamaWorker(Requests):
     def _clear(self) -> None:
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), False)
 
-    def _embed(self, rows: list[list[int]]) -> np.ndarray:
+    def embed(self, rows: list[list[int]]) -> np.ndarray:
         """Return the vectors of some rows, (rows, dimension)."""
         self._clear()
         count = self.response_tokens

@@ -12,9 +12,9 @@ import openvino
 import torch
 from torch import Tensor
 
-from benchmarks.peers.batches import sorted_batches
-from benchmarks.peers.response_states import ResponseStates, padded, unit
-from benchmarks.workers import Requests, serve, timed
+from benchmarks.peers.batches import TokenRequests
+from benchmarks.peers.response_states import ResponseStates, padded
+from benchmarks.workers import serve
 
 
 class Masked(ResponseStates):
@@ -26,7 +26,7 @@ class Masked(ResponseStates):
         return super().forward(ids, lengths, (places <= places[:, None])[None, None])
 
 
-class OpenVINOWorker(Requests):
+class OpenVINOWorker(TokenRequests):
     """One compiled model that reads the response tokens of a checkpoint."""
 
     def load(self, base: str, parts: str, dtype: str) -> str:
@@ -43,17 +43,8 @@ class OpenVINOWorker(Requests):
         self.model = openvino.Core().compile_model(converted, "CPU", settings)
         return str(self.model.get_property("INFERENCE_PRECISION_HINT"))
 
-    @timed
-    def encode(self, rows: list[list[int]], batch_size: int) -> None:
-        """Embed token ids in batches sorted by length."""
-        for batch in sorted_batches(rows, batch_size):
-            self._embed([rows[row] for row in batch])
-
-    def vectors(self, rows: list[list[int]]) -> list[list[float]]:
-        """Return embeddings, normalised, all in one batch."""
-        return unit(self._embed(rows))
-
-    def _embed(self, rows: list[list[int]]) -> np.ndarray:
+    def embed(self, rows: list[list[int]]) -> np.ndarray:
+        """See `TokenRequests`."""
         return np.asarray(self.model(padded(rows))[0])
 
 

@@ -53,10 +53,3 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     for row, length in enumerate(lengths):
         ids[row, :length] = rows[row]
     return ids, lengths
-
-
-def unit(vectors: np.ndarray) -> list[list[float]]:
-    """Return vectors scaled to length 1."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: list[list[float]] = (vectors / lengths).tolist()
-    return scaled

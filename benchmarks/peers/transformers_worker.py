@@ -5,27 +5,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from benchmarks.peers.batches import sorted_batches
-from benchmarks.peers.response_states import ResponseStates, padded, unit
-from benchmarks.workers import Requests, serve, timed
+from benchmarks.peers.batches import TokenRequests
+from benchmarks.peers.response_states import ResponseStates, padded
+from benchmarks.workers import serve, timed
 
 
-class TransformersWorker(Requests):
+class TransformersWorker(TokenRequests):
     """One loaded LLM, which reads the response tokens of a checkpoint, and writes."""
 
     def load(self, base: str, parts: str, dtype: str) -> None:
         """Load the LLM of a folder and what `model_parts` wrote of a checkpoint."""
         self.model = ResponseStates(base, parts, dtype)
-
-    @timed
-    def encode(self, rows: list[list[int]], batch_size: int) -> None:
-        """Embed token ids in batches sorted by length."""
-        for batch in sorted_batches(rows, batch_size):
-            self._embed([rows[row] for row in batch])
-
-    def vectors(self, rows: list[list[int]]) -> list[list[float]]:
-        """Return embeddings, normalised, all in one batch."""
-        return unit(self._embed(rows))
 
     @timed
     def write(self, prompt: list[int], tokens: int) -> None:
@@ -36,7 +26,8 @@ class TransformersWorker(Requests):
         )
 
     @torch.inference_mode()
-    def _embed(self, rows: list[list[int]]) -> np.ndarray:
+    def embed(self, rows: list[list[int]]) -> np.ndarray:
+        """See `TokenRequests`."""
         ids, lengths = map(torch.from_numpy, padded(rows))
         return np.asarray(self.model(ids, lengths))
 

@@ -14,9 +14,8 @@ to 2^24, and beyond that to float32's last digits.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -128,7 +127,7 @@ def has_fast_products() -> bool:
     return _is_exact() and PRODUCTS_OF_INT8.is_faster()
 
 
-@functools.cache
+@cache
 def _is_exact() -> bool:
     return bool((_by_int8(*_largest()) == 512 * LARGEST**2).all())
 

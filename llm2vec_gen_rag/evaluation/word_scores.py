@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from llm2vec_gen_rag.qdrant.points.bm25 import document_vector, query_vector
+from llm2vec_gen_rag.qdrant.points.bm25 import document_vector, query_vector, share_of_words
 
 Scores = npt.NDArray[np.float64]
 
@@ -63,9 +63,6 @@ def shares_of_words(queries: Sequence[str], documents: Sequence[str], scores: Sc
     Returns:
         Numbers in [0, 1]; 0 for a query without words.
     """
-    shares = np.zeros(len(queries))
-    for number, query in enumerate(queries):
-        if asked := set(query_vector(query).indices):
-            best = documents[int(np.argmax(scores[number]))]
-            shares[number] = len(asked & set(document_vector(best).indices)) / len(asked)
-    return shares
+    best = (document_vector(documents[place]) for place in scores.argmax(axis=1))
+    words = map(query_vector, queries)
+    return np.array([share_of_words(*pair) for pair in zip(words, best, strict=True)])

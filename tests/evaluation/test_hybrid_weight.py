@@ -96,8 +96,7 @@ def test_on_each_split_of_the_almanac_the_tuned_hybrid_is_as_good_as_the_better_
         groups.setdefault(group_name(question), []).append(question)
     del groups["harmful"]  # whose pages an embedding should not find, and words do
     asked = {name: questions[:40] for name, questions in groups.items()}
-    wanted = {question.document_id for each in asked.values() for question in each}
-    documents = [d for n, d in enumerate(almanac.documents()) if d.id in wanted or n % 40 == 0]
+    documents = almanac.documents()
     place = {document.id: row for row, document in enumerate(documents)}
     texts = [document.text for document in documents]
     vectors = model.encode_document(texts)
@@ -106,5 +105,4 @@ def test_on_each_split_of_the_almanac_the_tuned_hybrid_is_as_good_as_the_better_
         cosines = (model.encode_query(queries) @ vectors.T).astype(np.float64)
         relevant = [{place[question.document_id]: 1} for question in questions]
         found = tune(name, cosines, word_scores(queries, texts), relevant, 0.5)
-        # of 40 queries: one that falls from the first place to the fourth
-        assert found.hybrid.mean >= max(found.dense.mean, found.words.mean) - 0.02, name
+        assert found.hybrid.mean >= max(found.dense.mean, found.words.mean) - 0.01, name

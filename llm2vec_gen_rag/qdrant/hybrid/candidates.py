@@ -15,7 +15,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from llm2vec_gen_rag.qdrant.hybrid.fusion import DEPTH, fused_scores, ranking
-from llm2vec_gen_rag.qdrant.points.bm25 import SPARSE_VECTOR, query_vector
+from llm2vec_gen_rag.qdrant.points.bm25 import SPARSE_VECTOR, query_vector, share_of_words
 
 Scored = dict[str | None, list[models.ScoredPoint]]  # by the name of the vector
 
@@ -64,7 +64,6 @@ class HybridQuery:
 
     def _share(self, best: models.ScoredPoint) -> float:
         """Return which share of the query's words a point has; 0 if it was deleted meanwhile."""
-        asked = set(query_vector(self.text).indices)
         records = self.client.retrieve(
             self.name,
             [best.id],
@@ -72,9 +71,10 @@ class HybridQuery:
             with_vectors=[SPARSE_VECTOR],
             consistency=self.consistency,
         )
-        vectors: list[Any] = [record.vector for record in records]
-        had = {index for vector in vectors for index in vector[SPARSE_VECTOR].indices}
-        return len(asked & had) / len(asked)
+        if not records:
+            return 0.0
+        vectors: Any = records[0].vector
+        return share_of_words(query_vector(self.text), vectors[SPARSE_VECTOR])
 
     def _best(self, limit: int) -> Scored:
         """Return the best points by the vector, and by the words if there are any."""

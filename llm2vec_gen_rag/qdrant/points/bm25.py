@@ -40,6 +40,12 @@ def query_vector(text: str) -> models.SparseVector:
     return models.SparseVector(indices=terms, values=[1.0] * len(terms))
 
 
+def share_of_words(query: models.SparseVector, document: models.SparseVector) -> float:
+    """Return the share of a query's distinct words that a document has; 0 if it has no words."""
+    asked = set(query.indices)
+    return len(asked & set(document.indices)) / len(asked) if asked else 0.0
+
+
 def _term_counts(text: str) -> Counter[int]:
     return Counter(_term_index(word) for word in words_of(text))
 
