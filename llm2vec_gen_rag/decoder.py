@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from functools import partial
-from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from llm2vec_gen_rag import cpu
 from llm2vec_gen_rag.backbone.facts import embedding_weight, end_token_ids, has_full_attention
 from llm2vec_gen_rag.backbone.forwards import one_forward
+from llm2vec_gen_rag.backbone.own_decoding import OwnDecoding
 from llm2vec_gen_rag.batching import plan_batches, run_batches, token_budget
 from llm2vec_gen_rag.encoder import (
     EmbeddingModel,
@@ -177,16 +177,15 @@ def continued_ids(
     written: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))
     continuation = Continuation(backbone, prompts, mask)
-    with cpu.decoding(backbone) as step:
-        for _ in range(max_new_tokens):
-            tokens = pick(continuation.logits(step), rows)
-            for row, token in zip(rows, tokens.tolist(), strict=True):
-                written[row].append(token)
-            unfinished = [index for index, row in enumerate(rows) if written[row][-1] not in ends]
-            if not unfinished:
-                break
-            rows = [rows[index] for index in unfinished]
-            continuation.append(tokens, unfinished)
+    for _ in range(max_new_tokens):
+        tokens = pick(continuation.logits(), rows)
+        for row, token in zip(rows, tokens.tolist(), strict=True):
+            written[row].append(token)
+        unfinished = [index for index, row in enumerate(rows) if written[row][-1] not in ends]
+        if not unfinished:
+            break
+        rows = [rows[index] for index in unfinished]
+        continuation.append(tokens, unfinished)
     return written
 
 
@@ -195,18 +194,13 @@ class Continuation:
 
     def __init__(self, backbone: PreTrainedModel, prompts: Tensor, mask: Tensor | None) -> None:
         """Begin before the first token; see `continued_ids` for the arguments."""
-        self._backbone = backbone
+        self._embed = backbone.get_input_embeddings()
         mask = torch.ones(prompts.shape[:2], dtype=torch.long) if mask is None else mask
-        self._mask = mask.to(prompts.device)
-        self._positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
-        self._inputs = prompts
-        self._cache: Any = None
+        given = prompts, mask.to(prompts.device)
+        self._decoding = cpu.decoding_for(backbone, *given) or OwnDecoding(backbone, *given)
 
-    def logits(self, step: cpu.DecodingStep) -> Tensor:
+    def logits(self) -> Tensor:
         """Read the inputs.
-
-        Args:
-            step: the forward that reads them.
 
         Returns:
             The logits of the next token, (rows, vocabulary).
@@ -214,10 +208,9 @@ class Continuation:
         Raises:
             NonFiniteError: if the LLM computes NaN or infinity.
         """
-        output = step(self._inputs, self._mask, self._positions, self._cache)
-        self._cache, logits = output.past_key_values, output.logits[:, -1]
+        logits = self._decoding.logits()
         require_finite_states(logits.amax(dim=-1))
-        return cast("Tensor", logits)
+        return logits
 
     def append(self, tokens: Tensor, unfinished: list[int]) -> None:
         """Go on with some of the rows, each with its next token.
@@ -226,12 +219,7 @@ class Continuation:
             tokens: one id a row, int64 (rows,).
             unfinished: the indices of the rows to keep, in order.
         """
-        if len(unfinished) < len(self._mask):
-            self._cache.batch_select_indices(torch.tensor(unfinished, device=tokens.device))
-        self._inputs = self._backbone.get_input_embeddings()(tokens[unfinished, None])
-        mask = self._mask[unfinished]
-        self._mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        self._positions = self._positions[unfinished, -1:] + 1
+        self._decoding.append(self._embed(tokens[unfinished]), unfinished)
 
 
 def left_padded_embeddings(

@@ -12,7 +12,6 @@ from typing import Literal, Protocol
 from transformers import PreTrainedTokenizerBase
 from typing_extensions import Self
 
-from llm2vec_gen_rag import cpu
 from llm2vec_gen_rag.answering.sampling import GREEDY, Sampling, TokenChoice
 from llm2vec_gen_rag.answering.written_text import WrittenText
 from llm2vec_gen_rag.backbone.facts import end_token_ids
@@ -119,8 +118,7 @@ class AnswerStream(Iterator[str]):
         if continuation is None:
             inputs, mask = left_padded_embeddings(backbone, [self._prompt])
             continuation = Continuation(backbone, inputs, mask)
-        with cpu.decoding(backbone) as step:
-            token = self._choose(continuation.logits(step))
+        token = self._choose(continuation.logits())
         continuation.append(token, [0])
         # closed by another thread meanwhile, its KV cache is not kept
         self._continuation = continuation if self._open else None

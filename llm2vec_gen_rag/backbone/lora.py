@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -35,20 +34,20 @@ class LowRankUpdate:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the update (..., out) of inputs (..., in), in the dtype of the weights."""
-        return F.linear(self._low(inputs), self.up) * self.scaling
+        low = F.linear(inputs.to(self.down.dtype), self.down)
+        return F.linear(low, self.up) * self.scaling
 
     def add_to(self, output: Tensor, inputs: Tensor) -> None:
-        """Add the update of inputs (..., in) to an output (..., out) in place, without gradient."""
-        low, (out, rank) = self._low(inputs), self.up.shape
-        if output.dtype != low.dtype:
-            output.add_(F.linear(low, self.up), alpha=self.scaling)
-            return
-        # product, factor and sum in one pass over the output
-        output.view(-1, out).addmm_(low.view(-1, rank), self.up.t(), alpha=self.scaling)
+        """Add the update of inputs (..., in) to an output (..., out) in place, without gradient.
 
-    def _low(self, inputs: Tensor) -> Tensor:
-        """Return A x, (..., rank)."""
-        return F.linear(inputs.to(self.down.dtype), self.down)
+        It is computed in the dtype of the output: float32 would be no nearer to what an LLM in
+        float32 computes, as the output is rounded, and takes several times as long.
+        """
+        down, up = self.down.to(output.dtype), self.up.to(output.dtype)
+        out, rank = up.shape
+        low = F.linear(inputs.to(output.dtype), down)
+        # product, factor and sum in one pass over the output
+        output.view(-1, out).addmm_(low.view(-1, rank), up.t(), alpha=self.scaling)
 
 
 class LowRankAdapter:
@@ -73,7 +72,7 @@ class LowRankAdapter:
         self.dropout = 0.0
         self.updates = {path: _fit(backbone, path, update) for path, update in updates.items()}
         for path, update in self.updates.items():
-            backbone.get_submodule(path).register_forward_hook(self._hook(update))
+            backbone.get_submodule(path).register_forward_hook(LowRankHook(self, update))
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -95,17 +94,34 @@ class LowRankAdapter:
             yield update.down
             yield update.up
 
-    def _hook(self, update: LowRankUpdate) -> Any:
-        def add_update(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-            if not self._enabled:
-                return None
-            if not torch.is_grad_enabled():
-                update.add_to(output, inputs[0])
-                return None
-            seen = F.dropout(inputs[0], self.dropout) if self.dropout else inputs[0]
-            return output + update(seen).to(output.dtype)
+    @property
+    def enabled(self) -> bool:
+        """Whether forwards add the updates now."""
+        return self._enabled
 
-        return add_update
+
+@dataclass(frozen=True)
+class LowRankHook:
+    """Adds an update to what its layer computes, while the adapter is on.
+
+    Attributes:
+        adapter: decides whether it is on.
+        update: of the layer.
+    """
+
+    adapter: LowRankAdapter
+    update: LowRankUpdate
+
+    def __call__(self, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        """Change the output in place; under gradient, return another one."""
+        if not self.adapter.enabled:
+            return None
+        if not torch.is_grad_enabled():
+            self.update.add_to(output, inputs[0])
+            return None
+        dropout = self.adapter.dropout
+        seen = F.dropout(inputs[0], dropout) if dropout else inputs[0]
+        return output + self.update(seen).to(output.dtype)
 
 
 def _fit(backbone: nn.Module, path: str, update: LowRankUpdate) -> LowRankUpdate:

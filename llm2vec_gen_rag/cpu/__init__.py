@@ -5,10 +5,16 @@ where the LLM's own has to run. `FASTER_WAYS` are the choices that depend on the
 """
 
 from llm2vec_gen_rag.backbone.int8 import PRODUCTS_OF_INT8
+from llm2vec_gen_rag.backbone.products import (
+    FLOAT32_BY_ONEDNN,
+    MATRIX_FIRST,
+    ROW_BY_PARTS,
+    ROW_WITHOUT_ONEDNN,
+)
 from llm2vec_gen_rag.cpu.attention import FUSED_IN_BFLOAT16
 from llm2vec_gen_rag.cpu.backward import GradientForward, gradient_forward_for
 from llm2vec_gen_rag.cpu.buffers import reuse_buffers
-from llm2vec_gen_rag.cpu.decoding_step import ROW_WITHOUT_ONEDNN, DecodingStep, decoding
+from llm2vec_gen_rag.cpu.decoding import decoding_for
 from llm2vec_gen_rag.cpu.forward import Forward, Prefix, forward_for
 from llm2vec_gen_rag.cpu.packing import WIDTH_STEP, Packing, packing_of_few_sizes, rounded_up
 from llm2vec_gen_rag.cpu.prefix_cache import PrefixCache, shared_prefix
@@ -16,13 +22,12 @@ from llm2vec_gen_rag.cpu.prefix_cache import PrefixCache, shared_prefix
 __all__ = [
     "FASTER_WAYS",
     "WIDTH_STEP",
-    "DecodingStep",
     "Forward",
     "GradientForward",
     "Packing",
     "Prefix",
     "PrefixCache",
-    "decoding",
+    "decoding_for",
     "forward_for",
     "gradient_forward_for",
     "packing_of_few_sizes",
@@ -31,4 +36,11 @@ __all__ = [
     "shared_prefix",
 ]
 
-FASTER_WAYS = (FUSED_IN_BFLOAT16, ROW_WITHOUT_ONEDNN, PRODUCTS_OF_INT8)
+FASTER_WAYS = (
+    FUSED_IN_BFLOAT16,
+    FLOAT32_BY_ONEDNN,
+    ROW_WITHOUT_ONEDNN,
+    ROW_BY_PARTS,
+    MATRIX_FIRST,
+    PRODUCTS_OF_INT8,
+)

@@ -36,9 +36,29 @@ def causal_attention(queries: Tensor, keys: Tensor, values: Tensor, positions: T
     Returns:
         (batch, rows, heads * head).
     """
+    if queries.shape[1] == 1:
+        return _attention_of_one(queries, keys, values, positions)
     if queries.dtype == torch.bfloat16 and not FUSED_IN_BFLOAT16.is_faster():
         return blockwise_attention(queries, keys, values, positions)
     return _fused_attention(queries, keys, values, positions)
+
+
+def _attention_of_one(queries: Tensor, keys: Tensor, values: Tensor, positions: Tensor) -> Tensor:
+    """Return what `causal_attention` returns for one query of each text.
+
+    Products this small take several times as long in bfloat16 as in float32, to which keys and
+    values are copied.
+    """
+    batch, _, heads, width = queries.shape
+    key_heads, tokens = keys.shape[1:3]
+    grouped = queries.reshape(batch * key_heads, -1, width).float()
+    keys, values = keys.flatten(0, 1).float(), values.flatten(0, 1).float()
+    scores = torch.bmm(grouped, keys.mT)
+    if int(positions.min()) < tokens - 1:
+        masked = torch.arange(tokens) > positions.reshape(-1, 1, 1, 1)
+        scores.view(batch, key_heads, -1, tokens).masked_fill_(masked, -torch.inf)
+    attended = torch.bmm(scores.softmax(dim=-1), values)
+    return attended.to(queries.dtype).view(batch, 1, heads * width)
 
 
 def _fused_attention(queries: Tensor, keys: Tensor, values: Tensor, positions: Tensor) -> Tensor:

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from llm2vec_gen_rag.backbone.products import product
 from llm2vec_gen_rag.cpu.attention import causal_attention
 from llm2vec_gen_rag.cpu.layer import (
     KeysValues,
     LayerContext,
+    concatenated,
     feed_forward,
     keys_values_of,
     rms_norm,
@@ -28,6 +30,19 @@ from llm2vec_gen_rag.cpu.layer import (
 )
 from llm2vec_gen_rag.cpu.packing import Packing
 from llm2vec_gen_rag.cpu.supported import has_supported_layers
+
+
+class Past(Protocol):
+    """The tokens that precede those of a forward: a `Prefix`, or a `KVCache`."""
+
+    def positions(self, packing: Packing) -> Tensor:
+        """Return the position of each packed row in its text, (rows,)."""
+
+    def key_positions(self, packing: Packing) -> Tensor:
+        """Return the positions of padded rows among the keys, (width,) or (batch, width)."""
+
+    def extended(self, layer: int, own: KeysValues) -> KeysValues:
+        """Return keys and values of one layer, those of the preceding tokens first."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,21 @@ class Prefix:
 
     tokens: int
     layers: Sequence[KeysValues]
+
+    def positions(self, packing: Packing) -> Tensor:
+        """See `Past`."""
+        return self.tokens + packing.positions
+
+    def key_positions(self, packing: Packing) -> Tensor:
+        """See `Past`."""
+        return torch.arange(self.tokens, self.tokens + packing.width)
+
+    def extended(self, layer: int, own: KeysValues) -> KeysValues:
+        """See `Past`."""
+        return concatenated(self.layers[layer], own) if self.layers else own
+
+
+NO_PREFIX = Prefix(0, ())
 
 
 class Forward:
@@ -66,13 +96,13 @@ class Forward:
         layers = []
         for layer in model.layers:
             normed = rms_norm(layer.input_layernorm, states)
-            layers.append(_keys_values(layer.self_attn, normed, context, None))
+            layers.append(_keys_values(layer.self_attn, normed, context))
             if layer is not model.layers[-1]:  # the output of the last layer is unused
                 states = _layer_output(layer, states, normed, layers[-1], context)
         return Prefix(tokens, layers)
 
     def states(
-        self, inputs: Tensor, packing: Packing, read_rows: Tensor, prefix: Prefix | None
+        self, inputs: Tensor, packing: Packing, read_rows: Tensor, past: Past = NO_PREFIX
     ) -> Tensor:
         """Return last hidden states of some rows.
 
@@ -80,28 +110,27 @@ class Forward:
             inputs: (rows, hidden) input embeddings, packed.
             packing: which of them belong to which text.
             read_rows: (batch, K), the rows to read, ascending in each text.
-            prefix: the KV cache of what precedes every text; None if nothing does.
+            past: what precedes the texts.
 
         Returns:
             (batch, K, hidden).
         """
-        model, start = self._model, 0 if prefix is None else prefix.tokens
-        rotary = rotary_of(model, inputs, start + packing.positions)
-        context = LayerContext(packing, rotary, torch.arange(start, start + packing.width))
+        model, positions = self._model, past.positions(packing)
+        rotary = rotary_of(model, inputs, positions)
+        context = LayerContext(packing, rotary, past.key_positions(packing))
         states = inputs
         for index, layer in enumerate(model.layers):
             normed = rms_norm(layer.input_layernorm, states)
-            before = None if prefix is None else prefix.layers[index]
-            keys_values = _keys_values(layer.self_attn, normed, context, before)
+            own = _keys_values(layer.self_attn, normed, context)
             if layer is model.layers[-1]:
                 rows = read_rows.flatten()
                 states, normed = states[rows], normed[rows]
                 context = LayerContext(
                     Packing([read_rows.shape[1]] * len(read_rows)),
                     (rotary[0][rows], rotary[1][rows]),
-                    start + packing.positions[read_rows],
+                    positions[read_rows],
                 )
-            states = _layer_output(layer, states, normed, keys_values, context)
+            states = _layer_output(layer, states, normed, past.extended(index, own), context)
         output: Tensor = model.norm(context.packing.pad(states))
         return output
 
@@ -116,12 +145,10 @@ def forward_for(backbone: PreTrainedModel) -> Forward | None:
     return Forward(backbone) if supported else None
 
 
-def _keys_values(
-    attention: Any, normed: Tensor, context: LayerContext, prefix: KeysValues | None
-) -> KeysValues:
-    """Return keys and values of normed states (rows, hidden), those of the prefix first."""
-    products = attention.k_proj(normed), attention.v_proj(normed)
-    return keys_values_of(attention, *products, context, prefix)
+def _keys_values(attention: Any, normed: Tensor, context: LayerContext) -> KeysValues:
+    """Return keys and values of normed states (rows, hidden)."""
+    products = product(attention.k_proj, normed), product(attention.v_proj, normed)
+    return keys_values_of(attention, *products, context, None)
 
 
 def _layer_output(
@@ -129,8 +156,8 @@ def _layer_output(
 ) -> Tensor:
     """Return the output (rows, hidden) of a layer for its input states (rows, hidden)."""
     attention = layer.self_attn
-    queries = scaled_queries(attention, attention.q_proj(normed), context)
+    queries = scaled_queries(attention, product(attention.q_proj, normed), context)
     attended = causal_attention(queries, *keys_values, context.positions)
-    middle = attention.o_proj(context.packing.unpad(attended)).add_(states)
+    middle = product(attention.o_proj, context.packing.unpad(attended)).add_(states)
     normed = rms_norm(layer.post_attention_layernorm, middle)
     return feed_forward(layer.mlp, normed).add_(middle)

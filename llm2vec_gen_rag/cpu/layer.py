@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llm2vec_gen_rag.backbone.products import product
 from llm2vec_gen_rag.cpu.packing import Packing
 
 KeysValues = tuple[Tensor, Tensor]  # each (batch, key heads, tokens, head)
-Rotary = tuple[Tensor, Tensor]  # cosines and sines of each row's position, each (rows, head)
+# cosines and signed sines of each row's position, each (rows, head); see `rotate`
+Rotary = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,15 @@ def input_matrices(layer: Any) -> list[Any]:
 
 def feed_forward(mlp: Any, normed: Tensor) -> Tensor:
     """Return down(act(gate) * up) of normed states (rows, hidden), a new tensor."""
-    activated = mlp.act_fn(mlp.gate_proj(normed)).mul_(mlp.up_proj(normed))
-    output: Tensor = mlp.down_proj(activated)
-    return output
+    gate = mlp.act_fn(product(mlp.gate_proj, normed))
+    return product(mlp.down_proj, gate.mul_(product(mlp.up_proj, normed)))
 
 
 def rotary_of(model: Any, states: Tensor, positions: Tensor) -> Rotary:
-    """Return the cosines and sines of some positions (rows,), in the dtype of the states."""
+    """Return cosines and signed sines of some positions (rows,), in the dtype of the states."""
     cos, sin = model.rotary_emb(states, positions[None])
-    return cos[0], sin[0]
+    first, second = sin[0].chunk(2, dim=-1)
+    return cos[0], torch.cat([-first, second], dim=-1)
 
 
 def rms_norm(norm: Any, states: Tensor) -> Tensor:
@@ -68,21 +70,22 @@ def rms_norm(norm: Any, states: Tensor) -> Tensor:
 def divide_by_rms(states: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """Return x / r and 1 / r, (..., 1), of `rms_norm`, both new tensors in float32."""
     # a copy, then in place: one operation over two dtypes takes up to ten times as long
-    wide = torch.empty(states.shape, dtype=torch.float32).copy_(states)
+    wide = states.to(torch.float32, copy=True)
     length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-    scale: Tensor = length.square_().div_(states.shape[-1]).add_(epsilon).rsqrt_()
+    added = torch.full((), epsilon)
+    scale = torch.addcmul(added, length, length, value=1 / states.shape[-1]).rsqrt_()
     return wide.mul_(scale), scale
 
 
 def rotate(heads: Tensor, rotary: Rotary) -> Tensor:
     """Return heads (rows, heads, head) rotated by their positions (arXiv 2104.09864).
 
-    The two halves of a head are the pairs. The transpose of this rotation, which the backward pass
-    needs, is the rotation with the negated sine.
+    The two halves a and b of a head are the pairs: (a cos - b sin, b cos + a sin). The sines of the
+    first half come negated, so that b and a are the head rolled by a half. The transpose of this
+    rotation, which the backward pass needs, is the rotation with all sines negated.
     """
     cos, sin = (part.unsqueeze(-2) for part in rotary)
-    first, second = heads.chunk(2, dim=-1)
-    return torch.cat([-second, first], dim=-1).mul_(sin).addcmul_(heads, cos)
+    return heads.roll(heads.shape[-1] // 2, -1).mul_(sin).addcmul_(heads, cos)
 
 
 def head_norm(attention: Any, kind: str) -> Any | None:
@@ -119,10 +122,10 @@ def keys_values_of(
     keys = context.packing.pad(rotated_heads(attention, "k", key_product, context.rotary))
     values = context.packing.pad(split_heads(attention, value_product))
     own = keys.transpose(1, 2), values.transpose(1, 2)
-    return own if prefix is None else _concatenated(prefix, own)
+    return own if prefix is None else concatenated(prefix, own)
 
 
-def _concatenated(prefix: KeysValues, own: KeysValues) -> KeysValues:
+def concatenated(prefix: KeysValues, own: KeysValues) -> KeysValues:
     """Return keys and values of the prefix, repeated for each text, and of what follows it."""
     batch = len(own[0])
     return (

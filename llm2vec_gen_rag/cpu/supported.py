@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -25,7 +26,10 @@ _ROTARY_BY_LENGTH = {"dynamic", "longrope"}
 
 
 def has_supported_layers(backbone: PreTrainedModel) -> bool:
-    """Return whether the LLM is on a CPU and has layers of the one form, with full attention."""
+    """Return whether the LLM is on a CPU and has layers of the one form, with full attention.
+
+    One with hooks on a layer or on a larger part runs its own forward, which calls them.
+    """
     model: Any = backbone.base_model
     layers = list(getattr(model, "layers", []))
     return bool(
@@ -35,6 +39,7 @@ def has_supported_layers(backbone: PreTrainedModel) -> bool:
         and getattr(backbone, "hf_device_map", None) is None
         and model.rotary_emb.rope_type not in _ROTARY_BY_LENGTH
         and has_full_attention(backbone)
+        and not any(map(_has_hooks, _parts_not_called(backbone)))
     )
 
 
@@ -52,6 +57,18 @@ def has_frozen_matrices(backbone: PreTrainedModel) -> bool:
         for layer in model.layers
         for matrix in (*input_matrices(layer), layer.self_attn.o_proj, layer.mlp.down_proj)
     )
+
+
+def _parts_not_called(backbone: PreTrainedModel) -> Iterator[nn.Module]:
+    """Yield the larger modules, whose steps are run here in place of calls of them."""
+    model: Any = backbone.base_model
+    yield from (backbone, model)
+    for layer in model.layers:
+        yield from (layer, layer.self_attn, layer.mlp)
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _path(kind: type) -> str:

@@ -272,3 +272,18 @@ def test_attention_of_other_positions_in_each_row(dtype, tolerance):
     found = causal_attention(queries, keys, values, positions)
     expected = masked_softmax(queries, keys, values, positions)
     torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("path", ["model", "model.layers.0", "model.layers.1.self_attn"])
+def test_a_users_hook_is_called_wherever_it_is(qwen3, path):
+    """It may change what the layers compute, as when a researcher steers them."""
+    model, seen = qwen3.load(), []
+    before = model.encode(TEXTS[0])
+    hook = model.backbone.get_submodule(path).register_forward_hook(lambda *_: seen.append(1))
+    again = model.encode(TEXTS[0])
+    assert seen
+    seen.clear()
+    model.decode(TEXTS[0], max_new_tokens=2)
+    assert len(seen) >= 2
+    hook.remove()
+    np.testing.assert_allclose(again, before, atol=1e-5)

@@ -1,20 +1,19 @@
-"""What makes decoding one text fast on a CPU changes no number and leaves nothing behind."""
+"""What makes the LLM's own forward decode faster changes no number and leaves nothing behind."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from llm2vec_gen_rag.backbone import device
-from llm2vec_gen_rag.cpu import decoding, decoding_step
+from llm2vec_gen_rag.backbone import device, products
+from llm2vec_gen_rag.backbone.own_decoding import OwnDecoding
 
 
 def step(backbone, inputs):
-    """Run the first step of decoding after input embeddings (batch, tokens, hidden)."""
-    batch, tokens, _ = inputs.shape
-    mask = torch.ones(batch, tokens, dtype=torch.long)
-    with torch.no_grad(), decoding(backbone) as forward:
-        return forward(inputs, mask, mask.cumsum(dim=1) - 1, None)
+    """Return the logits after input embeddings (batch, tokens, hidden)."""
+    mask = torch.ones(inputs.shape[:2], dtype=torch.long)
+    with torch.no_grad():
+        return OwnDecoding(backbone, inputs, mask).logits()
 
 
 def onednn_inside(model, inputs):
@@ -43,9 +42,9 @@ def rounded(qwen3):
 @pytest.fixture
 def faster_without_onednn():
     """This processor is taken for one whose rows of bfloat16 are faster without oneDNN."""
-    decoding_step.ROW_WITHOUT_ONEDNN.set(True)
+    products.ROW_WITHOUT_ONEDNN.set(True)
     yield
-    decoding_step.ROW_WITHOUT_ONEDNN.set(None)
+    products.ROW_WITHOUT_ONEDNN.set(None)
 
 
 @pytest.mark.usefixtures("faster_without_onednn")
@@ -59,11 +58,11 @@ def test_one_row_of_bfloat16_is_multiplied_without_onednn(rounded, batch, tokens
 
 
 def test_where_onednn_is_faster_it_multiplies_one_row_too(rounded):
-    decoding_step.ROW_WITHOUT_ONEDNN.set(False)
+    products.ROW_WITHOUT_ONEDNN.set(False)
     try:
         assert onednn_inside(rounded, inputs_of(rounded, 1, 1))
     finally:
-        decoding_step.ROW_WITHOUT_ONEDNN.set(None)
+        products.ROW_WITHOUT_ONEDNN.set(None)
 
 
 @pytest.mark.usefixtures("faster_without_onednn")
@@ -96,7 +95,7 @@ def test_onednn_is_enabled_again_after_an_error(rounded):
 
 
 def test_onednn_is_enabled_after_two_threads_that_overlap(rounded):
-    first, second = decoding_step._without_onednn, decoding_step._without_onednn
+    first, second = products._without_onednn, products._without_onednn
     with first:
         second.__enter__()
     assert not torch.backends.mkldnn.enabled
@@ -112,11 +111,11 @@ def test_onednn_that_was_disabled_stays_disabled(rounded):
 
 @pytest.mark.parametrize("without_onednn", [False, True])
 def test_one_row_gives_the_same_result_as_among_others(rounded, without_onednn):
-    decoding_step.ROW_WITHOUT_ONEDNN.set(without_onednn)
+    products.ROW_WITHOUT_ONEDNN.set(without_onednn)
     inputs = inputs_of(rounded, 3, 1)
-    together = step(rounded.backbone, inputs).logits
-    alone = torch.cat([step(rounded.backbone, row[None]).logits for row in inputs])
-    decoding_step.ROW_WITHOUT_ONEDNN.set(None)
+    together = step(rounded.backbone, inputs)
+    alone = torch.cat([step(rounded.backbone, row[None]) for row in inputs])
+    products.ROW_WITHOUT_ONEDNN.set(None)
     torch.testing.assert_close(alone.float(), together.float(), rtol=2e-2, atol=2e-2)
 
 
@@ -126,11 +125,11 @@ def test_the_position_that_is_read_is_multiplied_as_a_plain_row(model):
     hook = head.register_forward_hook(lambda _, inputs, __: strides.append(inputs[0].stride()))
     inputs = inputs_of(model, 1, 6)
     try:
-        found = step(model.backbone, inputs).logits
+        found = step(model.backbone, inputs)
     finally:
         hook.remove()
     with torch.no_grad():
-        expected = model.backbone(inputs_embeds=inputs).logits[:, -1:]
+        expected = model.backbone(inputs_embeds=inputs).logits[:, -1]
     torch.testing.assert_close(found, expected)
     assert strides[0] == (head.in_features, head.in_features, 1)
     assert not head._forward_pre_hooks

@@ -1,0 +1,151 @@
+"""Products of rows with the LLM's matrices on a CPU, by the kernels that are fast on it.
+
+torch multiplies float32 by MKL, which takes twice as long as oneDNN on some processors and less
+time on others. Few rows, as when the LLM writes, take as long as reading the matrix: one row of
+float32 reaches a third of the rate of memory by MKL, one of bfloat16 half of it by oneDNN, where
+other kernels reach it. Which one is taken is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from llm2vec_gen_rag.backbone.faster_way import FasterWay, Way
+from llm2vec_gen_rag.backbone.lora import LowRankHook
+from llm2vec_gen_rag.backbone.process_settings import ChangedSettings
+
+Kernel = Callable[[Tensor, Tensor], Tensor]  # rows (rows, in) and weight (out, in) -> (rows, out)
+
+FEW = 4  # rows
+# of a matrix, multiplied in one batch: as many threads can take part
+PARTS = 16
+
+
+def product(layer: Any, rows: Tensor) -> Tensor:
+    """Return what a linear layer of the LLM computes without gradient on a CPU, hooks included.
+
+    Args:
+        layer: a module.
+        rows: (rows, in).
+
+    Returns:
+        (rows, out), a new tensor.
+    """
+    if type(layer) is not nn.Linear or rows.dtype != torch.float32 or _has_other_hooks(layer):
+        output: Tensor = layer(rows)
+        return output
+    output = _float32_kernel(len(rows))(rows, layer.weight)
+    if layer.bias is not None:
+        output.add_(layer.bias)
+    for update in layer._forward_hooks.values():
+        update(layer, (rows,), output)  # in place
+    return output
+
+
+def _has_other_hooks(layer: nn.Module) -> bool:
+    """Return whether a layer has hooks that are not low-rank updates."""
+    others = (hook for hook in layer._forward_hooks.values() if type(hook) is not LowRankHook)
+    return bool(layer._forward_pre_hooks) or any(True for _ in others)
+
+
+def _float32_kernel(rows: int) -> Kernel:
+    if rows == 1 and ROW_BY_PARTS.is_faster():
+        return _by_parts
+    if 1 < rows <= FEW and MATRIX_FIRST.is_faster():
+        return _matrix_first
+    return _kernel_of_many_rows()
+
+
+def _kernel_of_many_rows() -> Kernel:
+    return _by_onednn if FLOAT32_BY_ONEDNN.is_faster() else F.linear
+
+
+def fast_row(inputs: Tensor) -> AbstractContextManager[None]:
+    """Return a block in which one row of bfloat16 on a CPU is multiplied by the faster kernel.
+
+    Args:
+        inputs: (..., hidden), the rows that the block multiplies.
+
+    Returns:
+        A block that does nothing for other inputs, and where oneDNN is the faster way. Else all
+        threads compute without it: products of more rows or of 8 bits take longer meanwhile.
+    """
+    is_row = inputs.numel() == inputs.shape[-1]
+    if is_row and inputs.device.type == "cpu" and inputs.dtype == torch.bfloat16:
+        return _without_onednn if ROW_WITHOUT_ONEDNN.is_faster() else nullcontext()
+    return nullcontext()
+
+
+def _by_onednn(rows: Tensor, weight: Tensor) -> Tensor:
+    """Return the product by oneDNN; torch itself asks it for bfloat16 only."""
+    output: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
+    return output
+
+
+def _by_parts(row: Tensor, weight: Tensor) -> Tensor:
+    """Return the product of one row, by a batch of parts of the matrix."""
+    out, width = weight.shape
+    parts = PARTS if out % PARTS == 0 else 1
+    columns = row.t().expand(parts, width, 1)
+    return torch.bmm(weight.view(parts, -1, width), columns).view(1, out)
+
+
+def _matrix_first(rows: Tensor, weight: Tensor) -> Tensor:
+    """Return the product of some rows, as the transpose of another product."""
+    return torch.mm(weight, rows.t()).t().contiguous()
+
+
+def _disable_onednn(undo: ExitStack) -> None:
+    """Disable oneDNN for all threads: others run slower meanwhile."""
+    onednn: Any = torch.backends.mkldnn  # its `set_flags` would reset the precision, too
+    undo.callback(setattr, onednn, "enabled", onednn.enabled)
+    onednn.enabled = False
+
+
+_without_onednn = ChangedSettings(_disable_onednn)
+
+
+def _large(rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return rows, and a matrix too large for a core's own caches."""
+    return torch.ones(rows, 1024, dtype=dtype), torch.ones(2**14, 1024, dtype=dtype)
+
+
+def _both_of_bfloat16() -> tuple[Way, Way]:
+    with_onednn = partial(F.linear, *_large(1, torch.bfloat16))
+
+    def without() -> Tensor:
+        with _without_onednn:
+            return with_onednn()
+
+    return without, with_onednn
+
+
+def _both_of_float32(kernel: Kernel, rows: int) -> tuple[Way, Way]:
+    inputs = _large(rows, torch.float32)
+    return partial(kernel, *inputs), partial(_kernel_of_many_rows(), *inputs)
+
+
+def _both_of_many_rows() -> tuple[Way, Way]:
+    inputs = torch.ones(256, 1024), torch.ones(1024, 1024)
+    usual = partial(F.linear, *inputs)
+    has_onednn = torch.backends.mkldnn.is_available() and hasattr(
+        torch.ops.mkldnn, "_linear_pointwise"
+    )
+    return partial(_by_onednn, *inputs) if has_onednn else usual, usual
+
+
+ROW_WITHOUT_ONEDNN = FasterWay("one row of bfloat16 without oneDNN", _both_of_bfloat16)
+FLOAT32_BY_ONEDNN = FasterWay("products of float32 by oneDNN", _both_of_many_rows)
+ROW_BY_PARTS = FasterWay(
+    "one row of float32 by parts of the matrix", partial(_both_of_float32, _by_parts, 1)
+)
+MATRIX_FIRST = FasterWay(
+    "few rows of float32 as a transposed product", partial(_both_of_float32, _matrix_first, FEW)
+)
