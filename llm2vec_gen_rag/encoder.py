@@ -170,9 +170,7 @@ def _states_without_gradient(
     texts = token_ids if prefix is None else [row[prefix.tokens :] for row in token_ids]
     packing = cpu.packing_of_few_sizes([len(row) + len(model.response_tokens) for row in texts])
     inputs, read_rows = _with_response_tokens(model, texts, packing)
-    if prefix is None:
-        return forward.states(inputs, packing, read_rows)
-    return forward.states(inputs, packing, read_rows, prefix)
+    return forward.states(inputs, packing, read_rows, prefix or cpu.NO_PREFIX)
 
 
 def _states_of_own_forward(model: EmbeddingModel, token_ids: Rows) -> Tensor:

@@ -2,7 +2,10 @@
 
 What one processor computes faster takes another one longer: a row of bfloat16 by torch's own kernel
 without AMX, by oneDNN's with it. Each question is answered when it first comes up in a process, in
-some milliseconds, for each number of threads.
+some tens of milliseconds at most, for each number of threads.
+
+Two ways differ in the last digits, and two processes can answer differently. Where a run has to
+repeat another to the last digit, as one that goes on with a training, `usual_ways` is the block.
 """
 
 from __future__ import annotations
@@ -11,8 +14,12 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import torch
+
+from llm2vec_gen_rag.backbone.forwards import torch_defaults
+from llm2vec_gen_rag.backbone.process_settings import ChangedSettings
 
 logger = logging.getLogger(__name__)
 Way = Callable[[], object]
@@ -26,7 +33,10 @@ class FasterWay:
 
     Attributes:
         question: what is decided, as the log has it.
+        usual_only: whether no way but the usual one is taken now, unless it was `set`.
     """
+
+    usual_only = False
 
     def __init__(self, question: str, ways: Callable[[], tuple[Way, Way]]) -> None:
         """Name the two ways.
@@ -45,9 +55,12 @@ class FasterWay:
         """Return the answer, measured at the first call unless it was `set`."""
         if self._set is not None:
             return self._set
+        if FasterWay.usual_only:
+            return False
         threads = torch.get_num_threads()
         if threads not in self._answers:
-            self._answers[threads] = self._measured()
+            with torch_defaults(), torch.no_grad():
+                self._answers[threads] = self._measured()
         return self._answers[threads]
 
     def set(self, answer: bool | None) -> None:
@@ -70,6 +83,14 @@ class FasterWay:
             torch.get_num_threads(),
         )
         return answer
+
+
+def _take_usual_ways(undo: ExitStack) -> None:
+    undo.callback(setattr, FasterWay, "usual_only", False)
+    FasterWay.usual_only = True
+
+
+usual_ways = ChangedSettings(_take_usual_ways)
 
 
 def _seconds(compute: Way) -> float:

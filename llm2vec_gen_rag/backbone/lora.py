@@ -40,12 +40,16 @@ class LowRankUpdate:
     def add_to(self, output: Tensor, inputs: Tensor) -> None:
         """Add the update of inputs (..., in) to an output (..., out) in place, without gradient.
 
-        It is computed in the dtype of the output: float32 would be no nearer to what an LLM in
-        float32 computes, as the output is rounded, and takes several times as long.
+        For an output in bfloat16 it is computed in bfloat16: float32 would be no nearer to what an
+        LLM in float32 computes, as the output is rounded, and takes several times as long.
         """
-        down, up = self.down.to(output.dtype), self.up.to(output.dtype)
+        dtype = torch.bfloat16 if output.dtype == torch.bfloat16 else self.down.dtype
+        down, up = self.down.to(dtype), self.up.to(dtype)
+        low = F.linear(inputs.to(dtype), down)
+        if output.dtype != dtype:
+            output.add_(F.linear(low, up), alpha=self.scaling)
+            return
         out, rank = up.shape
-        low = F.linear(inputs.to(output.dtype), down)
         # product, factor and sum in one pass over the output
         output.view(-1, out).addmm_(low.view(-1, rank), up.t(), alpha=self.scaling)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -34,8 +34,7 @@ class OwnDecoding:
 
     def logits(self) -> Tensor:
         """Read the inputs; return the logits of the next token, (batch, vocabulary)."""
-        # torch's own kernels multiply int8 layers several times as slowly as oneDNN
-        fast = nullcontext() if self._has_int8 else fast_row(self._inputs)
+        fast = fast_row(self._inputs, int8=self._has_int8)
         with fast, _contiguous_logit_inputs(self._backbone):
             output = self._backbone(
                 inputs_embeds=self._inputs,

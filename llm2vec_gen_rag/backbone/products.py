@@ -1,16 +1,16 @@
 """Products of rows with the LLM's matrices on a CPU, by the kernels that are fast on it.
 
-torch multiplies float32 by MKL, which takes twice as long as oneDNN on some processors and less
-time on others. Few rows, as when the LLM writes, take as long as reading the matrix: one row of
-float32 reaches a third of the rate of memory by MKL, one of bfloat16 half of it by oneDNN, where
-other kernels reach it. Which one is taken is measured.
+torch multiplies float32 by MKL, which takes twice as long as oneDNN on some processors of AMD. Few
+rows, as when the LLM writes, should take no longer than reading the matrix does: by the kernel that
+torch takes, one row of float32 or bfloat16 took two to three times as long there, by others hardly
+longer. Which kernel is the fastest is measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ FEW = 4  # rows
 PARTS = 16
 
 
-def product(layer: Any, rows: Tensor) -> Tensor:
+def linear(layer: Any, rows: Tensor) -> Tensor:
     """Return what a linear layer of the LLM computes without gradient on a CPU, hooks included.
 
     Args:
@@ -38,7 +38,7 @@ def product(layer: Any, rows: Tensor) -> Tensor:
     Returns:
         (rows, out), a new tensor.
     """
-    if type(layer) is not nn.Linear or rows.dtype != torch.float32 or _has_other_hooks(layer):
+    if not _is_plain(layer) or rows.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         output: Tensor = layer(rows)
         return output
     output = _float32_kernel(len(rows))(rows, layer.weight)
@@ -49,10 +49,13 @@ def product(layer: Any, rows: Tensor) -> Tensor:
     return output
 
 
-def _has_other_hooks(layer: nn.Module) -> bool:
-    """Return whether a layer has hooks that are not low-rank updates."""
-    others = (hook for hook in layer._forward_hooks.values() if type(hook) is not LowRankHook)
-    return bool(layer._forward_pre_hooks) or any(True for _ in others)
+def _is_plain(layer: nn.Module) -> bool:
+    """Return whether a layer is a matrix and nothing else has hooks on it than low-rank updates."""
+    return (
+        type(layer) is nn.Linear
+        and not layer._forward_pre_hooks
+        and all(type(hook) is LowRankHook for hook in layer._forward_hooks.values())
+    )
 
 
 def _float32_kernel(rows: int) -> Kernel:
@@ -64,20 +67,27 @@ def _float32_kernel(rows: int) -> Kernel:
 
 
 def _kernel_of_many_rows() -> Kernel:
-    return _by_onednn if FLOAT32_BY_ONEDNN.is_faster() else F.linear
+    return _by_onednn if _has_onednn() and FLOAT32_BY_ONEDNN.is_faster() else F.linear
 
 
-def fast_row(inputs: Tensor) -> AbstractContextManager[None]:
+@cache
+def _has_onednn() -> bool:
+    is_built_in = torch.backends.mkldnn.is_available()
+    return is_built_in and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def fast_row(inputs: Tensor, *, int8: bool) -> AbstractContextManager[None]:
     """Return a block in which one row of bfloat16 on a CPU is multiplied by the faster kernel.
 
     Args:
         inputs: (..., hidden), the rows that the block multiplies.
+        int8: whether the matrices are of 8 bits, which take several times as long without oneDNN.
 
     Returns:
         A block that does nothing for other inputs, and where oneDNN is the faster way. Else all
-        threads compute without it: products of more rows or of 8 bits take longer meanwhile.
+        threads compute without it: products of more rows take longer meanwhile.
     """
-    is_row = inputs.numel() == inputs.shape[-1]
+    is_row = inputs.numel() == inputs.shape[-1] and not int8
     if is_row and inputs.device.type == "cpu" and inputs.dtype == torch.bfloat16:
         return _without_onednn if ROW_WITHOUT_ONEDNN.is_faster() else nullcontext()
     return nullcontext()
@@ -114,7 +124,7 @@ _without_onednn = ChangedSettings(_disable_onednn)
 
 def _large(rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return rows, and a matrix too large for a core's own caches."""
-    return torch.ones(rows, 1024, dtype=dtype), torch.ones(2**14, 1024, dtype=dtype)
+    return torch.ones(rows, 1024, dtype=dtype), torch.ones(2**13, 1024, dtype=dtype)
 
 
 def _both_of_bfloat16() -> tuple[Way, Way]:
@@ -133,12 +143,8 @@ def _both_of_float32(kernel: Kernel, rows: int) -> tuple[Way, Way]:
 
 
 def _both_of_many_rows() -> tuple[Way, Way]:
-    inputs = torch.ones(256, 1024), torch.ones(1024, 1024)
-    usual = partial(F.linear, *inputs)
-    has_onednn = torch.backends.mkldnn.is_available() and hasattr(
-        torch.ops.mkldnn, "_linear_pointwise"
-    )
-    return partial(_by_onednn, *inputs) if has_onednn else usual, usual
+    inputs = [torch.ones(rows, 1024, dtype=torch.float32) for rows in (256, 1024)]
+    return partial(_by_onednn, *inputs), partial(F.linear, *inputs)
 
 
 ROW_WITHOUT_ONEDNN = FasterWay("one row of bfloat16 without oneDNN", _both_of_bfloat16)

@@ -1,7 +1,8 @@
 """The frozen LLM's layers written out for a CPU, forward and backward.
 
-`forward_for` and `gradient_forward_for` are the one place to ask: each gives a forward, or None
-where the LLM's own has to run. `FASTER_WAYS` are the choices that depend on the processor.
+`forward_for`, `gradient_forward_for` and `decoding_for` are the one place to ask: each gives what
+runs the layers, or None where the LLM's own forward has to. `FASTER_WAYS` are the choices that
+depend on the processor.
 """
 
 from llm2vec_gen_rag.backbone.int8 import PRODUCTS_OF_INT8
@@ -15,12 +16,13 @@ from llm2vec_gen_rag.cpu.attention import FUSED_IN_BFLOAT16
 from llm2vec_gen_rag.cpu.backward import GradientForward, gradient_forward_for
 from llm2vec_gen_rag.cpu.buffers import reuse_buffers
 from llm2vec_gen_rag.cpu.decoding import decoding_for
-from llm2vec_gen_rag.cpu.forward import Forward, Prefix, forward_for
+from llm2vec_gen_rag.cpu.forward import NO_PREFIX, Forward, Prefix, forward_for
 from llm2vec_gen_rag.cpu.packing import WIDTH_STEP, Packing, packing_of_few_sizes, rounded_up
 from llm2vec_gen_rag.cpu.prefix_cache import PrefixCache, shared_prefix
 
 __all__ = [
     "FASTER_WAYS",
+    "NO_PREFIX",
     "WIDTH_STEP",
     "Forward",
     "GradientForward",

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone.int8 import has_int8_layers
-from llm2vec_gen_rag.backbone.products import fast_row, product
+from llm2vec_gen_rag.backbone.products import fast_row, linear
 from llm2vec_gen_rag.cpu.forward import Forward, forward_for
 from llm2vec_gen_rag.cpu.kv_cache import KVCache
-from llm2vec_gen_rag.cpu.packing import Packing
+from llm2vec_gen_rag.cpu.packing import Packing, packing_of_few_sizes
 
 
 class Decoding:
@@ -33,19 +33,19 @@ class Decoding:
         """
         self._forward, self._head = forward, backbone.get_output_embeddings()
         self._has_int8 = has_int8_layers(backbone)
-        self._inputs = prompts[mask.bool()]
         self._lengths = mask.sum(dim=1)
-        self._packing = Packing(self._lengths.tolist())
+        self._packing = packing_of_few_sizes(self._lengths.tolist())
+        packed = prompts[mask.bool()]
+        self._inputs = F.pad(packed, (0, 0, 0, self._packing.rows - len(packed)))
         self._cache = KVCache(len(prompts))
 
     def logits(self) -> Tensor:
         """Read the inputs; return the logits of the next token, (batch, vocabulary)."""
         last = self._lengths.cumsum(dim=0)[:, None] - 1
-        # torch's own kernels multiply int8 layers several times as slowly as oneDNN
-        with nullcontext() if self._has_int8 else fast_row(self._inputs):
+        with fast_row(self._inputs, int8=self._has_int8):
             states = self._forward.states(self._inputs, self._packing, last, self._cache)
             self._cache.advance(self._lengths)
-            return product(self._head, states[:, 0])
+            return linear(self._head, states[:, 0])
 
     def append(self, inputs: Tensor, unfinished: Sequence[int]) -> None:
         """Go on with some of the texts, each with its next token.

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from llm2vec_gen_rag.backbone.products import product
+from llm2vec_gen_rag.backbone.freed_memory import keep_freed_memory
+from llm2vec_gen_rag.backbone.products import linear
 from llm2vec_gen_rag.cpu.attention import causal_attention
 from llm2vec_gen_rag.cpu.layer import (
     KeysValues,
@@ -41,8 +42,11 @@ class Past(Protocol):
     def key_positions(self, packing: Packing) -> Tensor:
         """Return the positions of padded rows among the keys, (width,) or (batch, width)."""
 
-    def extended(self, layer: int, own: KeysValues) -> KeysValues:
-        """Return keys and values of one layer, those of the preceding tokens first."""
+    def extend(self, layer: int, own: KeysValues) -> KeysValues:
+        """Return keys and values of one layer, those of the preceding tokens first.
+
+        A `KVCache` keeps them for the tokens that follow.
+        """
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Prefix:
         """See `Past`."""
         return torch.arange(self.tokens, self.tokens + packing.width)
 
-    def extended(self, layer: int, own: KeysValues) -> KeysValues:
+    def extend(self, layer: int, own: KeysValues) -> KeysValues:
         """See `Past`."""
         return concatenated(self.layers[layer], own) if self.layers else own
 
@@ -83,6 +87,7 @@ class Forward:
 
     def __init__(self, backbone: PreTrainedModel) -> None:
         """Take a supported LLM."""
+        keep_freed_memory()
         self.dtype = backbone.dtype
         self._model: Any = backbone.base_model
 
@@ -121,7 +126,7 @@ class Forward:
         states = inputs
         for index, layer in enumerate(model.layers):
             normed = rms_norm(layer.input_layernorm, states)
-            own = _keys_values(layer.self_attn, normed, context)
+            keys_values = past.extend(index, _keys_values(layer.self_attn, normed, context))
             if layer is model.layers[-1]:
                 rows = read_rows.flatten()
                 states, normed = states[rows], normed[rows]
@@ -130,7 +135,7 @@ class Forward:
                     (rotary[0][rows], rotary[1][rows]),
                     positions[read_rows],
                 )
-            states = _layer_output(layer, states, normed, past.extended(index, own), context)
+            states = _layer_output(layer, states, normed, keys_values, context)
         output: Tensor = model.norm(context.packing.pad(states))
         return output
 
@@ -138,8 +143,8 @@ class Forward:
 def forward_for(backbone: PreTrainedModel) -> Forward | None:
     """Return the forward without gradient for this LLM; None where its own has to run.
 
-    Its own runs on another device, with layers of another form, and where another attention than
-    "sdpa" was asked for.
+    Its own runs on another device, with layers of another form, with hooks that it has to call, and
+    where another attention than "sdpa" was asked for.
     """
     supported = has_supported_layers(backbone) and backbone.config._attn_implementation == "sdpa"
     return Forward(backbone) if supported else None
@@ -147,7 +152,7 @@ def forward_for(backbone: PreTrainedModel) -> Forward | None:
 
 def _keys_values(attention: Any, normed: Tensor, context: LayerContext) -> KeysValues:
     """Return keys and values of normed states (rows, hidden)."""
-    products = product(attention.k_proj, normed), product(attention.v_proj, normed)
+    products = linear(attention.k_proj, normed), linear(attention.v_proj, normed)
     return keys_values_of(attention, *products, context, None)
 
 
@@ -156,8 +161,8 @@ def _layer_output(
 ) -> Tensor:
     """Return the output (rows, hidden) of a layer for its input states (rows, hidden)."""
     attention = layer.self_attn
-    queries = scaled_queries(attention, product(attention.q_proj, normed), context)
+    queries = scaled_queries(attention, linear(attention.q_proj, normed), context)
     attended = causal_attention(queries, *keys_values, context.positions)
-    middle = product(attention.o_proj, context.packing.unpad(attended)).add_(states)
+    middle = linear(attention.o_proj, context.packing.unpad(attended)).add_(states)
     normed = rms_norm(layer.post_attention_layernorm, middle)
     return feed_forward(layer.mlp, normed).add_(middle)

@@ -8,7 +8,7 @@ from torch import Tensor
 from llm2vec_gen_rag.cpu.layer import KeysValues
 from llm2vec_gen_rag.cpu.packing import Packing
 
-ROOM = 64  # tokens, at least, by which a buffer grows
+ROOM = 64  # tokens by which a buffer grows: each of as many steps reads all that a copy reads
 
 
 class KVCache:
@@ -39,15 +39,15 @@ class KVCache:
         are_equal = bool((self._lengths == self._columns).all())
         return self._lengths[:1] if are_equal else self._lengths[:, None]
 
-    def extended(self, layer: int, own: KeysValues) -> KeysValues:
-        """Keep keys and values of the next tokens; return those of all tokens so far.
+    def extend(self, layer: int, own: KeysValues) -> KeysValues:
+        """Keep keys and values of the next tokens, behind those before.
 
         Args:
             layer: its index.
             own: keys and values, each (texts, key heads, width, head).
 
         Returns:
-            Views of the buffers, each (texts, key heads, tokens, head).
+            Those of all tokens so far, views of the buffers, each (texts, key heads, tokens, head).
         """
         width = own[0].shape[2]
         if layer == len(self._layers):
@@ -67,10 +67,9 @@ class KVCache:
         """Forget all texts but some, int64 indices in order."""
         self._lengths = self._lengths[unfinished]
         self._columns = int(self._lengths.max())
-        self._layers = [
-            (keys.index_select(0, unfinished), values.index_select(0, unfinished))
-            for keys, values in self._layers
-        ]
+        for layer, (keys, values) in enumerate(self._layers):  # one is there twice at a time
+            kept = keys.index_select(0, unfinished), values.index_select(0, unfinished)
+            self._layers[layer] = kept
 
     def _write(self, layer: int, own: KeysValues) -> None:
         """Write one token of each text behind what a layer has of it."""
@@ -87,6 +86,6 @@ class KVCache:
 def _with_room(part: Tensor) -> Tensor:
     """Return a copy with zeros behind it, (texts, key heads, capacity, head)."""
     texts, heads, tokens, width = part.shape
-    room = torch.zeros(texts, heads, tokens + max(ROOM, tokens // 2), width, dtype=part.dtype)
+    room = torch.zeros(texts, heads, tokens + ROOM, width, dtype=part.dtype)
     room[:, :, :tokens] = part
     return room

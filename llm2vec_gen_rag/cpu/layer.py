@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm2vec_gen_rag.backbone.products import product
+from llm2vec_gen_rag.backbone.products import linear
 from llm2vec_gen_rag.cpu.packing import Packing
 
 KeysValues = tuple[Tensor, Tensor]  # each (batch, key heads, tokens, head)
@@ -47,8 +47,8 @@ def input_matrices(layer: Any) -> list[Any]:
 
 def feed_forward(mlp: Any, normed: Tensor) -> Tensor:
     """Return down(act(gate) * up) of normed states (rows, hidden), a new tensor."""
-    gate = mlp.act_fn(product(mlp.gate_proj, normed))
-    return product(mlp.down_proj, gate.mul_(product(mlp.up_proj, normed)))
+    gate = mlp.act_fn(linear(mlp.gate_proj, normed))
+    return linear(mlp.down_proj, gate.mul_(linear(mlp.up_proj, normed)))
 
 
 def rotary_of(model: Any, states: Tensor, positions: Tensor) -> Rotary:
@@ -72,7 +72,7 @@ def divide_by_rms(states: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     # a copy, then in place: one operation over two dtypes takes up to ten times as long
     wide = states.to(torch.float32, copy=True)
     length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-    added = torch.full((), epsilon)
+    added = torch.full((), epsilon, dtype=torch.float32)
     scale = torch.addcmul(added, length, length, value=1 / states.shape[-1]).rsqrt_()
     return wide.mul_(scale), scale
 

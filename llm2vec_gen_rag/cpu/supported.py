@@ -9,18 +9,22 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone.facts import has_full_attention
-from llm2vec_gen_rag.cpu.layer import input_matrices
+from llm2vec_gen_rag.cpu.layer import head_norm, input_matrices
 
-# layers of one form: norm, attention, residual, norm, feed-forward, residual
-_LAYERS = {
-    f"transformers.models.{family}.modeling_{family}.{name}DecoderLayer"
-    for family, name in (
-        ("llama", "Llama"),
-        ("mistral", "Mistral"),
-        ("qwen2", "Qwen2"),
-        ("qwen3", "Qwen3"),
+_FAMILIES = (("llama", "Llama"), ("mistral", "Mistral"), ("qwen2", "Qwen2"), ("qwen3", "Qwen3"))
+
+
+def _paths(kind: str) -> frozenset[str]:
+    """Return where the classes of a kind are, one for each family."""
+    return frozenset(
+        f"transformers.models.{family}.modeling_{family}.{name}{kind}" for family, name in _FAMILIES
     )
-}
+
+
+# an embedding, layers of one form (norm, attention, residual, norm, feed-forward, residual), a norm
+# and an output matrix, with no factor in between as other classes with such layers have
+_CAUSAL_LMS, _MODELS, _LAYERS = map(_paths, ("ForCausalLM", "Model", "DecoderLayer"))
+_INERT = "transformers.utils.output_capturing"
 # rotary frequencies that depend on the length of the whole input, so that a part of it differs
 _ROTARY_BY_LENGTH = {"dynamic", "longrope"}
 
@@ -28,12 +32,14 @@ _ROTARY_BY_LENGTH = {"dynamic", "longrope"}
 def has_supported_layers(backbone: PreTrainedModel) -> bool:
     """Return whether the LLM is on a CPU and has layers of the one form, with full attention.
 
-    One with hooks on a layer or on a larger part runs its own forward, which calls them.
+    One with hooks on anything but its matrices runs its own forward, which calls them.
     """
     model: Any = backbone.base_model
     layers = list(getattr(model, "layers", []))
     return bool(
         layers
+        and _path(type(backbone)) in _CAUSAL_LMS
+        and _path(type(model)) in _MODELS
         and {_path(kind) for kind in set(map(type, layers))} <= _LAYERS
         and backbone.device.type == "cpu"
         and getattr(backbone, "hf_device_map", None) is None
@@ -60,15 +66,27 @@ def has_frozen_matrices(backbone: PreTrainedModel) -> bool:
 
 
 def _parts_not_called(backbone: PreTrainedModel) -> Iterator[nn.Module]:
-    """Yield the larger modules, whose steps are run here in place of calls of them."""
+    """Yield the modules whose steps are run here in place of calls of them."""
     model: Any = backbone.base_model
     yield from (backbone, model)
     for layer in model.layers:
-        yield from (layer, layer.self_attn, layer.mlp)
+        attention = layer.self_attn
+        yield from (layer, attention, layer.mlp)
+        yield from (layer.input_layernorm, layer.post_attention_layernorm)
+        norms = head_norm(attention, "q"), head_norm(attention, "k")
+        yield from (norm for norm in norms if norm is not None)
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    """Return whether a call of a module does more than its forward.
+
+    `transformers` leaves hooks of its own behind once hidden states were asked for; they do nothing
+    until that is asked again.
+    """
+    hooks = module._forward_hooks.values()
+    return bool(module._forward_pre_hooks) or any(
+        getattr(hook, "__module__", None) != _INERT for hook in hooks
+    )
 
 
 def _path(kind: type) -> str:

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from llm2vec_gen_rag.backbone.faster_way import FasterWay
+from llm2vec_gen_rag.backbone.faster_way import FasterWay, usual_ways
 from llm2vec_gen_rag.cpu import FASTER_WAYS
 
 
@@ -54,6 +54,17 @@ def test_what_was_set_is_not_measured():
     assert not choice.is_faster()
     assert not measured
     choice.set(None)
+    assert choice.is_faster()
+
+
+def test_where_runs_have_to_repeat_each_other_only_what_was_set_is_taken():
+    choice, measured = waiting(0, 0.001)
+    with usual_ways:
+        assert not choice.is_faster()
+        assert not measured
+        choice.set(True)
+        assert choice.is_faster()
+        choice.set(None)
     assert choice.is_faster()
 
 

@@ -113,9 +113,11 @@ def test_onednn_that_was_disabled_stays_disabled(rounded):
 def test_one_row_gives_the_same_result_as_among_others(rounded, without_onednn):
     products.ROW_WITHOUT_ONEDNN.set(without_onednn)
     inputs = inputs_of(rounded, 3, 1)
-    together = step(rounded.backbone, inputs)
-    alone = torch.cat([step(rounded.backbone, row[None]) for row in inputs])
-    products.ROW_WITHOUT_ONEDNN.set(None)
+    try:
+        together = step(rounded.backbone, inputs)
+        alone = torch.cat([step(rounded.backbone, row[None]) for row in inputs])
+    finally:
+        products.ROW_WITHOUT_ONEDNN.set(None)
     torch.testing.assert_close(alone.float(), together.float(), rtol=2e-2, atol=2e-2)
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from llm2vec_gen_rag.backbone import products
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter, LowRankUpdate
-from llm2vec_gen_rag.backbone.products import product
+from llm2vec_gen_rag.backbone.products import linear
 
 KERNELS = (products.FLOAT32_BY_ONEDNN, products.ROW_BY_PARTS, products.MATRIX_FIRST)
 ROWS = (1, 2, 4, 5, 40)
@@ -38,7 +38,7 @@ def layer_of(size, *, bias=True):
 @pytest.mark.parametrize("rows", ROWS)
 def test_is_what_the_layer_computes(size, rows, bias):
     layer, inputs = layer_of(size, bias=bias), torch.randn(rows, size[1])
-    found = product(layer, inputs)
+    found = linear(layer, inputs)
     torch.testing.assert_close(found, layer(inputs), atol=1e-5, rtol=1e-5)
     assert found.is_contiguous()
     found.add_(1)  # a new tensor, which callers change in place
@@ -53,9 +53,9 @@ def test_low_rank_updates_are_added_while_they_are_on(rows):
     adapter = LowRankAdapter(model, {"layer": LowRankUpdate(down, up, 0.5)})
     plain = torch.nn.functional.linear(inputs, layer.weight, layer.bias)
     with torch.no_grad():
-        torch.testing.assert_close(product(layer, inputs), plain, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(linear(layer, inputs), plain, atol=1e-5, rtol=1e-5)
         with adapter.active():
-            found = product(layer, inputs)
+            found = linear(layer, inputs)
     torch.testing.assert_close(found, plain + 0.5 * inputs @ down.T @ up.T, atol=1e-4, rtol=1e-4)
 
 
@@ -65,7 +65,7 @@ def test_low_rank_updates_are_added_while_they_are_on(rows):
 def test_a_users_own_hook_is_called(rows, kind):
     layer, seen = layer_of(SIZES[0]), []
     getattr(layer, kind)(lambda *given: seen.append(len(given[1][0])))
-    product(layer, torch.randn(rows, 64))
+    linear(layer, torch.randn(rows, 64))
     assert seen == [rows]
 
 
@@ -78,12 +78,44 @@ def test_an_own_kind_of_layer_computes_itself():
     layer = Doubled(8, 16)
     with torch.no_grad():
         rows = torch.randn(1, 8)
-        torch.testing.assert_close(product(layer, rows), layer(rows))
+        torch.testing.assert_close(linear(layer, rows), layer(rows))
 
 
 def test_infinity_in_one_row_stays_in_it():
     rows = torch.ones(3, 64)
     rows[1] = torch.inf
-    found = product(layer_of(SIZES[0]), rows)
+    found = linear(layer_of(SIZES[0]), rows)
     assert torch.isfinite(found[[0, 2]]).all()
     assert not torch.isfinite(found[1]).any()
+
+
+@pytest.mark.usefixtures("_each_choice")
+@pytest.mark.parametrize("rows", ROWS)
+def test_under_autocast_the_layer_computes_in_its_dtype(rows):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert linear(layer_of(SIZES[0]), torch.randn(rows, 64)).dtype == torch.bfloat16
+
+
+def test_without_onednn_nothing_asks_for_it(monkeypatch):
+    monkeypatch.setattr(products, "_has_onednn", lambda: False)
+    monkeypatch.setattr(products, "_by_onednn", None)  # calling it would fail
+    products.FLOAT32_BY_ONEDNN.set(True)
+    try:
+        layer, rows = layer_of(SIZES[0]), torch.randn(40, 64)
+        torch.testing.assert_close(linear(layer, rows), layer(rows))
+    finally:
+        products.FLOAT32_BY_ONEDNN.set(None)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.question)
+def test_is_measured_in_float32_whatever_the_caller_has_set(kernel):
+    kernel.set(None)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode():
+            kernel.is_faster()
+    finally:
+        torch.set_default_dtype(before)
+    ways = kernel._ways()
+    assert {way().dtype for way in ways} == {torch.float32}

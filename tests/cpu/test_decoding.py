@@ -69,22 +69,68 @@ def test_several_prompts_for_longer_than_the_first_buffer(model):
     torch.testing.assert_close(found[-1], expected[-1], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kernels", [False, True])
-def test_bfloat16_is_as_near_to_float32_as_the_own_forward(qwen3, model, kernels):
-    rounded = qwen3.load(dtype="bfloat16")
-    exact = logits_of(OwnDecoding(model.backbone, *prompts_of(model, [6])), 4)
-    with chosen(products.ROW_WITHOUT_ONEDNN, kernels):
-        ours = logits_of(decoding_for(rounded.backbone, *prompts_of(rounded, [6])), 4)
+@pytest.mark.parametrize("lengths", [[6], [6, 3]])
+@pytest.mark.parametrize("without_onednn", [False, True])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_rounded_it_is_as_near_to_float32(qwen3, model, dtype, without_onednn, lengths):
+    rounded = qwen3.load(dtype=dtype)
+    exact = logits_of(OwnDecoding(model.backbone, *prompts_of(model, lengths)), 4)
+    seen = []
+    layer = rounded.backbone.base_model.layers[0].self_attn.q_proj
+    layer.register_forward_pre_hook(lambda *_: seen.append(torch.backends.mkldnn.enabled))
+    with chosen(products.ROW_WITHOUT_ONEDNN, without_onednn):
+        ours = logits_of(decoding_for(rounded.backbone, *prompts_of(rounded, lengths)), 4)
     for found, expected in zip(ours, exact, strict=True):
         assert torch.cosine_similarity(found.float(), expected).min() >= 0.999
+    is_row = without_onednn and dtype == "bfloat16" and len(lengths) == 1
+    assert seen == [True, *[not is_row] * 3]  # the prompt has several rows
 
 
 def test_int8_layers_decode_as_by_the_own_forward(qwen3):
     model = qwen3.load(dtype="int8")
-    found = logits_of(decoding_for(model.backbone, *prompts_of(model, [6])), 4)
+    layer = model.backbone.base_model.layers[0].self_attn.q_proj
+    layer.register_forward_pre_hook(lambda *_: seen.append(torch.backends.mkldnn.enabled))
+    seen = []
+    with chosen(products.ROW_WITHOUT_ONEDNN, answer=True):
+        found = logits_of(decoding_for(model.backbone, *prompts_of(model, [6])), 4)
+    assert all(seen)
     expected = logits_of(OwnDecoding(model.backbone, *prompts_of(model, [6])), 4)
     for ours, theirs in zip(found, expected, strict=True):
         assert torch.cosine_similarity(ours.float(), theirs.float()).min() >= 0.999
+
+
+def test_texts_that_leave_one_after_another_and_buffers_that_grow_after_it(model):
+    """The longest leaves first, and then all but one."""
+    found = decoding_for(model.backbone, *prompts_of(model, LENGTHS))
+    expected = OwnDecoding(model.backbone, *prompts_of(model, LENGTHS))
+    for step, going_on in enumerate([[0, 1, 3], [0, 2], [1]] + [[0]] * (ROOM + 20)):
+        with torch.no_grad():
+            ours, theirs = found.logits(), expected.logits()
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+        inputs = torch.randn(
+            len(going_on),
+            model.backbone.config.hidden_size,
+            generator=torch.Generator().manual_seed(step),
+        )
+        found.append(inputs, going_on)
+        expected.append(inputs, going_on)
+
+
+@pytest.mark.parametrize("length", [255, 256, 257, 300, 509])
+def test_a_long_prompt_of_any_length(model, length):
+    """From `ROUND_FROM_TOKENS` on, spare rows follow it."""
+    found = logits_of(decoding_for(model.backbone, *prompts_of(model, [length])), 3)
+    expected = logits_of(OwnDecoding(model.backbone, *prompts_of(model, [length])), 3)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_long_prompts_of_several_lengths(model):
+    lengths = (200, 3, 77)
+    found = logits_of(decoding_for(model.backbone, *prompts_of(model, lengths)), 3)
+    expected = logits_of(OwnDecoding(model.backbone, *prompts_of(model, lengths)), 3)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_a_text_writes_alone_what_it_writes_among_others(model, monkeypatch):

@@ -225,6 +225,46 @@ def test_layers_of_another_form_run_by_their_own_forward(qwen3):
     assert forward_for(backbone) is None
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "model",
+        "model.layers.0",
+        "model.layers.1.self_attn",
+        "model.layers.1.self_attn.q_norm",
+        "model.layers.1.mlp.down_proj",
+        "model.layers.1.input_layernorm",
+        "model.norm",
+    ],
+)
+def test_a_users_hook_is_called_wherever_it_is(qwen3, path):
+    """It may change what the layers compute, as when a researcher steers them."""
+    model, seen = qwen3.load(), []
+    before = model.encode(TEXTS[0])
+    hook = model.backbone.get_submodule(path).register_forward_hook(lambda *_: seen.append(1))
+    again = model.encode(TEXTS[0])
+    assert seen
+    seen.clear()
+    model.decode(TEXTS[0], max_new_tokens=2)
+    assert len(seen) >= 2
+    hook.remove()
+    np.testing.assert_allclose(again, before, atol=1e-5)
+
+
+def test_hidden_states_that_were_asked_for_leave_no_other_forward_behind(qwen3):
+    """transformers 5 keeps hooks of its own on the layers from then on."""
+    model = qwen3.load()
+    model.backbone(torch.tensor([[1, 2]]), output_hidden_states=True, output_attentions=False)
+    assert forward_for(model.backbone) is not None
+
+
+def test_a_causal_lm_of_another_class_runs_by_its_own_forward(qwen3):
+    """It may scale its embeddings or its logits."""
+    backbone = qwen3.load().backbone
+    backbone.__class__ = type("OtherForCausalLM", (type(backbone),), {})
+    assert forward_for(backbone) is None
+
+
 # --- attention
 
 
@@ -264,7 +304,8 @@ def test_attention_is_softmax_over_what_came_before(dtype, tolerance, prefix, ro
 
 @pytest.mark.usefixtures("either_kernel")
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
-def test_attention_of_other_positions_in_each_row(dtype, tolerance):
+@pytest.mark.parametrize("rows", [1, 3])
+def test_attention_of_other_positions_in_each_row(dtype, tolerance, rows):
     torch.manual_seed(0)
     queries = (torch.randn(2, 3, 4, 16) / 4).to(dtype)
     keys, values = (torch.randn(2, 2, 20, 16).to(dtype) for _ in range(2))
@@ -272,18 +313,3 @@ def test_attention_of_other_positions_in_each_row(dtype, tolerance):
     found = causal_attention(queries, keys, values, positions)
     expected = masked_softmax(queries, keys, values, positions)
     torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
-
-
-@pytest.mark.parametrize("path", ["model", "model.layers.0", "model.layers.1.self_attn"])
-def test_a_users_hook_is_called_wherever_it_is(qwen3, path):
-    """It may change what the layers compute, as when a researcher steers them."""
-    model, seen = qwen3.load(), []
-    before = model.encode(TEXTS[0])
-    hook = model.backbone.get_submodule(path).register_forward_hook(lambda *_: seen.append(1))
-    again = model.encode(TEXTS[0])
-    assert seen
-    seen.clear()
-    model.decode(TEXTS[0], max_new_tokens=2)
-    assert len(seen) >= 2
-    hook.remove()
-    np.testing.assert_allclose(again, before, atol=1e-5)

@@ -11,7 +11,7 @@ from training_runs import ANSWERS, QUESTIONS, teacher_of
 from llm2vec_gen_rag.training.objective import pair_losses, require_gradients, tokenize_pairs
 from llm2vec_gen_rag.training.objective.gradient_checkpointing import recomputed_layers
 
-PRODUCTS = (torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.mkldnn._linear_pointwise)
+PRODUCTS = {"aten::mm", "aten::addmm", "mkldnn::_linear_pointwise"}
 
 
 class CountedProducts(TorchDispatchMode):
@@ -24,7 +24,7 @@ class CountedProducts(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        if func.overloadpacket in PRODUCTS:
+        if func._schema.name in PRODUCTS:
             tensors = [given for given in args if isinstance(given, torch.Tensor)]
             by_matrix = any(t.data_ptr() == self.matrix.weight.data_ptr() for t in tensors)
             self.runs += by_matrix and result.shape[-1] == self.matrix.out_features
