@@ -25,9 +25,9 @@ _SHORTAGES = (
     "MPS backend out of memory",
 )
 
-# padded tokens in one forward: enough to keep the matrix units busy; few enough that a long list
-# needs no more memory than a short one, and that one layer's results stay in a CPU's cache
-CPU_TOKEN_BUDGET = 768
+# padded tokens in one forward: enough to read the weights and lay them out for few forwards, few
+# enough that a long list needs no more memory than a short one (docs/log.md, 2026-11-27)
+CPU_TOKEN_BUDGET = 1_536
 # each new token reads every weight once, whatever the rows
 CPU_WRITING_TOKEN_BUDGET = 4_096
 ACCELERATOR_TOKEN_BUDGET = 32_768

@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 # Both limits have to be kept for one thread. A matrix of half a MiB in bfloat16 stays in a core's
 # own cache, so reading it gains nothing from a second core, not even for a single row.
 SMALL_MATRIX = 2**18
-# Multiply-adds of the largest product: a core does some 10^11 a second in bfloat16, so it takes a
-# millisecond, which is less than what a wait for a busy core costs (a time slice, 3 ms on Linux).
-SMALL_PRODUCT = 2**27
+# Multiply-adds of the largest product: a core does 10^11 a second and more in bfloat16, so it takes
+# no longer than what a wait for a busy core costs (a time slice, 3 ms on Linux).
+SMALL_PRODUCT = 2**28
 
 
 @contextmanager
