@@ -313,3 +313,16 @@ def test_attention_of_other_positions_in_each_row(dtype, tolerance, rows):
     found = causal_attention(queries, keys, values, positions)
     expected = masked_softmax(queries, keys, values, positions)
     torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
+@pytest.mark.parametrize("positions", [[[39]], [[39], [3]], [[17], [16]]], ids=str)
+def test_one_query_reads_many_keys_some_at_a_time(dtype, tolerance, positions, monkeypatch):
+    monkeypatch.setattr(attention, "KEYS_AT_ONCE", 16)
+    torch.manual_seed(0)
+    texts = len(positions)
+    queries = (torch.randn(texts, 1, 4, 16) / 4).to(dtype)
+    keys, values = (torch.randn(texts, 2, 40, 16).to(dtype) for _ in range(2))
+    found = causal_attention(queries, keys, values, torch.tensor(positions))
+    expected = masked_softmax(queries, keys, values, torch.tensor(positions))
+    torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
