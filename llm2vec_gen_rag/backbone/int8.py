@@ -25,6 +25,7 @@ from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone.faster_way import FasterWay, Way
 from llm2vec_gen_rag.backbone.forwards import torch_defaults
+from llm2vec_gen_rag.backbone.products import float32_kernel
 
 LARGEST = 127
 # one of so many input columns is not rounded: with none, embeddings of SmolLM2-135M have a mean
@@ -142,7 +143,7 @@ def _by_int8(rows: Tensor, weight: Tensor) -> Tensor:
 
 
 def _by_float32(rows: Tensor, weight: Tensor) -> Tensor:
-    return F.linear(rows.float(), weight.float())
+    return float32_kernel(len(rows))(rows.float(), weight.float())
 
 
 def _both() -> tuple[Way, Way]:

@@ -41,7 +41,7 @@ def linear(layer: Any, rows: Tensor) -> Tensor:
     if not _is_plain(layer) or rows.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         output: Tensor = layer(rows)
         return output
-    output = _float32_kernel(len(rows))(rows, layer.weight)
+    output = float32_kernel(len(rows))(rows, layer.weight)
     if layer.bias is not None:
         output.add_(layer.bias)
     for update in layer._forward_hooks.values():
@@ -58,7 +58,8 @@ def _is_plain(layer: nn.Module) -> bool:
     )
 
 
-def _float32_kernel(rows: int) -> Kernel:
+def float32_kernel(rows: int) -> Kernel:
+    """Return what multiplies this many rows of float32 the fastest."""
     if rows == 1 and ROW_BY_PARTS.is_faster():
         return _by_parts
     if 1 < rows <= FEW and MATRIX_FIRST.is_faster():

@@ -59,10 +59,8 @@ def _attention_of_one(queries: Tensor, keys: Tensor, values: Tensor, positions: 
         masked = torch.arange(tokens) > positions.reshape(-1, 1, 1, 1)
         scores.view(batch, key_heads, -1, tokens).masked_fill_(masked, -torch.inf)
     weights = scores.softmax(dim=-1).split(KEYS_AT_ONCE, dim=-1)
-    parts = values.flatten(0, 1).split(KEYS_AT_ONCE, dim=1)
-    attended = reduce(
-        torch.add, (torch.bmm(w, v.float()) for w, v in zip(weights, parts, strict=True))
-    )
+    pairs = zip(weights, values.flatten(0, 1).split(KEYS_AT_ONCE, dim=1), strict=True)
+    attended = reduce(torch.add, (torch.bmm(weight, part.float()) for weight, part in pairs))
     return attended.to(queries.dtype).view(batch, 1, heads * width)
 
 
