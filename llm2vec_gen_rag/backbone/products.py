@@ -125,7 +125,7 @@ _without_onednn = ChangedSettings(_disable_onednn)
 
 def _large(rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return rows, and a matrix too large for a core's own caches."""
-    return torch.ones(rows, 1024, dtype=dtype), torch.ones(2**13, 1024, dtype=dtype)
+    return torch.ones(rows, 1024, dtype=dtype), torch.ones(2**14, 1024, dtype=dtype)
 
 
 def _both_of_bfloat16() -> tuple[Way, Way]:
