@@ -153,7 +153,7 @@ def forward_for(backbone: PreTrainedModel) -> Forward | None:
 def _keys_values(attention: Any, normed: Tensor, context: LayerContext) -> KeysValues:
     """Return keys and values of normed states (rows, hidden)."""
     products = linear(attention.k_proj, normed), linear(attention.v_proj, normed)
-    return keys_values_of(attention, *products, context, None)
+    return keys_values_of(attention, *products, context)
 
 
 def _layer_output(

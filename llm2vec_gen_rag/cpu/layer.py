@@ -112,17 +112,12 @@ def scaled_queries(attention: Any, product: Tensor, context: LayerContext) -> Te
 
 
 def keys_values_of(
-    attention: Any,
-    key_product: Tensor,
-    value_product: Tensor,
-    context: LayerContext,
-    prefix: KeysValues | None,
+    attention: Any, key_product: Tensor, value_product: Tensor, context: LayerContext
 ) -> KeysValues:
-    """Return what attention takes as keys and values, those of the prefix first."""
+    """Return what attention takes as keys and values, but for those of a prefix."""
     keys = context.packing.pad(rotated_heads(attention, "k", key_product, context.rotary))
     values = context.packing.pad(split_heads(attention, value_product))
-    own = keys.transpose(1, 2), values.transpose(1, 2)
-    return own if prefix is None else concatenated(prefix, own)
+    return keys.transpose(1, 2), values.transpose(1, 2)
 
 
 def concatenated(prefix: KeysValues, own: KeysValues) -> KeysValues:

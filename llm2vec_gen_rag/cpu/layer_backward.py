@@ -17,6 +17,7 @@ from llm2vec_gen_rag.cpu.attention import blockwise_attention, blockwise_attenti
 from llm2vec_gen_rag.cpu.layer import (
     KeysValues,
     LayerContext,
+    concatenated,
     divide_by_rms,
     head_norm,
     input_matrices,
@@ -165,7 +166,8 @@ def _attention_inputs(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return queries, keys and values as attention takes them."""
     queries = scaled_queries(attention, saved.queries, context)
-    keys, values = keys_values_of(attention, saved.keys, saved.values, context, prefix)
+    own = keys_values_of(attention, saved.keys, saved.values, context)
+    keys, values = own if prefix is None else concatenated(prefix, own)
     return queries, keys, values
 
 
