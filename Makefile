@@ -118,7 +118,9 @@ bench: .venv/.bench-installed .venv/.llm-installed .venv-reference/.installed .v
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.processes
 	$(BIN)/python -m benchmarks.busy
-	for shape in almanac smollm2; do $(BIN)/python -m benchmarks.rag_memory --shape $$shape || exit 1; done
+	for shape in almanac smollm2; do \
+	  $(BIN)/python -m benchmarks.query --shape $$shape $(addprefix --texts ,$(TEXTS)) || exit 1; \
+	  $(BIN)/python -m benchmarks.rag_memory --shape $$shape || exit 1; done
 	$(BIN)/python -m benchmarks.plots
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.report --here

@@ -39,6 +39,11 @@ class OurWorker(Requests):
         """Embed texts in one call."""
         self.model.encode(texts, instruction=instruction)
 
+    @timed
+    def encode_query(self, text: str) -> None:
+        """Embed a query behind the model's own instruction."""
+        self.model.encode_query(text)
+
     def vectors(self, texts: list[str], instruction: str) -> list[list[float]]:
         """Return embeddings, normalised."""
         return self.model.encode(texts, instruction=instruction).tolist()

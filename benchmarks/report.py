@@ -28,6 +28,7 @@ SECTIONS = {
     "encode": "Documents and queries per second",
     "peers": "Other engines",
     "decode": "Decoding",
+    "query": "One query by the models that ship",
     "hyde": "One query against HyDE",
     "memory": "Memory and load time",
     "rag_memory": "Memory of a whole RAG answer",

@@ -15,9 +15,9 @@ from llm2vec_gen_rag.backbone.device import pick_device, pick_dtype
 from llm2vec_gen_rag.backbone.digest import tensors_digest
 from llm2vec_gen_rag.backbone.facts import base_name, embedding_weight, freeze, position_limit
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
-from llm2vec_gen_rag.backbone.forwards import torch_defaults
 from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter
+from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
 from llm2vec_gen_rag.checkpoint.format import Checkpoint, read_checkpoint, require_fit
 from llm2vec_gen_rag.checkpoint.fresh import new_checkpoint
 from llm2vec_gen_rag.checkpoint.initialisation import Initialisation

@@ -94,7 +94,7 @@ class AnswerStream(Iterator[str]):
         """
         if self._has_ended():
             return None
-        with one_forward(self._model, tokens=1):
+        with one_forward(self._model, tokens=1, forwards=self._most):
             if self._has_ended():  # finished or closed while this thread waited
                 return None
             try:

@@ -18,8 +18,8 @@ from contextlib import ExitStack
 
 import torch
 
-from llm2vec_gen_rag.backbone.forwards import torch_defaults
 from llm2vec_gen_rag.backbone.process_settings import ChangedSettings
+from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
 
 logger = logging.getLogger(__name__)
 Way = Callable[[], object]

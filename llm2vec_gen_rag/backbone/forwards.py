@@ -1,23 +1,18 @@
-"""What surrounds every forward: one at a time, without gradient, by torch's own defaults.
-
-A program that trains or serves a model of its own may have switched on autocast, inference mode,
-another default device or less exact products around a call. None of them changes a vector.
-"""
+"""What surrounds every forward: one at a time, without gradient, by torch's own defaults."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
-from llm2vec_gen_rag.backbone.process_settings import torch_defaults_of_process
+from llm2vec_gen_rag.backbone.laid_out import lay_out_once_repaid
 from llm2vec_gen_rag.backbone.threads import fitting_threads
-
-_CPU = torch.device("cpu")
+from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
 
 
 class Locked(Protocol):
@@ -29,12 +24,13 @@ class Locked(Protocol):
 
 
 @contextmanager
-def one_forward(model: Locked, *, tokens: int) -> Iterator[None]:
+def one_forward(model: Locked, *, tokens: int, forwards: int = 1) -> Iterator[None]:
     """Hold a model inside the block, which computes without gradient and by torch's defaults.
 
     Args:
         model: the model.
         tokens: in the forward, which decide how many threads it uses.
+        forwards: how many are to come at most, as when the LLM writes, token by token.
 
     Yields:
         Nothing.
@@ -46,30 +42,5 @@ def one_forward(model: Locked, *, tokens: int) -> Iterator[None]:
         torch.no_grad(),
         fitting_threads(model.backbone, tokens),
     ):
-        yield
-
-
-@contextmanager
-def torch_defaults(device_type: str = "cpu") -> Iterator[None]:
-    """Switch off, inside the block, what the caller has set for computations of its own.
-
-    That is autocast, inference mode (its tensors could not be kept for a later call), a default
-    device other than the CPU, and settings of the process by which float32 products are less exact
-    or attention has no kernel. Each is set only where it differs: the check takes microseconds, a
-    default device slows down every operation.
-
-    Args:
-        device_type: where the block computes, such as "cuda"; the CPU always counts, too.
-
-    Yields:
-        Nothing.
-    """
-    with torch_defaults_of_process, ExitStack() as stack:
-        for kind in {"cpu", device_type}:
-            if torch.is_autocast_enabled(kind):
-                stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.is_inference_mode_enabled():
-            stack.enter_context(torch.inference_mode(mode=False))
-        if torch.get_default_device() != _CPU:
-            stack.enter_context(_CPU)
+        lay_out_once_repaid(model.backbone, forwards)
         yield

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone.faster_way import FasterWay, Way
-from llm2vec_gen_rag.backbone.forwards import torch_defaults
 from llm2vec_gen_rag.backbone.products import float32_kernel
+from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
 
 LARGEST = 127
 # one of so many input columns is not rounded: with none, embeddings of SmolLM2-135M have a mean

@@ -15,10 +15,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 
 from llm2vec_gen_rag.backbone.faster_way import FasterWay, Way
-from llm2vec_gen_rag.backbone.lora import LowRankHook
 from llm2vec_gen_rag.backbone.process_settings import ChangedSettings
 
 Kernel = Callable[[Tensor, Tensor], Tensor]  # rows (rows, in) and weight (out, in) -> (rows, out)
@@ -26,36 +25,6 @@ Kernel = Callable[[Tensor, Tensor], Tensor]  # rows (rows, in) and weight (out, 
 FEW = 4  # rows
 # of a matrix, multiplied in one batch: as many threads can take part
 PARTS = 16
-
-
-def linear(layer: Any, rows: Tensor) -> Tensor:
-    """Return what a linear layer of the LLM computes without gradient on a CPU, hooks included.
-
-    Args:
-        layer: a module.
-        rows: (rows, in).
-
-    Returns:
-        (rows, out), a new tensor.
-    """
-    if not _is_plain(layer) or rows.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
-        output: Tensor = layer(rows)
-        return output
-    output = float32_kernel(len(rows))(rows, layer.weight)
-    if layer.bias is not None:
-        output.add_(layer.bias)
-    for update in layer._forward_hooks.values():
-        update(layer, (rows,), output)  # in place
-    return output
-
-
-def _is_plain(layer: nn.Module) -> bool:
-    """Return whether a layer is a matrix and nothing else has hooks on it than low-rank updates."""
-    return (
-        type(layer) is nn.Linear
-        and not layer._forward_pre_hooks
-        and all(type(hook) is LowRankHook for hook in layer._forward_hooks.values())
-    )
 
 
 def float32_kernel(rows: int) -> Kernel:
@@ -68,11 +37,12 @@ def float32_kernel(rows: int) -> Kernel:
 
 
 def _kernel_of_many_rows() -> Kernel:
-    return _by_onednn if _has_onednn() and FLOAT32_BY_ONEDNN.is_faster() else F.linear
+    return by_onednn if has_onednn() and FLOAT32_BY_ONEDNN.is_faster() else F.linear
 
 
 @cache
-def _has_onednn() -> bool:
+def has_onednn() -> bool:
+    """Return whether torch was built with oneDNN, and lets it be asked for products."""
     is_built_in = torch.backends.mkldnn.is_available()
     return is_built_in and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
@@ -94,9 +64,9 @@ def fast_row(inputs: Tensor, *, int8: bool) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def _by_onednn(rows: Tensor, weight: Tensor) -> Tensor:
-    """Return the product by oneDNN; torch itself asks it for bfloat16 only."""
-    output: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
+def by_onednn(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return the product by oneDNN; torch itself asks it for bfloat16 and plain weights only."""
+    output: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return output
 
 
@@ -145,7 +115,7 @@ def _both_of_float32(kernel: Kernel, rows: int) -> tuple[Way, Way]:
 
 def _both_of_many_rows() -> tuple[Way, Way]:
     inputs = [torch.ones(rows, 1024, dtype=torch.float32) for rows in (256, 1024)]
-    return partial(_by_onednn, *inputs), partial(F.linear, *inputs)
+    return partial(by_onednn, *inputs), partial(F.linear, *inputs)
 
 
 ROW_WITHOUT_ONEDNN = FasterWay("one row of bfloat16 without oneDNN", _both_of_bfloat16)

@@ -6,6 +6,7 @@ depend on the processor.
 """
 
 from llm2vec_gen_rag.backbone.int8 import PRODUCTS_OF_INT8
+from llm2vec_gen_rag.backbone.laid_out import LAID_OUT
 from llm2vec_gen_rag.backbone.products import (
     FLOAT32_BY_ONEDNN,
     MATRIX_FIRST,
@@ -45,4 +46,5 @@ FASTER_WAYS = (
     ROW_BY_PARTS,
     MATRIX_FIRST,
     PRODUCTS_OF_INT8,
+    *LAID_OUT.values(),
 )

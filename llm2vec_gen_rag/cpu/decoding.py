@@ -10,7 +10,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone.int8 import has_int8_layers
-from llm2vec_gen_rag.backbone.products import fast_row, linear
+from llm2vec_gen_rag.backbone.linear import linear
+from llm2vec_gen_rag.backbone.products import fast_row
 from llm2vec_gen_rag.cpu.forward import Forward, forward_for
 from llm2vec_gen_rag.cpu.kv_cache import KVCache
 from llm2vec_gen_rag.cpu.packing import Packing, packing_of_few_sizes

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone.freed_memory import keep_freed_memory
-from llm2vec_gen_rag.backbone.products import linear
+from llm2vec_gen_rag.backbone.linear import linear
 from llm2vec_gen_rag.cpu.attention import causal_attention
 from llm2vec_gen_rag.cpu.layer import (
     KeysValues,

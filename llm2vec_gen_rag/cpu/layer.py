@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm2vec_gen_rag.backbone.products import linear
+from llm2vec_gen_rag.backbone.linear import linear
 from llm2vec_gen_rag.cpu.packing import Packing
 
 KeysValues = tuple[Tensor, Tensor]  # each (batch, key heads, tokens, head)

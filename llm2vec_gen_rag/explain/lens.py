@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from llm2vec_gen_rag.backbone.facts import embedding_weight
 from llm2vec_gen_rag.backbone.forwards import one_forward
 from llm2vec_gen_rag.explain.findings import LikelyToken
 from llm2vec_gen_rag.explain.states import response_states
@@ -72,6 +73,7 @@ def words_of_states(
 def _log_probabilities(model: LLM2VecGen, states: Tensor) -> Tensor:
     """Return log-probabilities (K, vocabulary), float32, of states (K, hidden)."""
     head: Any = model.backbone.get_output_embeddings()
+    embedding = embedding_weight(model.backbone)  # a read of the head's own would lay it back
     with one_forward(model, tokens=len(states)):
-        logits: Tensor = head(states.to(head.weight.device, head.weight.dtype))
+        logits: Tensor = head(states.to(embedding.device, embedding.dtype))
         return logits.float().log_softmax(dim=-1).cpu()

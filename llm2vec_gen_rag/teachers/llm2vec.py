@@ -22,8 +22,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from llm2vec_gen_rag.backbone.device import parse_dtype, pick_device, pick_dtype
 from llm2vec_gen_rag.backbone.digest import weights_digest
 from llm2vec_gen_rag.backbone.facts import freeze
-from llm2vec_gen_rag.backbone.forwards import torch_defaults
 from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
+from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
 from llm2vec_gen_rag.checkpoint.tokenizer_files import load_tokenizer
 from llm2vec_gen_rag.errors import BaseModelError, TeacherError, first_line, require_extra
 from llm2vec_gen_rag.files import read_json

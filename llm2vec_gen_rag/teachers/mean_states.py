@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone.facts import position_limit
-from llm2vec_gen_rag.backbone.forwards import torch_defaults
+from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
 from llm2vec_gen_rag.batching import plan_batches, token_budget
 from llm2vec_gen_rag.teachers.protocol import Vectors
 from llm2vec_gen_rag.text_tokenizer import TextTokenizer, TokenIds

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from llm2vec_gen_rag.backbone.device import pick_device
 from llm2vec_gen_rag.backbone.digest import weights_digest
-from llm2vec_gen_rag.backbone.forwards import torch_defaults
+from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
 from llm2vec_gen_rag.errors import TeacherError, first_line, require_extra
 from llm2vec_gen_rag.teachers.protocol import Vectors
 from llm2vec_gen_rag.text_tokenizer import utf8_text

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from llm2vec_gen_rag.backbone import products
+from llm2vec_gen_rag.backbone.linear import linear
 from llm2vec_gen_rag.backbone.lora import LowRankAdapter, LowRankUpdate
-from llm2vec_gen_rag.backbone.products import linear
 
 KERNELS = (products.FLOAT32_BY_ONEDNN, products.ROW_BY_PARTS, products.MATRIX_FIRST)
 ROWS = (1, 2, 4, 5, 40)
@@ -97,8 +97,8 @@ def test_under_autocast_the_layer_computes_in_its_dtype(rows):
 
 
 def test_without_onednn_nothing_asks_for_it(monkeypatch):
-    monkeypatch.setattr(products, "_has_onednn", lambda: False)
-    monkeypatch.setattr(products, "_by_onednn", None)  # calling it would fail
+    monkeypatch.setattr(products, "has_onednn", lambda: False)
+    monkeypatch.setattr(products, "by_onednn", None)  # calling it would fail
     products.FLOAT32_BY_ONEDNN.set(True)
     try:
         layer, rows = layer_of(SIZES[0]), torch.randn(40, 64)

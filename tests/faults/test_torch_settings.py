@@ -11,7 +11,7 @@ import torch
 from broken_checkpoints import load
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from llm2vec_gen_rag.backbone.forwards import torch_defaults
+from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
 from llm2vec_gen_rag.explain import logit_lens
 
 TEXTS = ["where do polar bears live", "", "Polar bears live on the sea ice. They swim far."]

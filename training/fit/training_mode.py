@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from llm2vec_gen_rag.backbone.faster_way import usual_ways
+from llm2vec_gen_rag.backbone.laid_out import lay_back
 from llm2vec_gen_rag.cpu import reuse_buffers
 from llm2vec_gen_rag.model import LLM2VecGen
 from llm2vec_gen_rag.training.config import Recipe
@@ -19,6 +20,7 @@ def training_mode(model: LLM2VecGen, recipe: Recipe) -> Iterator[None]:
     forward use eager attention, which is faster there under gradient. With LoRA, dropout is on. No
     kernel is taken by measurement: a run that goes on with another ends where that would have.
     """
+    lay_back(model.backbone)
     configured = model.backbone.config._attn_implementation
     if model.device.type == "cpu":
         model.backbone.set_attn_implementation("eager")

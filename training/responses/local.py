@@ -26,7 +26,8 @@ from llm2vec_gen_rag.backbone.facts import (
     has_full_attention,
     position_limit,
 )
-from llm2vec_gen_rag.backbone.forwards import torch_defaults
+from llm2vec_gen_rag.backbone.laid_out import lay_out_once_repaid
+from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
 from llm2vec_gen_rag.batching import plan_batches
 from llm2vec_gen_rag.decoder import (
     continued_ids,
@@ -149,6 +150,7 @@ class _Writer:
     def write(self, queries: Sequence[str], prompts: Sequence[TokenIds]) -> list[Response]:
         """Return the LLM's completion of each query's prompt."""
         with torch_defaults(self.backbone.device.type):
+            lay_out_once_repaid(self.backbone, self.max_new_tokens)
             return self._written(queries, prompts)
 
     def _written(self, queries: Sequence[str], prompts: Sequence[TokenIds]) -> list[Response]:
