@@ -28,6 +28,8 @@ def main() -> None:
     (text,) = sample(texts.queries, 1)
     with ours(options.threads) as our, reference(options.threads) as other:
         our.ask("load", checkpoint=checkpoint)
+        our.ask("copy_matrices")
+        our.ask("warm_up")
         other.ask("load", checkpoint=checkpoint, in_fastest_dtype=True)
         decode = {
             "ours": partial(our.ask, "decode", text=text),

@@ -37,6 +37,8 @@ def main() -> None:
     }
     with ours(options.threads) as our, reference(options.threads) as other:
         our.ask("load", checkpoint=checkpoint)
+        our.ask("copy_matrices")
+        our.ask("warm_up")
         other.ask("load", checkpoint=checkpoint, in_fastest_dtype=True)
         dtype = other.ask("dtype")
         figures = {

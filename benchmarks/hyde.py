@@ -29,6 +29,7 @@ def main() -> None:
     written: dict[str, list[float]] = {writer: [] for writer in WRITERS}
     with ours(options.threads) as our, reference(options.threads) as other:
         our.ask("load", checkpoint=checkpoint)
+        our.ask("warm_up")
         other.ask("load", checkpoint=checkpoint, in_fastest_dtype=True)
         for worker, arguments in ((our, {}), (other, {"batch_size": None})):
             worker.ask("encode", texts=[warm], instruction=instruction, **arguments)

@@ -63,6 +63,7 @@ def load(workers: dict[str, Worker], checkpoint: str) -> None:
     """Let each worker load a checkpoint in its dtype."""
     for dtype, worker in workers.items():
         worker.ask("load", checkpoint=checkpoint, dtype=DTYPES[dtype])
+        worker.ask("warm_up")
 
 
 def measure(

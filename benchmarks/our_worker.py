@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
 
 from benchmarks.workers import Requests, serve, timed
 from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.backbone.laying_out import REPAID_AFTER
 from llm2vec_gen_rag.decoder import answer_ids
 from llm2vec_gen_rag.encoder import last_hidden_states, soft_prompts
 from llm2vec_gen_rag.training.config import Recipe
@@ -33,6 +35,10 @@ class OurWorker(Requests):
     def load(self, checkpoint: str, dtype: str | None = None) -> None:
         """Load a checkpoint."""
         self.model = LLM2VecGen.from_pretrained(checkpoint, dtype=dtype)
+
+    def warm_up(self) -> None:
+        """Compute until the LLM's matrices lie in memory as in a process that goes on serving."""
+        self.model.decode("warm", max_new_tokens=REPAID_AFTER)
 
     @timed
     def encode(self, texts: list[str], instruction: str) -> None:
@@ -109,17 +115,26 @@ class OurWorker(Requests):
             "prefix": sum(1 for _ in shared),
         }
 
+    def copy_matrices(self) -> None:
+        """Copy the matrices of every layer, and the one that gives the logits.
+
+        They are multiplied and read where the LLM's own must not be: a weight that is read is laid
+        back. So this comes before `warm_up`.
+        """
+        layers: Any = self.model.backbone.base_model.layers
+        found = [module for module in layers.modules() if isinstance(module, torch.nn.Linear)]
+        head: Any = self.model.backbone.get_output_embeddings()
+        self.copies = [matrix.weight.detach().clone() for matrix in (*found, head)]
+
     def matrices(self, rows: int, repeats: int) -> float:
-        """Return the median seconds of some rows through every matrix of every layer, no more."""
-        matrices = self._matrices()
-        inputs = {
-            m.in_features: torch.randn(rows, m.in_features).to(m.weight.dtype) for m in matrices
-        }
+        """Return the median seconds of some rows through the copy of every layer's matrices."""
+        *matrices, _ = self.copies
+        inputs = {m.shape[1]: torch.randn(rows, m.shape[1]).to(m.dtype) for m in matrices}
 
         @timed
         def multiply() -> None:
             for matrix in matrices:
-                matrix(inputs[matrix.in_features])
+                F.linear(inputs[matrix.shape[1]], matrix)
 
         with torch.no_grad():
             multiply()
@@ -128,7 +143,7 @@ class OurWorker(Requests):
     def read_weights(self, repeats: int) -> float:
         """Return the median seconds to read from memory the weights that each token needs, once."""
         # a sum in float32, whatever the dtype: on every CPU it is as fast as the memory
-        weights = [weight.view(torch.float32) for weight in self._weights_of_a_token()]
+        weights = [weight.view(torch.float32) for weight in self.copies]
 
         @timed
         def read() -> None:
@@ -140,17 +155,7 @@ class OurWorker(Requests):
 
     def weight_bytes(self) -> int:
         """Return the bytes of the weights that each token needs."""
-        return sum(weight.nbytes for weight in self._weights_of_a_token())
-
-    def _weights_of_a_token(self) -> list[torch.Tensor]:
-        """Return the matrices of the layers, and the one that gives the logits."""
-        matrices = [*self._matrices(), self.model.backbone.get_output_embeddings()]
-        return [matrix.weight.detach() for matrix in matrices]
-
-    def _matrices(self) -> list[torch.nn.Linear]:
-        """Return the matrices of every layer."""
-        layers: Any = self.model.backbone.base_model.layers
-        return [module for module in layers.modules() if isinstance(module, torch.nn.Linear)]
+        return sum(weight.nbytes for weight in self.copies)
 
     def load_for_training(self, checkpoint: str) -> None:
         """Load a checkpoint, make its optimizer, and switch to training."""

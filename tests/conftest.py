@@ -20,6 +20,7 @@ from reference_kits import KITS, ReferenceKit
 
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.arguments import BUNDLED_MODELS
+from llm2vec_gen_rag.backbone import laying_out
 from llm2vec_gen_rag.backbone.digest import weights_digest
 from llm2vec_gen_rag.cli import main
 from llm2vec_gen_rag.decoder import Continuation
@@ -30,6 +31,17 @@ def pytest_collection_finish():
     """Exempt what is imported by now from garbage collection: each training run collects all."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def always_laid_out(monkeypatch):
+    """The layout is taken for the faster one, for matrices of any size."""
+    monkeypatch.setattr(laying_out, "LEAST_WEIGHTS", 0)
+    for way in laying_out.LAID_OUT.values():
+        way.set(True)
+    yield
+    for way in laying_out.LAID_OUT.values():
+        way.set(None)
 
 
 @pytest.fixture(scope="session", params=KITS)

@@ -70,6 +70,7 @@ def main() -> None:
     with ExitStack() as running:
         our = running.enter_context(ours(options.threads))
         our.ask("load", checkpoint=checkpoint)
+        our.ask("warm_up")
         started, left_out = start(engines(checkpoint, parts), options.threads, running)
         figures = {
             name: measure(our, started, side, options.rounds) for name, side in sides.items()

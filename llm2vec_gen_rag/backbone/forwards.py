@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
-from llm2vec_gen_rag.backbone.laid_out import lay_out_once_repaid
+from llm2vec_gen_rag.backbone.laying_out import lay_out_once_repaid
 from llm2vec_gen_rag.backbone.threads import fitting_threads
 from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
 
@@ -24,13 +24,13 @@ class Locked(Protocol):
 
 
 @contextmanager
-def one_forward(model: Locked, *, tokens: int, forwards: int = 1) -> Iterator[None]:
+def one_forward(model: Locked, *, tokens: int, writes: int = 0) -> Iterator[None]:
     """Hold a model inside the block, which computes without gradient and by torch's defaults.
 
     Args:
         model: the model.
         tokens: in the forward, which decide how many threads it uses.
-        forwards: how many are to come at most, as when the LLM writes, token by token.
+        writes: how many tokens the LLM is to write at most, each in a forward of its own.
 
     Yields:
         Nothing.
@@ -42,5 +42,6 @@ def one_forward(model: Locked, *, tokens: int, forwards: int = 1) -> Iterator[No
         torch.no_grad(),
         fitting_threads(model.backbone, tokens),
     ):
-        lay_out_once_repaid(model.backbone, forwards)
+        written_by = model.backbone if writes else model.backbone.base_model
+        lay_out_once_repaid(written_by, max(writes, 1))
         yield

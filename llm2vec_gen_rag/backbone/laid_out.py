@@ -1,56 +1,38 @@
-"""The LLM's matrices in oneDNN's own layout, until something else than their product asks for them.
+"""A linear layer whose weight is in oneDNN's own layout, until its weight is asked for.
 
-oneDNN multiplies a few rows by a matrix in its own layout in two thirds of the time, and many rows
-in a little less; nothing else can read that layout. So the plain weight is freed while the matrix
-is laid out, and is laid back, bit by bit as it was, when anything reads it: training, saving, a
-hash, `parameters()`, a copy of the LLM. What the LLM's own forward computes without gradient reads
-the laid-out one, too.
-
-Laying out takes as long as a dozen short forwards, so it is done once that many are to come.
+Nothing but oneDNN reads that layout. So the plain weight is freed while the layer is laid out, and
+is laid back, bit by bit as it was, when anything reads it: training, saving, a hash,
+`parameters()`, a copy of the LLM. What the LLM's own forward computes without gradient reads the
+laid-out weight, too.
 """
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections import Counter
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from torch.autograd import forward_ad
 
-from llm2vec_gen_rag.backbone.faster_way import FasterWay, Way
 from llm2vec_gen_rag.backbone.forks import ForkSafeLock
-from llm2vec_gen_rag.backbone.products import by_onednn, float32_kernel, has_onednn
-from llm2vec_gen_rag.backbone.resident_memory import available_memory, drop_file_pages
+from llm2vec_gen_rag.backbone.products import by_onednn
+from llm2vec_gen_rag.backbone.resident_memory import drop_file_pages
 
-logger = logging.getLogger(__name__)
-
-REPAID_AFTER = 16  # forwards
-# Multiplying a row by less takes no longer than what a call of oneDNN takes beside it, 10
-# microseconds.
-LEAST_WEIGHTS = 2**20
 # rows for which a layout is chosen: it hardly depends on them, nor does the time of few rows
 ROWS = 64
-# to a weight that its layer alone has: the layer's, that of the caller, and that of the question
-_REFERENCES = 3
 
 _lock = ForkSafeLock()
-_forwards: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 
 
 class LaidOutLinear(nn.Linear):
-    """A linear layer whose weight is in oneDNN's layout; made of a plain one by `lay_out`.
-
-    It becomes the plain layer again as soon as its weight is read.
+    """A linear layer whose weight is in oneDNN's layout; `lay_out_layer` makes one of a plain one.
 
     Attributes:
-        laid_out: the weight, (out, in); there is none once the layer is plain.
+        laid_out: the weight, (out, in).
     """
 
     laid_out: Tensor
@@ -65,7 +47,7 @@ class LaidOutLinear(nn.Linear):
             (..., out).
         """
         laid_out = self.__dict__.get("laid_out")  # another thread may lay it back meanwhile
-        if laid_out is None or not _can_multiply(input, laid_out.dtype):
+        if laid_out is None or not _can_multiply(input, laid_out.dtype, self.bias):
             return F.linear(input, self.weight, self.bias)
         return by_onednn(input, laid_out, self.bias)
 
@@ -88,166 +70,116 @@ class _Parameters(dict[str, "nn.Parameter | None"]):
     def plain(self) -> dict[str, nn.Parameter | None]:
         """Return the parameters of the plain layer."""
         layer = self._layer()
+        if layer is None:
+            raise ReferenceError("the layer of these parameters is gone, and its weight with it")
         if isinstance(layer, LaidOutLinear):
             lay_back_layer(layer)
-        return self if layer is None else layer._parameters
+        return layer._parameters
 
     def __getitem__(self, name: str) -> nn.Parameter | None:
         return self.plain()[name] if name == "weight" else super().__getitem__(name)
 
-    def __setitem__(self, name: str, parameter: nn.Parameter | None) -> None:
-        self.plain()[name] = parameter
-
-    def __delitem__(self, name: str) -> None:
-        del self.plain()[name]
-
     def __iter__(self) -> Iterator[str]:
         return iter(self.plain())
 
-    def get(self, name: str, default: Any = None) -> Any:
-        return self.plain().get(name, default)
 
-    def items(self) -> Any:
-        return self.plain().items()
-
-    def values(self) -> Any:
-        return self.plain().values()
+def _of_plain(method: str) -> Any:
+    """Return a method of the dictionary that asks the plain layer's."""
+    return lambda self, *given, **named: getattr(self.plain(), method)(*given, **named)
 
 
-def lay_out_once_repaid(backbone: PreTrainedModel, forwards: int) -> None:
-    """Lay the LLM out, if so many forwards are to come that it pays, on this processor.
-
-    Callers hold the model's lock.
-
-    Args:
-        backbone: the LLM; one on another device, or of small matrices alone, is left as it is.
-        forwards: how many are to come; those of earlier calls count, too.
-    """
-    count = _forwards.get(backbone, 0) + forwards
-    _forwards[backbone] = count if count < REPAID_AFTER else 0
-    if count >= REPAID_AFTER:
-        lay_out(backbone)
+for _method in (
+    *("__setitem__", "__delitem__", "__or__", "__ror__", "__ior__", "__eq__", "get", "items"),
+    *("values", "copy", "update", "setdefault", "pop", "popitem", "clear"),
+):
+    setattr(_Parameters, _method, _of_plain(_method))
 
 
-def lay_out(backbone: nn.Module) -> None:
-    """Lay out every plain matrix that is faster so and that nothing else holds.
+def lay_out_layer(layer: nn.Linear) -> None:
+    """Lay out the weight of a plain layer that alone holds it, and free the plain one.
 
-    Memory has to hold the matrices once more, as much again being left: where the system maps them
-    from a file, other processes share that copy, and the laid-out one is this process's own.
+    A thread that reads the weight meanwhile finds it: the plain one, or that which is laid back.
 
     Args:
-        backbone: the LLM, on a CPU.
+        layer: see `can_be_laid_out`.
+
+    Raises:
+        RuntimeError: if there is no memory for it; the layer is plain then.
     """
     with _lock:
-        layers = list(_to_lay_out(backbone))
-        size = sum(layer.weight.nbytes for layer in layers)
-        if not layers or 2 * size > available_memory():
+        weight = layer.weight.detach()
+        parameters = _Parameters(layer)
+        layer.__dict__["laid_out"] = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
+        layer.__class__ = LaidOutLinear
+        layer.__dict__["_parameters"] = parameters
+    drop_file_pages(weight)
+
+
+def lay_back_layer(layer: LaidOutLinear) -> None:
+    """Make a layer plain again; do nothing if another thread has done so.
+
+    Until its last step, what interrupts it leaves a layer that is laid out.
+    """
+    with _lock:
+        laid_out = layer.__dict__.get("laid_out")
+        if laid_out is None:
             return
-        for layer in layers:
-            _lay_out_layer(layer)
-        logger.info("laid out %d matrices of %s", len(layers), type(backbone).__name__)
+        # a parameter like any other, though a caller computes in a mode or transform of torch's own
+        with torch.inference_mode(mode=False), torch.no_grad(), torch._C._DisableFuncTorch():
+            weight = nn.Parameter(laid_out.to_dense(), requires_grad=False)
+        plain = {**dict(dict.items(layer.__dict__["_parameters"])), "weight": weight}
+        layer.__dict__.update(_parameters=plain, laid_out=None)
+        layer.__class__ = nn.Linear  # type: ignore[assignment]
+        layer.__dict__.pop("laid_out", None)
 
 
 def lay_back(backbone: nn.Module) -> None:
-    """Make every matrix plain again."""
+    """Make every layer plain again."""
     for module in backbone.modules():
         if isinstance(module, LaidOutLinear):
             lay_back_layer(module)
 
 
-def lay_back_layer(layer: LaidOutLinear) -> None:
-    """Make a layer plain again; do nothing if another thread has done so."""
-    with _lock:
-        laid_out = layer.__dict__.pop("laid_out", None)
-        if laid_out is None:
-            return
-        with torch.inference_mode(mode=False), torch.no_grad():
-            weight = nn.Parameter(laid_out.to_dense(), requires_grad=False)
-        others = dict.items(layer.__dict__["_parameters"])
-        layer.__dict__["_parameters"] = {**dict(others), "weight": weight}
-        layer.__class__ = nn.Linear  # type: ignore[assignment]
+def can_be_laid_out(module: nn.Module) -> bool:
+    """Return whether a module is a plain linear layer on a CPU that nothing changes or shares.
 
-
-def _lay_out_layer(layer: nn.Linear) -> None:
-    """Lay out the weight of a plain layer, and free it.
-
-    A thread that reads the weight meanwhile finds it: the plain one, or that which is laid back.
+    A subclass, or what wraps a layer's forward, may read the weight at every call. What holds the
+    weight, as an optimizer or a state dict does, may change it later.
     """
-    weight = layer.weight.detach()
-    parameters = _Parameters(layer)
-    layer.__dict__["laid_out"] = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
-    layer.__class__ = LaidOutLinear
-    layer.__dict__["_parameters"] = parameters
-    drop_file_pages(weight)
-
-
-def _to_lay_out(backbone: nn.Module) -> Iterator[nn.Linear]:
-    """Yield the layers to lay out."""
-    owners = Counter(map(id, _weights(backbone)))
-    for module in backbone.modules():
-        # a subclass, or a wrapper of its forward, may read the weight at every call
-        if type(module) is not nn.Linear or "forward" in module.__dict__:
-            continue
-        weight = module.weight
-        is_tied = owners[id(weight)] > 1  # such as the output matrix to the input embedding
-        held_elsewhere = sys.getrefcount(weight) > _REFERENCES
-        if not _is_plain(weight) or weight.numel() < LEAST_WEIGHTS or is_tied or held_elsewhere:
-            continue
-        if weight.dtype in LAID_OUT and LAID_OUT[weight.dtype].is_faster():
-            yield module
-
-
-def _weights(backbone: nn.Module) -> Iterator[nn.Parameter]:
-    """Yield every parameter once for each module that has it; laid-out ones have no other."""
-    for module in backbone.modules():
-        yield from (each for each in dict.values(module._parameters) if each is not None)
-
-
-def _is_plain(weight: Tensor) -> bool:
-    """Return whether a weight is nothing but numbers in memory, which no gradient changes."""
+    if type(module) is not nn.Linear or "forward" in module.__dict__:
+        return False
+    if _holders(module) != _ALONE:  # asked before this function holds the weight, too
+        return False
+    weight = module.weight
     return (
         type(weight.data) is Tensor
         and weight.device.type == "cpu"
         and weight.layout == torch.strided
         and weight.is_contiguous()
-        and not weight.requires_grad
+        and not weight.is_shared()
+        and not any(parameter.requires_grad for parameter in module.parameters())
     )
 
 
-def _can_multiply(inputs: Tensor, dtype: torch.dtype) -> bool:
+def _holders(layer: nn.Linear) -> tuple[int, int]:
+    """Return how many hold the weight, and its memory, while this function asks."""
+    weight: Any = layer.weight
+    memory = weight.untyped_storage()
+    return sys.getrefcount(weight), torch._C._storage_Use_Count(memory._cdata)
+
+
+_ALONE = _holders(nn.Linear(1, 1, device="cpu"))
+
+
+def _can_multiply(inputs: Tensor, dtype: torch.dtype, bias: Tensor | None) -> bool:
     """Return whether the product of a laid-out weight is what the plain layer would return."""
-    needs_gradient = inputs.requires_grad and torch.is_grad_enabled()
+    needs_gradient = inputs.requires_grad or (bias is not None and bias.requires_grad)
     return (
         type(inputs) is Tensor
         and inputs.dtype == dtype
         and inputs.device.type == "cpu"
         and inputs.dim() > 1
-        and not needs_gradient
+        and not (needs_gradient and torch.is_grad_enabled())
+        and forward_ad._current_level < 0
         and not torch.is_autocast_enabled("cpu")
     )
-
-
-def _both(dtype: torch.dtype) -> tuple[Way, Way]:
-    """Return both ways for few rows, and for many: each takes about half of the time."""
-    batches = [torch.ones(rows, 1024, dtype=dtype) for rows in (*[16] * 4, 256)]
-    weight = torch.ones(2**12, 1024, dtype=dtype)
-
-    def usual() -> Tensor:
-        kernel = float32_kernel(256) if dtype == torch.float32 else F.linear
-        return [kernel(rows, weight) for rows in batches][-1]
-
-    if not has_onednn() or not _has_layout(dtype):
-        return usual, usual
-    laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
-    return (lambda: [by_onednn(rows, laid_out) for rows in batches][-1]), usual
-
-
-def _has_layout(dtype: torch.dtype) -> bool:
-    """Return whether oneDNN multiplies in that dtype on this processor."""
-    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-LAID_OUT = {
-    dtype: FasterWay(f"matrices of {name} in oneDNN's layout", partial(_both, dtype))
-    for dtype, name in ((torch.bfloat16, "bfloat16"), (torch.float32, "float32"))
-}

@@ -38,6 +38,7 @@ def _is_matrix(layer: nn.Module) -> bool:
     """Return whether a layer is a matrix and nothing else has hooks on it than low-rank updates."""
     return (
         type(layer) in (nn.Linear, LaidOutLinear)
+        and "forward" not in layer.__dict__
         and not layer._forward_pre_hooks
         and all(type(hook) is LowRankHook for hook in layer._forward_hooks.values())
     )

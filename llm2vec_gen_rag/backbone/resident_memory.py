@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,13 @@ PAGE_TABLE = Path("/proc/self/pagemap")
 _DONTNEED = 4  # madvise(2)
 # bits of an entry of the page table: a page is in memory, it is swapped out, it is a file's own
 _PRESENT, _SWAPPED, _OF_FILE = (np.uint64(1 << bit) for bit in (63, 62, 61))
-# the control group of a container, version 2 and version 1: its folder, its limit and what it uses
-_GROUPS = (
-    (Path("/sys/fs/cgroup"), "memory.max", "memory.current"),
-    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
+CONTROL_GROUPS = Path("/proc/self/cgroup")
+# where version 2 of control groups keeps a limit and what is used, and where version 1 does
+_FILES_2 = (Path("/sys/fs/cgroup"), "memory.max", "memory.current")
+_FILES_1 = (
+    Path("/sys/fs/cgroup/memory"),
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
 )
 
 
@@ -26,29 +30,41 @@ def available_memory() -> int:
     """Return how many bytes can be taken without swapping; 0 where the system does not say."""
     try:
         available = _numbers(MEMORY)["MemAvailable:"] << 10
-    except OSError:
+        return min([available, *_left_in_groups()])
+    except (OSError, KeyError, ValueError):
         return 0
-    return min(available, *(_left_in_group(*group) for group in _GROUPS))
+
+
+def _left_in_groups() -> Iterator[int]:
+    """Yield the bytes left in each control group of this process that has a limit."""
+    if not CONTROL_GROUPS.is_file():
+        return
+    for line in CONTROL_GROUPS.read_text(encoding="utf-8").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        home, limit, used = _FILES_1 if controllers else _FILES_2
+        inside = home / path.lstrip("/")
+        for folder in (inside, *inside.parents):  # a container sees its own group as the first
+            if folder.is_relative_to(home) and (folder / limit).is_file():
+                yield _left_in_group(folder, limit, used)
 
 
 def _left_in_group(folder: Path, limit: str, used: str) -> int:
     """Return the bytes left in a control group; one without a limit leaves any number."""
-    try:
-        stated = (folder / limit).read_text(encoding="utf-8").strip()
-        if stated == "max":
-            return sys.maxsize
-        pages = _numbers(folder / "memory.stat")
-        taken = int((folder / used).read_text(encoding="utf-8"))
-    except OSError:
+    stated = (folder / limit).read_text(encoding="utf-8").strip()
+    if stated == "max":
         return sys.maxsize
+    pages = _numbers(folder / "memory.stat")
     # pages of files count as used, and are given up when memory is asked for
-    return int(stated) - taken + pages["active_file"] + pages["inactive_file"]
+    of_files = pages["active_file"] + pages["inactive_file"]
+    return int(stated) - int((folder / used).read_text(encoding="utf-8")) + of_files
 
 
 def _numbers(file: Path) -> dict[str, int]:
     """Return the number behind each name in a file of the system."""
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return {line.split()[0]: int(line.split()[1]) for line in lines}
+    lines = (line.split() for line in file.read_text(encoding="utf-8").splitlines())
+    return {line[0]: int(line[1]) for line in lines if len(line) > 1}
 
 
 def drop_file_pages(tensor: Tensor) -> None:

@@ -6,7 +6,7 @@ depend on the processor.
 """
 
 from llm2vec_gen_rag.backbone.int8 import PRODUCTS_OF_INT8
-from llm2vec_gen_rag.backbone.laid_out import LAID_OUT
+from llm2vec_gen_rag.backbone.laying_out import LAID_OUT
 from llm2vec_gen_rag.backbone.products import (
     FLOAT32_BY_ONEDNN,
     MATRIX_FIRST,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
 from transformers import PreTrainedModel
 
 from llm2vec_gen_rag.backbone.facts import has_full_attention
@@ -46,6 +47,7 @@ def has_supported_layers(backbone: PreTrainedModel) -> bool:
         and model.rotary_emb.rope_type not in _ROTARY_BY_LENGTH
         and has_full_attention(backbone)
         and not any(map(_has_hooks, _parts_not_called(backbone)))
+        and not _has_any_global_hook()
     )
 
 

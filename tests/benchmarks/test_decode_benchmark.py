@@ -52,5 +52,6 @@ def test_generate_writes_what_decode_writes(worker):
 
 def test_a_token_reads_the_layers_and_the_logits_matrix(worker):
     weights = TINY.layers * TINY.layer_weights + TINY.vocabulary * TINY.hidden
+    worker.copy_matrices()
     assert worker.weight_bytes() == 4 * weights
     assert worker.read_weights(repeats=1) > 0

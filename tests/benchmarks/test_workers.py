@@ -44,6 +44,8 @@ def test_a_worker_answers_and_shows_errors(checkpoint):
         assert len(counted["lengths"]) == 2
         assert 0 < counted["prefix"] < min(counted["lengths"])
         assert np.array(worker.ask("vectors", **asked)).shape == (2, TINY.hidden)
+        worker.ask("copy_matrices")
+        worker.ask("warm_up")
         assert worker.ask("matrices", rows=4, repeats=1) > 0
         assert worker.ask("peak") > 50
         with pytest.raises(WorkerError, match="unexpected keyword argument"):

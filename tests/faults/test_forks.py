@@ -49,6 +49,27 @@ def run(script: str, kit) -> str:
     return errors_of_script(script, seconds=SECONDS)
 
 
+def test_a_child_reads_what_its_parent_laid_out(qwen3):
+    run(
+        """
+        from llm2vec_gen_rag.backbone import laying_out
+        laying_out.LEAST_WEIGHTS = 0
+        for way in laying_out.LAID_OUT.values():
+            way.set(True)
+        laying_out.lay_out(model.backbone)
+
+        def child():
+            encode()
+            assert all(weight.isfinite().all() for weight in model.backbone.parameters())
+            encode()
+
+        fork(child)
+        encode()
+        """,
+        qwen3,
+    )
+
+
 def test_a_forked_child_encodes_decodes_awaits_and_loads(qwen3):
     run(
         """

@@ -26,7 +26,7 @@ from llm2vec_gen_rag.backbone.facts import (
     has_full_attention,
     position_limit,
 )
-from llm2vec_gen_rag.backbone.laid_out import lay_out_once_repaid
+from llm2vec_gen_rag.backbone.laying_out import lay_out_once_repaid
 from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
 from llm2vec_gen_rag.batching import plan_batches
 from llm2vec_gen_rag.decoder import (

@@ -22,6 +22,8 @@ from training_runs import (
 )
 
 from llm2vec_gen_rag import LLM2VecGen, NonFiniteError
+from llm2vec_gen_rag.backbone.laid_out import LaidOutLinear
+from llm2vec_gen_rag.backbone.laying_out import lay_out
 from llm2vec_gen_rag.errors import StorageError
 from llm2vec_gen_rag.training.fit import trainer_arguments
 from llm2vec_gen_rag.training.fit.stage import fit
@@ -187,3 +189,13 @@ def test_weights_that_are_not_finite_are_never_a_training_checkpoint(load_kit, t
     with pytest.raises(NonFiniteError, match="after step 2"):
         fit(model, QUESTIONS, ANSWERS, teacher_of(model), recipe, tmp_path)
     assert checkpoints_in(tmp_path) == ["run.json"]
+
+
+def test_a_run_on_an_llm_that_is_laid_out_ends_as_the_others(
+    load_kit, whole, tmp_path, always_laid_out
+):
+    model = load_kit("qwen3-10")
+    lay_out(model.backbone)
+    assert isinstance(model.backbone.base_model.layers[0].mlp.up_proj, LaidOutLinear)
+    fit(model, QUESTIONS, ANSWERS, teacher_of(model), RUN, tmp_path)
+    assert model.fingerprint == whole

@@ -1,0 +1,164 @@
+"""When matrices are put into oneDNN's layout, and that a model on them computes the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from reference_kits import KITS, ReferenceKit
+from safetensors.torch import load_file
+from torch import nn
+
+from llm2vec_gen_rag.backbone import laying_out
+from llm2vec_gen_rag.backbone.digest import weight_checksums
+from llm2vec_gen_rag.backbone.laid_out import LaidOutLinear, lay_back
+from llm2vec_gen_rag.backbone.laying_out import lay_out, lay_out_once_repaid
+from llm2vec_gen_rag.backbone.products import has_onednn
+from llm2vec_gen_rag.cpu import gradient_forward_for
+
+pytestmark = [
+    pytest.mark.skipif(not has_onednn(), reason="torch was built without oneDNN"),
+    pytest.mark.usefixtures("always_laid_out"),
+]
+
+DTYPES = [
+    torch.float32,
+    pytest.param(
+        torch.bfloat16,
+        marks=pytest.mark.skipif(
+            not laying_out._has_layout(torch.bfloat16), reason="this CPU does not multiply bfloat16"
+        ),
+    ),
+]
+TEXTS = ["What is photosynthesis?", "how tall is it", "Plants turn light into sugar. " * 9]
+
+
+def layer_of():
+    return nn.Linear(48, 40).requires_grad_(requires_grad=False)
+
+
+def count(backbone):
+    return sum(type(module) is LaidOutLinear for module in backbone.modules())
+
+
+def test_where_memory_is_short_nothing_is_laid_out(monkeypatch):
+    layer = layer_of()
+    needed = 2 * 4 * 40 * 48
+    monkeypatch.setattr(laying_out, "available_memory", lambda: needed - 1)
+    lay_out(layer)
+    assert type(layer) is nn.Linear
+    monkeypatch.setattr(laying_out, "available_memory", lambda: needed)
+    lay_out(layer)
+    assert type(layer) is LaidOutLinear
+
+
+def test_where_memory_runs_out_meanwhile_the_others_stay_plain(monkeypatch):
+    layers = nn.ModuleList(layer_of() for _ in range(4))
+    left = iter([10**6, 10**6, 0])
+    monkeypatch.setattr(laying_out, "available_memory", lambda: next(left))
+    lay_out(layers)
+    assert count(layers) == 2
+
+
+def test_an_allocation_that_fails_leaves_the_layer_plain(monkeypatch):
+    def fail(_):
+        raise RuntimeError("std::bad_alloc")
+
+    layer = layer_of()
+    monkeypatch.setattr(laying_out, "lay_out_layer", fail)
+    lay_out(layer)
+    assert type(layer) is nn.Linear
+
+
+def test_small_matrices_are_left_as_they_are(monkeypatch):
+    layer = layer_of()
+    monkeypatch.setattr(laying_out, "LEAST_WEIGHTS", 40 * 48 + 1)
+    lay_out(layer)
+    assert type(layer) is nn.Linear
+
+
+def test_a_layer_is_laid_out_once_enough_forwards_are_to_come():
+    layer = layer_of()
+    for _ in range(laying_out.REPAID_AFTER - 1):
+        lay_out_once_repaid(layer, 1)
+        assert type(layer) is nn.Linear
+    lay_out_once_repaid(layer, 1)
+    assert type(layer) is LaidOutLinear
+    lay_back(layer)
+    lay_out_once_repaid(layer, 2 * laying_out.REPAID_AFTER - 1)
+    assert type(layer) is nn.Linear
+    lay_out_once_repaid(layer, 1)
+    assert type(layer) is LaidOutLinear
+
+
+def test_weights_that_are_read_at_every_call_are_soon_left_plain():
+    layer, times = layer_of(), 0
+    for _ in range(1000):
+        lay_out_once_repaid(layer, 1)
+        times += type(layer) is LaidOutLinear
+        list(layer.parameters())
+    assert times < 7
+
+
+@pytest.fixture(params=KITS)
+def kit(request):
+    return ReferenceKit(request.param)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_embeds_and_writes_the_same(kit, dtype):
+    plain, model = (kit.load(dtype=dtype) for _ in range(2))
+    lay_out(model.backbone)
+    laid = count(model.backbone)
+    assert laid > 0
+    vectors = model.encode(TEXTS)
+    assert (vectors * plain.encode(TEXTS)).sum(axis=1).min() > 1 - 1e-5
+    if dtype == torch.float32:  # in bfloat16 two tokens of random weights are as likely
+        assert model.decode(TEXTS, max_new_tokens=8) == plain.decode(TEXTS, max_new_tokens=8)
+        assert model.answer(TEXTS[0], max_new_tokens=8) == plain.answer(TEXTS[0], max_new_tokens=8)
+    else:
+        model.decode(TEXTS, max_new_tokens=8)
+    assert count(model.backbone) == laid  # nothing of it reads a weight
+
+
+def test_generate_reads_what_is_laid_out(kit):
+    plain, model = kit.load(), kit.load()
+    lay_out(model.backbone)
+    laid = count(model.backbone)
+    ids = torch.arange(5)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model.backbone(ids).logits, plain.backbone(ids).logits, atol=1e-4, rtol=1e-4
+        )
+    assert count(model.backbone) == laid
+
+
+def test_a_call_that_writes_lays_out_and_a_single_question_does_not(kit):
+    model = kit.load()
+    model.encode(TEXTS[0])
+    assert count(model.backbone) == 0
+    model.decode(TEXTS[0], max_new_tokens=laying_out.REPAID_AFTER)
+    assert count(model.backbone) > 0
+
+
+def test_its_weights_hash_and_are_saved_as_before(kit, tmp_path):
+    plain, model = kit.load(), kit.load()
+    lay_out(model.backbone)
+    assert weight_checksums(model.backbone) == weight_checksums(plain.backbone)
+    lay_out(model.backbone)
+    model.backbone.save_pretrained(tmp_path)
+    assert count(model.backbone) == 0
+    assert (
+        load_file(tmp_path / "model.safetensors").keys()
+        == load_file(kit.base / "model.safetensors").keys()
+    )
+    lay_out(model.backbone)
+    assert gradient_forward_for(model.backbone) is not None
+    assert count(model.backbone.base_model) == 0
+
+
+def test_a_call_that_embeds_lays_out_no_output_matrix(kit):
+    model = kit.load()
+    for _ in range(laying_out.REPAID_AFTER):
+        model.encode(TEXTS[0])
+    assert count(model.backbone.base_model) > 0
+    assert type(model.backbone.get_output_embeddings()) is nn.Linear
