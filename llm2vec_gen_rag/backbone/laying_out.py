@@ -79,8 +79,8 @@ def _pays(layer: nn.Linear) -> bool:
     is_large = layer.in_features * layer.out_features >= LEAST_WEIGHTS
     if not is_large or not can_be_laid_out(layer):
         return False
-    way = LAID_OUT.get(layer.weight.dtype)
-    return way is not None and way.is_faster()
+    dtype = layer.weight.dtype
+    return dtype in LAID_OUT and _has_layout(dtype) and LAID_OUT[dtype].is_faster()
 
 
 def _both(dtype: torch.dtype) -> tuple[Way, Way]:
@@ -97,7 +97,7 @@ def _both(dtype: torch.dtype) -> tuple[Way, Way]:
     def usual() -> Tensor:
         return [_usual_product(rows, weight) for rows, weight in products][-1]
 
-    if not has_onednn() or not _has_layout(dtype):
+    if not _has_layout(dtype):
         return usual, usual
     laid_out = {
         len(weight): torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
@@ -117,7 +117,9 @@ def _usual_product(rows: Tensor, weight: Tensor) -> Tensor:
 
 
 def _has_layout(dtype: torch.dtype) -> bool:
-    """Return whether oneDNN multiplies in that dtype on this processor."""
+    """Return whether oneDNN has a layout for that dtype on this processor; tried on x86 alone."""
+    if not has_onednn() or "AVX" not in torch.backends.cpu.get_cpu_capability():
+        return False
     return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

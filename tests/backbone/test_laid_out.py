@@ -20,10 +20,9 @@ from llm2vec_gen_rag.backbone import laid_out, laying_out
 from llm2vec_gen_rag.backbone.laid_out import LaidOutLinear, lay_back, lay_out_layer
 from llm2vec_gen_rag.backbone.laying_out import lay_out
 from llm2vec_gen_rag.backbone.linear import linear
-from llm2vec_gen_rag.backbone.products import has_onednn
 
 pytestmark = [
-    pytest.mark.skipif(not has_onednn(), reason="torch was built without oneDNN"),
+    pytest.mark.skipif(not laying_out._has_layout(torch.float32), reason="no layout to test"),
     pytest.mark.usefixtures("always_laid_out"),
 ]
 

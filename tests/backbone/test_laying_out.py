@@ -12,11 +12,10 @@ from llm2vec_gen_rag.backbone import laying_out
 from llm2vec_gen_rag.backbone.digest import weight_checksums
 from llm2vec_gen_rag.backbone.laid_out import LaidOutLinear, lay_back
 from llm2vec_gen_rag.backbone.laying_out import lay_out, lay_out_once_repaid
-from llm2vec_gen_rag.backbone.products import has_onednn
 from llm2vec_gen_rag.cpu import gradient_forward_for
 
 pytestmark = [
-    pytest.mark.skipif(not has_onednn(), reason="torch was built without oneDNN"),
+    pytest.mark.skipif(not laying_out._has_layout(torch.float32), reason="no layout to test"),
     pytest.mark.usefixtures("always_laid_out"),
 ]
 
