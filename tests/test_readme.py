@@ -192,6 +192,12 @@ def test_the_model_card_has_every_measured_figure_and_every_goal_is_reached():
         assert goal["reached"], goal["name"]
 
 
+def test_the_speed_of_8_bits_is_measured():
+    measured = result("int8.0.6b")
+    times = sorted(measured[side]["ratio"]["median"] for side in ("documents", "queries"))
+    assert f"(x86 with VNNI; {times[0]:.2f} to {times[1]:.2f} times)" in " ".join(README.split())
+
+
 def a_query(shape, way):
     """Return the seconds of one query, to two digits."""
     return f"{result(f'query.{shape}')['seconds'][way]['median']:.2g} s"

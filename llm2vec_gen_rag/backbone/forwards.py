@@ -42,6 +42,7 @@ def one_forward(model: Locked, *, tokens: int, writes: int = 0) -> Iterator[None
         torch.no_grad(),
         fitting_threads(model.backbone, tokens),
     ):
-        written_by = model.backbone if writes else model.backbone.base_model
-        lay_out_once_repaid(written_by, max(writes, 1))
+        # the output matrix is multiplied only where the LLM writes
+        multiplied = model.backbone if writes else model.backbone.base_model
+        lay_out_once_repaid(multiplied, max(writes, 1))
         yield

@@ -118,7 +118,7 @@ def lay_out_layer(layer: nn.Linear) -> None:
 def lay_back_layer(layer: LaidOutLinear) -> None:
     """Make a layer plain again; do nothing if another thread has done so.
 
-    Until its last step, what interrupts it leaves a layer that is laid out.
+    The laid-out weight is dropped once the plain one is in its place: no interrupt loses both.
     """
     with _lock:
         laid_out = layer.__dict__.get("laid_out")
@@ -127,7 +127,8 @@ def lay_back_layer(layer: LaidOutLinear) -> None:
         # a parameter like any other, though a caller computes in a mode or transform of torch's own
         with torch.inference_mode(mode=False), torch.no_grad(), torch._C._DisableFuncTorch():
             weight = nn.Parameter(laid_out.to_dense(), requires_grad=False)
-        plain = {**dict(dict.items(layer.__dict__["_parameters"])), "weight": weight}
+        held = layer.__dict__["_parameters"]
+        plain = dict(dict.items(held), weight=weight)  # `held.items()` would lay the layer back
         layer.__dict__.update(_parameters=plain, laid_out=None)
         layer.__class__ = nn.Linear  # type: ignore[assignment]
         layer.__dict__.pop("laid_out", None)

@@ -12,12 +12,11 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from llm2vec_gen_rag.backbone.faster_way import FasterWay, Way
 from llm2vec_gen_rag.backbone.laid_out import ROWS, can_be_laid_out, lay_out_layer
-from llm2vec_gen_rag.backbone.products import by_onednn, fast_row, float32_kernel, has_onednn
+from llm2vec_gen_rag.backbone.products import by_onednn, fast_row, has_onednn, plain_product
 from llm2vec_gen_rag.backbone.resident_memory import available_memory
 
 logger = logging.getLogger(__name__)
@@ -95,7 +94,10 @@ def _both(dtype: torch.dtype) -> tuple[Way, Way]:
     ]
 
     def usual() -> Tensor:
-        return [_usual_product(rows, weight) for rows, weight in products][-1]
+        for rows, weight in products:
+            with fast_row(rows, int8=False):
+                product = plain_product(rows, weight)
+        return product
 
     if not _has_layout(dtype):
         return usual, usual
@@ -106,14 +108,6 @@ def _both(dtype: torch.dtype) -> tuple[Way, Way]:
     return (
         lambda: [by_onednn(rows, laid_out[len(weight)]) for rows, weight in products][-1]
     ), usual
-
-
-def _usual_product(rows: Tensor, weight: Tensor) -> Tensor:
-    """Return the product of a plain matrix, by the kernel that is fast here."""
-    if rows.dtype == torch.float32:
-        return float32_kernel(len(rows))(rows, weight)
-    with fast_row(rows, int8=False):
-        return F.linear(rows, weight)
 
 
 def _has_layout(dtype: torch.dtype) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from llm2vec_gen_rag.backbone.laid_out import LaidOutLinear
 from llm2vec_gen_rag.backbone.lora import LowRankHook
-from llm2vec_gen_rag.backbone.products import by_onednn, float32_kernel
+from llm2vec_gen_rag.backbone.products import by_onednn, plain_product
 
 
 def linear(layer: Any, rows: Tensor) -> Tensor:
@@ -49,7 +48,4 @@ def _product(layer: nn.Linear, rows: Tensor) -> Tensor:
     laid_out: Tensor | None = layer.__dict__.get("laid_out")
     if laid_out is not None and laid_out.dtype == rows.dtype:
         return by_onednn(rows, laid_out, layer.bias)
-    if rows.dtype != torch.float32:
-        return F.linear(rows, layer.weight, layer.bias)
-    output = float32_kernel(len(rows))(rows, layer.weight)
-    return output if layer.bias is None else output.add_(layer.bias)
+    return plain_product(rows, layer.weight, layer.bias)

@@ -27,6 +27,14 @@ FEW = 4  # rows
 PARTS = 16
 
 
+def plain_product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return the product with a plain matrix; in float32 by the kernel that is the fastest."""
+    if rows.dtype != torch.float32:
+        return F.linear(rows, weight, bias)
+    output = float32_kernel(len(rows))(rows, weight)
+    return output if bias is None else output.add_(bias)
+
+
 def float32_kernel(rows: int) -> Kernel:
     """Return what multiplies this many rows of float32 the fastest."""
     if rows == 1 and ROW_BY_PARTS.is_faster():

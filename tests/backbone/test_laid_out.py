@@ -11,31 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from layouts import DTYPES, MARKS
 from resident import file_pages_mib
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from llm2vec_gen_rag.backbone import laid_out, laying_out
+from llm2vec_gen_rag.backbone import laid_out
 from llm2vec_gen_rag.backbone.laid_out import LaidOutLinear, lay_back, lay_out_layer
 from llm2vec_gen_rag.backbone.laying_out import lay_out
 from llm2vec_gen_rag.backbone.linear import linear
 
-pytestmark = [
-    pytest.mark.skipif(not laying_out._has_layout(torch.float32), reason="no layout to test"),
-    pytest.mark.usefixtures("always_laid_out"),
-]
-
-
-DTYPES = [
-    torch.float32,
-    pytest.param(
-        torch.bfloat16,
-        marks=pytest.mark.skipif(
-            not laying_out._has_layout(torch.bfloat16), reason="this CPU does not multiply bfloat16"
-        ),
-    ),
-]
+pytestmark = MARKS
 
 
 def layer_of(dtype=torch.float32, *, bias=True):

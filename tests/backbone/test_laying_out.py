@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from layouts import DTYPES, MARKS
 from reference_kits import KITS, ReferenceKit
 from safetensors.torch import load_file
 from torch import nn
@@ -14,20 +15,7 @@ from llm2vec_gen_rag.backbone.laid_out import LaidOutLinear, lay_back
 from llm2vec_gen_rag.backbone.laying_out import lay_out, lay_out_once_repaid
 from llm2vec_gen_rag.cpu import gradient_forward_for
 
-pytestmark = [
-    pytest.mark.skipif(not laying_out._has_layout(torch.float32), reason="no layout to test"),
-    pytest.mark.usefixtures("always_laid_out"),
-]
-
-DTYPES = [
-    torch.float32,
-    pytest.param(
-        torch.bfloat16,
-        marks=pytest.mark.skipif(
-            not laying_out._has_layout(torch.bfloat16), reason="this CPU does not multiply bfloat16"
-        ),
-    ),
-]
+pytestmark = MARKS
 TEXTS = ["What is photosynthesis?", "how tall is it", "Plants turn light into sugar. " * 9]
 
 

@@ -69,6 +69,15 @@ def test_a_users_own_hook_is_called(rows, kind):
     assert seen == [rows]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_forward_that_a_user_has_wrapped_is_called(dtype):
+    layer = layer_of(SIZES[0]).to(dtype)
+    forward = layer.forward
+    layer.forward = lambda inputs: 2 * forward(inputs)
+    inputs = torch.randn(3, 64, dtype=dtype)
+    assert torch.equal(linear(layer, inputs), 2 * forward(inputs))
+
+
 @pytest.mark.usefixtures("_each_choice")
 def test_an_own_kind_of_layer_computes_itself():
     class Doubled(nn.Linear):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from reference_kits import ReferenceKit
+from torch.nn.modules.module import register_module_forward_hook
 
 from llm2vec_gen_rag import cpu
 from llm2vec_gen_rag.cpu import attention, forward_for, supported
@@ -248,6 +249,18 @@ def test_a_users_hook_is_called_wherever_it_is(qwen3, path):
     model.decode(TEXTS[0], max_new_tokens=2)
     assert len(seen) >= 2
     hook.remove()
+    np.testing.assert_allclose(again, before, atol=1e-5)
+
+
+def test_a_hook_on_every_module_is_called(qwen3):
+    model, seen = qwen3.load(), set()
+    before = model.encode(TEXTS[0])
+    hook = register_module_forward_hook(lambda module, *_: seen.add(type(module).__name__))
+    try:
+        again = model.encode(TEXTS[0])
+    finally:
+        hook.remove()
+    assert {"Qwen3DecoderLayer", "Qwen3RMSNorm", "Linear"} <= seen
     np.testing.assert_allclose(again, before, atol=1e-5)
 
 

@@ -18,7 +18,8 @@ def training_mode(model: LLM2VecGen, recipe: Recipe) -> Iterator[None]:
 
     On a CPU, a step reuses the buffers of the one before it, and layers that run the LLM's own
     forward use eager attention, which is faster there under gradient. With LoRA, dropout is on. No
-    kernel is taken by measurement: a run that goes on with another ends where that would have.
+    kernel is taken by measurement, and no matrix is laid out: a run that goes on with another ends
+    where that would have.
     """
     lay_back(model.backbone)
     configured = model.backbone.config._attn_implementation
