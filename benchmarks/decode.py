@@ -29,7 +29,7 @@ def main() -> None:
     with ours(options.threads) as our, reference(options.threads) as other:
         our.ask("load", checkpoint=checkpoint)
         our.ask("copy_matrices")
-        our.ask("warm_up")
+        our.ask("warm_up_writing")
         other.ask("load", checkpoint=checkpoint, in_fastest_dtype=True)
         decode = {
             "ours": partial(our.ask, "decode", text=text),

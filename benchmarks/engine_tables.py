@@ -26,7 +26,7 @@ class EngineTable:
     """What one run measured.
 
     Attributes:
-        title: the shape, the dtype and the kind of processor.
+        title: the shape, the dtype and the processor.
         rows: as `HEADER` names the cells; one for each engine.
         left_out: what was not measured, and why.
     """
@@ -37,13 +37,13 @@ class EngineTable:
 
 
 def engine_tables(measured: Mapping[str, Results]) -> Iterator[EngineTable]:
-    """Yield a table for each shape on each kind of processor."""
-    for kind, results in measured.items():
+    """Yield a table for each shape on each processor."""
+    for processor, results in measured.items():
         for name, figures in results.items():
             program, _, shape = name.partition(".")
             if program == PROGRAM:
                 yield EngineTable(
-                    f"Shape `{shape}` in {figures['dtype']} on `{kind}`",
+                    f"Shape `{shape}` in {figures['dtype']} on `{processor}`",
                     [_row(engine, figures) for engine in _engines(figures)],
                     "; ".join(f"{way} ({why})" for way, why in figures["left_out"].items()),
                 )

@@ -28,7 +28,7 @@ def parse(description: str | None, *, rounds: int, shape: str = "0.6b") -> argpa
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--texts", type=Path, help="folder in the BEIR layout; else a stand-in")
     parser.add_argument(
-        "--results", type=Path, default=RESULTS, help="has a folder for each kind of processor"
+        "--results", type=Path, default=RESULTS, help="has a folder for each processor"
     )
     return parser.parse_args()
 
@@ -58,9 +58,9 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> dict[str, float]:
 
 
 def keep(name: str, figures: dict[str, Any], options: argparse.Namespace) -> None:
-    """Print figures, with what they were measured on, and write them to `kind/name.shape.json`.
+    """Print figures, with what they were measured on, and write them to `folder/name.shape.json`.
 
-    The kind is that of this machine's processor: each keeps figures of its own.
+    The folder is that of this machine's processor: each keeps figures of its own.
     """
     machine = this_machine(options.threads)
     run = {
@@ -71,6 +71,6 @@ def keep(name: str, figures: dict[str, Any], options: argparse.Namespace) -> Non
     }
     text = json.dumps({**run, **figures}, indent=2)
     print(text)
-    folder = options.results / machine.kind
+    folder = options.results / machine.folder
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.{options.shape}.json").write_text(text + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import Any, cast
 import yaml
 
 Figures = dict[str, Any]
-# of a kind of processor, by the name of their file
+# of a processor, by the name of their file
 Results = dict[str, Figures]
 # minimum, median and maximum of the rounds
 Spread = dict[str, float]

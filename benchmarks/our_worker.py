@@ -37,7 +37,12 @@ class OurWorker(Requests):
         self.model = LLM2VecGen.from_pretrained(checkpoint, dtype=dtype)
 
     def warm_up(self) -> None:
-        """Compute until the LLM's matrices lie in memory as in a process that goes on serving."""
+        """Embed until the LLM's matrices lie in memory as in a process that goes on embedding."""
+        for _ in range(REPAID_AFTER):
+            self.model.encode("warm")
+
+    def warm_up_writing(self) -> None:
+        """Write until they lie in memory as in a process that goes on writing."""
         self.model.decode("warm", max_new_tokens=REPAID_AFTER)
 
     @timed

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import RESULTS
 from benchmarks.goals import Figures
+from benchmarks.processor import Machine
 from benchmarks.report import read_results
 
 PLOTS = Path(__file__).parent.parent / "docs" / "plots"
@@ -66,8 +67,8 @@ PANELS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
 
 def main() -> None:
     """Draw every file of results whose program has panels, and that of scale."""
-    for kind, results in read_results(RESULTS).items():
-        folder = PLOTS / kind
+    for processor, results in read_results(RESULTS).items():
+        folder = PLOTS / processor
         folder.mkdir(parents=True, exist_ok=True)
         for name, figures in results.items():
             program = name.partition(".")[0]
@@ -133,8 +134,8 @@ def draw_scale(figures: Figures) -> Figure:
 
 
 def _name_shape(drawn: Figure, figures: Figures) -> None:
-    machine = figures["machine"]
-    drawn.suptitle(f"shape {figures['shape']}, {machine['kind']}, {machine['threads']} threads")
+    machine = Machine(**figures["machine"])
+    drawn.suptitle(f"shape {figures['shape']}, {machine.folder}, {machine.threads} threads")
 
 
 def draw_searches(names: Sequence[str], ndcg: Mapping[str, Sequence[float]]) -> Figure:

@@ -1,7 +1,7 @@
 """The machine that figures come from, and the kind of its processor.
 
 Speed depends above all on the fastest matrix products that a processor has instructions for, so
-figures are kept, judged and shown by kind.
+figures are judged by kind. They are kept and shown by processor.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Machine:
         threads: how many the figures were measured with.
         torch: the version.
         native_bfloat16: whether it has instructions for products of bfloat16 matrices.
+        kept_to: the newest instructions that torch may use, where the processor has newer ones;
+            else None. Kind, features and `native_bfloat16` are those of what it may use.
     """
 
     processor: str
@@ -53,17 +55,35 @@ class Machine:
     threads: int
     torch: str
     native_bfloat16: bool
+    kept_to: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """The folder of its figures: its kind, family and model, such as "avx2-25-1"."""
+        numbers = (str(number) for number in (self.family, self.model) if number is not None)
+        return "-".join([self.kind, *numbers])
 
 
 def this_machine(threads: int) -> Machine:
     """Return the machine that this process runs on."""
     path = Path("/proc/cpuinfo")
-    return machine_of(path.read_text(encoding="utf-8") if path.is_file() else "", threads)
+    cpuinfo = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return machine_of(cpuinfo, threads, torch.backends.cpu.get_cpu_capability())
 
 
-def machine_of(cpuinfo: str, threads: int) -> Machine:
-    """Return the machine that has this text in /proc/cpuinfo; an empty text where it has none."""
+def machine_of(cpuinfo: str, threads: int, capability: str = "AVX512") -> Machine:
+    """Return the machine that has this text in /proc/cpuinfo; an empty text where it has none.
+
+    Args:
+        cpuinfo: the text.
+        threads: how many to measure with.
+        capability: the newest instructions that torch's own kernels may use: those of the
+            processor, or what `ATEN_CPU_CAPABILITY` keeps them to.
+    """
     found = _field(cpuinfo, "flags").split() if cpuinfo else features_by_torch()
+    is_kept = capability == "AVX2" and "avx512f" in found
+    if is_kept:
+        found = [name for name in found if not name.startswith(("avx512", "amx"))]
     family, model = _field(cpuinfo, "cpu family"), _field(cpuinfo, "model")
     kind = kind_of(found)
     return Machine(
@@ -75,6 +95,7 @@ def machine_of(cpuinfo: str, threads: int) -> Machine:
         threads=threads,
         torch=torch.__version__,
         native_bfloat16=kind in {"avx512-bf16", "amx"},
+        kept_to="AVX2" if is_kept else None,
     )
 
 

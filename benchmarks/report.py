@@ -2,7 +2,7 @@
 
 python -m benchmarks.report [--here]
 
-With --here, print the goals for the kind of processor of this machine, and write nothing.
+With --here, print the goals for the processor of this machine, and write nothing.
 """
 
 from __future__ import annotations
@@ -49,21 +49,28 @@ def main() -> None:
     measured = read_results(RESULTS)
     if parser.parse_args().here:
         machine = this_machine(os.cpu_count() or 1)
-        print(goals_here(machine, measured.get(machine.kind, {})))
+        print(goals_here(machine, measured.get(machine.folder, {})))
     else:
         PAGE.write_text(page(measured), encoding="utf-8")
 
 
 def read_results(folder: Path) -> dict[str, Results]:
-    """Return the figures of every file of results, by kind of processor and the file's name."""
-    return {
-        kind: {
-            path.stem: json.loads(path.read_text(encoding="utf-8"))
-            for path in sorted((folder / kind).glob("*.json"))
-        }
-        for kind in KINDS
-        if any((folder / kind).glob("*.json"))
-    }
+    """Return the figures of every file of results, by its folder's name and its own.
+
+    There is a folder for each processor, and they are in the order of `KINDS`.
+    """
+    measured: dict[str, Results] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        results = measured.setdefault(path.parent.name, {})
+        results[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+    kinds = list(KINDS)
+    return dict(sorted(measured.items(), key=lambda item: kinds.index(kind_of_results(item[1]))))
+
+
+def kind_of_results(results: Results) -> str:
+    """Return the kind of the processor that figures come from."""
+    kind: str = next(iter(results.values()))["machine"]["kind"]
+    return kind
 
 
 def page(measured: Mapping[str, Results]) -> str:
@@ -81,52 +88,55 @@ def page(measured: Mapping[str, Results]) -> str:
 
 
 def processors(measured: Mapping[str, Results]) -> str:
-    """Return a table of the kinds of processors, and what each was measured on."""
+    """Return a table of the processors, and of the kinds of which none was measured."""
     rows = []
-    for kind, fastest in KINDS.items():
-        machines = [described(figures["machine"]) for figures in measured.get(kind, {}).values()]
-        if machines or kind in EXPECTED_KINDS:
-            rows.append(
-                [f"`{kind}`", fastest, "; ".join(dict.fromkeys(machines)) or f"**{MISSING}**"]
-            )
-    return table(["kind", "instructions for matrix products", "measured on"], rows)
+    for name, results in measured.items():
+        machines = dict.fromkeys(described(figures["machine"]) for figures in results.values())
+        rows.append([f"`{name}`", KINDS[kind_of_results(results)], "; ".join(machines)])
+    found = [kind_of_results(results) for results in measured.values()]
+    missing = [kind for kind in EXPECTED_KINDS if kind not in found]
+    rows += [[f"`{kind}`", KINDS[kind], f"**{MISSING}**"] for kind in missing]
+    return table(["processor", "instructions for matrix products", "measured on"], rows)
 
 
 def described(machine: Mapping[str, Any]) -> str:
     """Return a machine in words; older figures are without its processor's family and model."""
     family = machine.get("family")
     which = "" if family is None else f" (family {family}, model {machine['model']})"
-    return f"{machine['processor']}{which}, {machine['threads']} threads, torch {machine['torch']}"
+    kept_to = machine.get("kept_to")
+    kept = f", torch kept to {kept_to}" if kept_to else ""
+    name = f"{machine['processor']}{which}{kept}"
+    return f"{name}, {machine['threads']} threads, torch {machine['torch']}"
 
 
 def goals_table(title: str, rows: Iterable[Goal], measured: Mapping[str, Results]) -> str:
-    """Return the table of what is to be reached, and what was on each kind of processor."""
-    header = [title, "goal", "limit", *(f"`{kind}`" for kind in measured)]
+    """Return the table of what is to be reached, and what was on each processor."""
+    header = [title, "goal", "limit", *(f"`{name}`" for name in measured)]
     cells = [[goal.label, goal.bounds(), goal.limit, *_cells(goal, measured)] for goal in rows]
     return table(header, cells)
 
 
 def _cells(goal: Goal, measured: Mapping[str, Results]) -> list[str]:
-    """Return what was measured on each kind of processor, and whether it reaches the goal."""
+    """Return what was measured on each processor, and whether it reaches the goal."""
     cells = []
-    for kind, results in measured.items():
+    for results in measured.values():
         spread = goal.spread(results)
         figures = "" if spread is None else f"{written(spread, strong='**')}, "
-        cells.append(figures + _verdict(goal, spread, kind))
+        cells.append(figures + _verdict(goal, spread, kind_of_results(results)))
     return cells
 
 
 def unmeasured(goals: Iterable[Goal], measured: Mapping[str, Results]) -> str:
-    """Return the commands that measure what no kind of processor has a figure for."""
+    """Return the commands that measure what no processor has a figure for."""
     commands = [
         f"`{goal.command}`"
         for goal in goals
         if all(goal.spread(results) is None for results in measured.values())
     ]
     if not commands:
-        return "Every goal is measured on at least one kind."
+        return "Every goal is measured on at least one processor."
     listed = ", ".join(dict.fromkeys(commands))
-    return f"Some goals have not been measured on any kind yet; these programs do: {listed}."
+    return f"Some goals have not been measured on any processor yet; these programs do: {listed}."
 
 
 def beside(engines: EngineTable) -> str:
@@ -136,36 +146,36 @@ def beside(engines: EngineTable) -> str:
 
 
 def readings(measured: Mapping[str, Results]) -> Iterable[str]:
-    """Yield what was written by hand about the figures of each kind of processor."""
-    for kind in measured:
-        path = RESULTS / kind / "reading.md"
+    """Yield what was written by hand about the figures of each processor."""
+    for name in measured:
+        path = RESULTS / name / "reading.md"
         if path.is_file():
-            yield f"### On `{kind}`\n\n{path.read_text(encoding='utf-8').strip()}"
+            yield f"### On `{name}`\n\n{path.read_text(encoding='utf-8').strip()}"
 
 
 def measurements(measured: Mapping[str, Results]) -> str:
-    """Return a table of the commands, with the figures and the plot of each kind of processor."""
+    """Return a table of the commands, with the figures and the plot of each processor."""
     names = {name for results in measured.values() for name in results}
     rows = [
         [f"**{section}**<br>`python -m benchmarks.{program} --shape {name.partition('.')[2]}`"]
-        + [_figures(kind, name, results) for kind, results in measured.items()]
+        + [_figures(processor, name, results) for processor, results in measured.items()]
         for program, section in SECTIONS.items()
         for name in sorted(names)
         if name.partition(".")[0] == program
     ]
-    return table(["measurement", *(f"`{kind}`" for kind in measured)], rows)
+    return table(["measurement", *(f"`{processor}`" for processor in measured)], rows)
 
 
-def _figures(kind: str, name: str, results: Results) -> str:
+def _figures(processor: str, name: str, results: Results) -> str:
     """Return a link to figures, and their plot if there is one."""
     if name not in results:
         return MISSING
     figures = results[name]
     texts = f", texts: {figures['texts']}" if "texts" in figures else ""
-    link = f"[figures](../benchmarks/results/{kind}/{name}.json)"
+    link = f"[figures](../benchmarks/results/{processor}/{name}.json)"
     cell = f"{link} (rounds: {figures['rounds']}{texts})"
-    plot = f"plots/{kind}/{name}.png"
-    return f"{cell}<br>![{name}, {kind}]({plot})" if (PAGE.parent / plot).is_file() else cell
+    plot = f"plots/{processor}/{name}.png"
+    return f"{cell}<br>![{name}, {processor}]({plot})" if (PAGE.parent / plot).is_file() else cell
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -176,12 +186,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def goals_here(machine: Machine, results: Results) -> str:
-    """Return the goals for a machine's kind of processor, with its figures, as plain text."""
-    measured_on = dict.fromkeys(described(figures["machine"]) for figures in results.values())
+    """Return the goals for a machine's processor, with its figures, as plain text."""
+    machines = dict.fromkeys(described(figures["machine"]) for figures in results.values())
+    measured_on = "; ".join(machines) or "none yet; make bench measures them"
     lines = [
         f"this machine: {described(asdict(machine))}",
         f"kind: {machine.kind} ({KINDS[machine.kind]})",
-        f"figures of this kind: {'; '.join(measured_on) or 'none yet; make bench measures them'}",
+        f"figures of this processor: {measured_on}",
     ]
     for title, goals in read_goals().items():
         lines += ["", title.replace("`", "")]

@@ -37,10 +37,11 @@ def pytest_collection_finish():
 def always_laid_out(monkeypatch):
     """The layout is taken for the faster one, for matrices of any size."""
     monkeypatch.setattr(laying_out, "LEAST_WEIGHTS", 0)
-    for way in laying_out.LAID_OUT.values():
-        way.set(True)
+    ways = [*laying_out.LAID_OUT.values(), *laying_out.PLAIN_ROW.values()]
+    for way in ways:
+        way.set(way in laying_out.LAID_OUT.values())
     yield
-    for way in laying_out.LAID_OUT.values():
+    for way in ways:
         way.set(None)
 
 

@@ -157,9 +157,9 @@ def test_the_figures_are_the_measured_ones():
     groups = {group["name"]: group for group in measured["groups"]}
     reasoning, harmful, benign = measured["reasoning"], groups["harmful"], groups["benign"]
     ratios = [
-        *over_kinds("encode.0.6b", ".2f", "documents", "ratio_to_sorted"),
-        *over_kinds("encode.0.6b", ".2f", "queries", "ratio_to_sorted"),
-        *over_kinds("decode.0.6b", ".1f", "ratio"),
+        *over_processors("encode.0.6b", ".2f", "documents", "ratio_to_sorted"),
+        *over_processors("encode.0.6b", ".2f", "queries", "ratio_to_sorted"),
+        *over_processors("decode.0.6b", ".1f", "ratio"),
     ]
     assert figures_of("questions over two or three facts, nDCG@10") == [
         f"{reasoning[way]['ndcg']:.3f}" for way in ("model", "teacher", "ceiling")
@@ -175,7 +175,7 @@ def test_the_figures_are_the_measured_ones():
     ]
     assert figures_of("documents, queries, decoded tokens a second, 0.6B shape, two CPU cores") == [
         *ratios,
-        *over_kinds("memory.0.6b", ".2f", "memory_ratio"),
+        *over_processors("memory.0.6b", ".2f", "memory_ratio"),
     ]
 
 
@@ -285,13 +285,13 @@ def figures_of(first_cell):
 
 def result(name):
     """What a program measured with native bfloat16, as the table of models says."""
-    return read_results(RESULTS)["avx512-bf16"][name]
+    return read_results(RESULTS)["avx512-bf16-26-2"][name]
 
 
-def over_kinds(name, digits, *keys):
-    """The lowest and the highest median of the kinds of processors; one number if they agree."""
-    of_kinds = [kind[name] for kind in read_results(RESULTS).values() if name in kind]
-    medians = sorted(reduce(getitem, [*keys, "median"], figures) for figures in of_kinds)
+def over_processors(name, digits, *keys):
+    """The lowest and the highest median of the processors; one number if they agree."""
+    measured = [results[name] for results in read_results(RESULTS).values() if name in results]
+    medians = sorted(reduce(getitem, [*keys, "median"], figures) for figures in measured)
     return list(dict.fromkeys(format(end, digits) for end in (medians[0], medians[-1])))
 
 

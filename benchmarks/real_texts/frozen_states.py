@@ -12,12 +12,11 @@ from benchmarks.real_texts.ranking import Vectors
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.backbone.forwards import one_forward
 from llm2vec_gen_rag.batching import plan_batches, token_budget
+from llm2vec_gen_rag.teachers.whitened_states import Whitening
 from llm2vec_gen_rag.text_tokenizer import TokenIds
 
 MIDDLE = 24  # of SmolLM2's 30 layers
 DIRECTIONS = 256
-# a direction along which the texts differ by less than this, relative to the first, is rounding
-_RELATIVE_TOLERANCE = 1e-5
 
 
 def mean_states(
@@ -61,15 +60,12 @@ def whitened(queries: Vectors, documents: Vectors, others: Vectors) -> tuple[Vec
         others: (texts, hidden), of other texts, or none: what varies is fitted on all three.
 
     Returns:
-        The queries and the documents, (., directions): 256, or as many as the texts allow.
+        The queries and the documents, (., directions), of length 1: 256 directions, or as many as
+        the texts allow.
     """
-    fitted = np.concatenate([queries, documents, others]).astype(np.float64)
-    mean = fitted.mean(axis=0)
-    _, lengths, directions = np.linalg.svd(fitted - mean, full_matrices=False)
-    count = min(DIRECTIONS, int((lengths > _RELATIVE_TOLERANCE * lengths[0]).sum()))
-    scaled = directions[:count].T / lengths[:count] * np.sqrt(len(fitted))
-    first, second = ((each - mean) @ scaled for each in (queries, documents))
-    return first.astype(np.float32), second.astype(np.float32)
+    fitted = np.concatenate([queries, documents, others])
+    whitening = Whitening.fit(fitted, min(DIRECTIONS, len(fitted) - 1, fitted.shape[1]))
+    return whitening(queries), whitening(documents)
 
 
 def _means(

@@ -151,5 +151,12 @@ def parse_dtype(dtype: object) -> torch.dtype:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Return whether this CPU multiplies bfloat16 matrices natively (AVX512-BF16 or AMX)."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    """Return whether this CPU multiplies bfloat16 matrices natively (AVX512-BF16 or AMX).
+
+    oneDNN multiplies them. It may be missing from torch, or kept to older instructions by
+    `ONEDNN_MAX_CPU_ISA`.
+    """
+    has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    if not has or not torch.backends.mkldnn.is_available():
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -2,7 +2,7 @@
 
 What one processor computes faster takes another one longer: a row of bfloat16 by torch's own kernel
 without AMX, by oneDNN's with it. Each question is answered when it first comes up in a process, in
-some tens of milliseconds at most, for each number of threads.
+some tenths of a second at most, for each number of threads.
 
 Two ways differ in the last digits, and two processes can answer differently. Where a run has to
 repeat another to the last digit, as one that goes on with a training, `usual_ways` is the block.

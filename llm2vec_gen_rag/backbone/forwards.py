@@ -44,5 +44,5 @@ def one_forward(model: Locked, *, tokens: int, writes: int = 0) -> Iterator[None
     ):
         # the output matrix is multiplied only where the LLM writes
         multiplied = model.backbone if writes else model.backbone.base_model
-        lay_out_once_repaid(multiplied, max(writes, 1))
+        lay_out_once_repaid(multiplied, max(writes, 1), rows=tokens)
         yield

@@ -134,11 +134,18 @@ def lay_back_layer(layer: LaidOutLinear) -> None:
         layer.__dict__.pop("laid_out", None)
 
 
-def lay_back(backbone: nn.Module) -> None:
-    """Make every layer plain again."""
-    for module in backbone.modules():
-        if isinstance(module, LaidOutLinear):
-            lay_back_layer(module)
+def lay_back(backbone: nn.Module) -> bool:
+    """Make every layer plain again; return whether there was one that was not."""
+    found = [module for module in backbone.modules() if isinstance(module, LaidOutLinear)]
+    for layer in found:
+        lay_back_layer(layer)
+    return len(found) > 0
+
+
+def weight_dtype(layer: nn.Linear) -> torch.dtype:
+    """Return the dtype of a layer's weight, and leave the layer as it is."""
+    laid_out = layer.__dict__.get("laid_out")
+    return (layer.weight if laid_out is None else laid_out).dtype
 
 
 def can_be_laid_out(module: nn.Module) -> bool:

@@ -2,20 +2,29 @@
 
 oneDNN multiplies a few rows by a matrix in its own layout in two thirds of the time, and many rows
 in a little less. Laying out takes as long as a dozen short forwards, so it is done once that many
-are to come.
+are to come. A single row, as when the LLM writes one text, takes a third longer in that layout on
+some processors: there an LLM whose forwards are mostly of one row is left plain, or laid back.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from llm2vec_gen_rag.backbone.faster_way import FasterWay, Way
-from llm2vec_gen_rag.backbone.laid_out import ROWS, can_be_laid_out, lay_out_layer
+from llm2vec_gen_rag.backbone.laid_out import (
+    ROWS,
+    LaidOutLinear,
+    can_be_laid_out,
+    lay_back,
+    lay_out_layer,
+    weight_dtype,
+)
 from llm2vec_gen_rag.backbone.products import by_onednn, fast_row, has_onednn, plain_product
 from llm2vec_gen_rag.backbone.resident_memory import available_memory
 
@@ -26,29 +35,51 @@ REPAID_AFTER = 16  # forwards
 # microseconds.
 LEAST_WEIGHTS = 2**20
 
-# of each LLM: the forwards since its matrices were last laid out, and how many it takes
-_forwards: WeakKeyDictionary[nn.Module, tuple[int, int]] = WeakKeyDictionary()
+
+@dataclass
+class _Forwards:
+    """The forwards of an LLM since it was last decided how its matrices lie.
+
+    Attributes:
+        of_one_row: those of one text's next token.
+        of_several: the others.
+        needed: how many it takes until the next decision.
+    """
+
+    of_one_row: int = 0
+    of_several: int = 0
+    needed: int = REPAID_AFTER
 
 
-def lay_out_once_repaid(model: nn.Module, forwards: int) -> None:
-    """Lay out an LLM's matrices if so many forwards are to come that it pays, on this processor.
+_forwards: WeakKeyDictionary[nn.Module, _Forwards] = WeakKeyDictionary()
 
-    Where something reads the weights again and again, they are laid back each time. Each time it
-    takes twice as many forwards until they are laid out again.
+
+def lay_out_once_repaid(model: nn.Module, forwards: int, *, rows: int) -> None:
+    """Lay out an LLM's matrices once so many forwards are to come that it pays, on this processor.
+
+    Or lay them back, where most forwards are of one row and a plain matrix is faster for that. Each
+    time it takes twice as many forwards until they are laid out or back again, so that neither
+    someone who reads the weights at every call, nor one who embeds and writes by turns, waits long.
 
     Args:
         model: the layers of the LLM, or all of it.
         forwards: how many are to come; those of earlier calls count, too.
+        rows: of each of them.
     """
-    count, needed = _forwards.get(model, (0, REPAID_AFTER))
-    if count + forwards < needed:
-        _forwards[model] = (count + forwards, needed)
+    counted = _forwards.setdefault(getattr(model, "base_model", model), _Forwards())
+    if rows == 1:
+        counted.of_one_row += forwards
+    else:
+        counted.of_several += forwards
+    if counted.of_one_row + counted.of_several < counted.needed:
         return
-    lay_out(model)
-    _forwards[model] = (0, 2 * needed)
+    is_for_rows = counted.of_one_row > counted.of_several and _is_plain_row_faster(model)
+    has_changed = lay_back(model) if is_for_rows else lay_out(model)
+    counted.needed *= 1 + has_changed
+    counted.of_one_row = counted.of_several = 0
 
 
-def lay_out(model: nn.Module) -> None:
+def lay_out(model: nn.Module) -> bool:
     """Lay out every matrix that is large, multiplied faster so, and held by its layer alone.
 
     As much memory as they take together has to stay free: where they are mapped from a file, other
@@ -56,6 +87,9 @@ def lay_out(model: nn.Module) -> None:
 
     Args:
         model: the layers of the LLM, or all of it.
+
+    Returns:
+        Whether there was one.
     """
     linears = (module for module in model.modules() if isinstance(module, nn.Linear))
     layers = [layer for layer in linears if _pays(layer)]
@@ -63,51 +97,75 @@ def lay_out(model: nn.Module) -> None:
     for done, layer in enumerate(layers):
         if available_memory() < size + layer.weight.nbytes:
             logger.info("%d matrices stay plain: memory is short", len(layers) - done)
-            return
+            return done > 0
         try:
             lay_out_layer(layer)
         except RuntimeError as error:  # memory can run out in spite of what the system says
             logger.info("%d matrices stay plain: %s", len(layers) - done, error)
-            return
+            return done > 0
     if layers:
         logger.info("laid out %d matrices of %s", len(layers), type(model).__name__)
+    return len(layers) > 0
 
 
 def _pays(layer: nn.Linear) -> bool:
     """Return whether a layer's matrix is to be laid out."""
-    is_large = layer.in_features * layer.out_features >= LEAST_WEIGHTS
-    if not is_large or not can_be_laid_out(layer):
+    if not _is_large(layer) or not can_be_laid_out(layer):
         return False
     dtype = layer.weight.dtype
     return dtype in LAID_OUT and _has_layout(dtype) and LAID_OUT[dtype].is_faster()
 
 
-def _both(dtype: torch.dtype) -> tuple[Way, Way]:
-    """Return both ways for one row, a few and many: each takes about as long.
+def _is_large(layer: nn.Linear) -> bool:
+    return layer.in_features * layer.out_features >= LEAST_WEIGHTS
 
-    One row and a few are multiplied by a matrix too large for a core's own caches.
+
+def _is_plain_row_faster(model: nn.Module) -> bool:
+    """Return whether one row takes less time by the large matrices of this LLM as they were."""
+    linears = (module for module in model.modules() if isinstance(module, nn.Linear))
+    dtypes = {
+        weight_dtype(layer)
+        for layer in linears
+        if _is_large(layer) and (isinstance(layer, LaidOutLinear) or can_be_laid_out(layer))
+    }
+    return any(dtype in PLAIN_ROW and PLAIN_ROW[dtype].is_faster() for dtype in dtypes)
+
+
+def _products(dtype: torch.dtype, *sizes: tuple[int, int]) -> tuple[Way, Way]:
+    """Return what multiplies rows by laid-out matrices, and what does so by plain ones.
+
+    Args:
+        dtype: of both.
+        *sizes: the rows of each product, and the matrix's. One of 2**14 rows is too large for a
+            core's own caches, two of them for those that cores share.
     """
-    large, small = (torch.ones(rows, 1024, dtype=dtype) for rows in (2**14, 2**11))
     products = [
-        (torch.ones(rows, 1024, dtype=dtype), weight)
-        for rows, weight in ((1, large), (1, large), (16, large), (256, small))
+        (torch.ones(rows, 1024, dtype=dtype), torch.ones(size, 1024, dtype=dtype))
+        for rows, size in sizes
     ]
 
-    def usual() -> Tensor:
+    def plain() -> None:
         for rows, weight in products:
             with fast_row(rows, int8=False):
-                product = plain_product(rows, weight)
-        return product
+                plain_product(rows, weight)
 
     if not _has_layout(dtype):
-        return usual, usual
-    laid_out = {
-        len(weight): torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
-        for weight in (large, small)
-    }
-    return (
-        lambda: [by_onednn(rows, laid_out[len(weight)]) for rows, weight in products][-1]
-    ), usual
+        return plain, plain
+    laid_out = [
+        (rows, torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)) for rows, weight in products
+    ]
+    return lambda: [by_onednn(rows, weight) for rows, weight in laid_out], plain
+
+
+def _several_rows(dtype: torch.dtype) -> tuple[Way, Way]:
+    """Return both ways for a few rows and for many: each takes about as long."""
+    return _products(dtype, (16, 2**14), (256, 2**11))
+
+
+def _one_row(dtype: torch.dtype) -> tuple[Way, Way]:
+    """Return a plain matrix's way for one row, and a laid-out one's."""
+    laid_out, plain = _products(dtype, (1, 2**14), (1, 2**14))
+    return plain, laid_out
 
 
 def _has_layout(dtype: torch.dtype) -> bool:
@@ -117,7 +175,14 @@ def _has_layout(dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+_NAMES = {torch.bfloat16: "bfloat16", torch.float32: "float32"}
 LAID_OUT = {
-    dtype: FasterWay(f"matrices of {name} in oneDNN's layout", partial(_both, dtype))
-    for dtype, name in ((torch.bfloat16, "bfloat16"), (torch.float32, "float32"))
+    dtype: FasterWay(f"matrices of {name} in oneDNN's layout", partial(_several_rows, dtype))
+    for dtype, name in _NAMES.items()
+}
+PLAIN_ROW = {
+    dtype: FasterWay(
+        f"one row of {name} by a plain matrix, not a laid-out one", partial(_one_row, dtype)
+    )
+    for dtype, name in _NAMES.items()
 }

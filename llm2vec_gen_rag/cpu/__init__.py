@@ -6,7 +6,7 @@ depend on the processor.
 """
 
 from llm2vec_gen_rag.backbone.int8 import PRODUCTS_OF_INT8
-from llm2vec_gen_rag.backbone.laying_out import LAID_OUT
+from llm2vec_gen_rag.backbone.laying_out import LAID_OUT, PLAIN_ROW
 from llm2vec_gen_rag.backbone.products import (
     FLOAT32_BY_ONEDNN,
     MATRIX_FIRST,
@@ -47,4 +47,5 @@ FASTER_WAYS = (
     MATRIX_FIRST,
     PRODUCTS_OF_INT8,
     *LAID_OUT.values(),
+    *PLAIN_ROW.values(),
 )

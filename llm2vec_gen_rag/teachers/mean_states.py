@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
+from llm2vec_gen_rag import cpu
 from llm2vec_gen_rag.backbone.facts import position_limit
 from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
 from llm2vec_gen_rag.batching import plan_batches, token_budget
@@ -67,18 +69,44 @@ def _means(
     llm: PreTrainedModel, ids: Sequence[TokenIds], *, bos: int, skipped: int, bidirectional: bool
 ) -> Vectors:
     """Return the mean state of each row after its first tokens, (batch, hidden)."""
-    padded = pad_sequence([torch.from_numpy(row) for row in ids], batch_first=True).to(llm.device)
-    lengths = torch.tensor([len(row) for row in ids], device=llm.device)[:, None]
-    positions = torch.arange(padded.shape[1], device=llm.device)
-    real = positions < lengths
-    # padding is on the right, so causal attention needs no mask against it
-    mask = _bidirectional_mask(real, llm.dtype) if bidirectional else None
-    output = llm.base_model(input_ids=padded, attention_mask=mask, use_cache=False)
-    states: Tensor = output.last_hidden_state.float()
+    lengths = torch.tensor([len(row) for row in ids])[:, None]
+    forward = None if bidirectional else cpu.forward_for(llm)
+    if forward is None:
+        states = _states_of_own_forward(llm, ids, lengths, bidirectional=bidirectional)
+    else:
+        states = _states_on_cpu(forward, llm, ids, lengths)
+    positions = torch.arange(states.shape[1])
     first = (lengths - 1).clamp(max=bos + skipped).clamp(min=bos)
-    averaged = (real & (positions >= first)).to(states.device)[..., None]
-    means = (states * averaged).sum(dim=1) / averaged.sum(dim=1)
+    averaged = ((positions >= first) & (positions < lengths)).to(states.device)[..., None]
+    means = (states.float() * averaged).sum(dim=1) / averaged.sum(dim=1)
     return np.asarray(means.cpu().numpy(), dtype=np.float32)
+
+
+def _states_on_cpu(
+    forward: cpu.Forward, llm: PreTrainedModel, ids: Sequence[TokenIds], lengths: Tensor
+) -> Tensor:
+    """Return the states (batch, longest, hidden); after a text's end, its last one again."""
+    packing = cpu.packing_of_few_sizes([len(row) for row in ids])
+    tokens = torch.from_numpy(np.concatenate(ids))
+    inputs = llm.get_input_embeddings()(F.pad(tokens, (0, packing.rows - len(tokens))))
+    starts = lengths.cumsum(0) - lengths
+    steps = torch.arange(int(lengths.max()))
+    return forward.states(inputs, packing, starts + steps.minimum(lengths - 1))
+
+
+def _states_of_own_forward(
+    llm: PreTrainedModel, ids: Sequence[TokenIds], lengths: Tensor, *, bidirectional: bool
+) -> Tensor:
+    """Return the states (batch, longest, hidden); after a text's end, any numbers."""
+    padded = pad_sequence([torch.from_numpy(row) for row in ids], batch_first=True).to(llm.device)
+    # padding is on the right, so causal attention needs no mask against it
+    mask = None
+    if bidirectional:
+        real = torch.arange(padded.shape[1]) < lengths
+        mask = _bidirectional_mask(real.to(llm.device), llm.dtype)
+    output = llm.base_model(input_ids=padded, attention_mask=mask, use_cache=False)
+    states: Tensor = output.last_hidden_state
+    return states
 
 
 def _bidirectional_mask(real: Tensor, dtype: torch.dtype) -> Tensor:

@@ -66,24 +66,56 @@ def test_small_matrices_are_left_as_they_are(monkeypatch):
 def test_a_layer_is_laid_out_once_enough_forwards_are_to_come():
     layer = layer_of()
     for _ in range(laying_out.REPAID_AFTER - 1):
-        lay_out_once_repaid(layer, 1)
+        lay_out_once_repaid(layer, 1, rows=9)
         assert type(layer) is nn.Linear
-    lay_out_once_repaid(layer, 1)
+    lay_out_once_repaid(layer, 1, rows=9)
     assert type(layer) is LaidOutLinear
     lay_back(layer)
-    lay_out_once_repaid(layer, 2 * laying_out.REPAID_AFTER - 1)
+    lay_out_once_repaid(layer, 2 * laying_out.REPAID_AFTER - 1, rows=9)
     assert type(layer) is nn.Linear
-    lay_out_once_repaid(layer, 1)
+    lay_out_once_repaid(layer, 1, rows=9)
     assert type(layer) is LaidOutLinear
 
 
 def test_weights_that_are_read_at_every_call_are_soon_left_plain():
     layer, times = layer_of(), 0
     for _ in range(1000):
-        lay_out_once_repaid(layer, 1)
+        lay_out_once_repaid(layer, 1, rows=9)
         times += type(layer) is LaidOutLinear
         list(layer.parameters())
     assert times < 7
+
+
+def test_where_a_plain_row_is_faster_an_llm_that_mostly_writes_one_text_is_plain():
+    for way in laying_out.PLAIN_ROW.values():
+        way.set(True)
+    layer = layer_of()
+    lay_out_once_repaid(layer, 1000, rows=1)
+    assert type(layer) is nn.Linear
+    lay_out_once_repaid(layer, laying_out.REPAID_AFTER, rows=9)
+    assert type(layer) is LaidOutLinear
+    lay_out_once_repaid(layer, 2 * laying_out.REPAID_AFTER, rows=1)
+    assert type(layer) is nn.Linear
+
+
+def test_where_a_plain_row_is_no_faster_all_forwards_count_alike():
+    layer = layer_of()
+    lay_out_once_repaid(layer, laying_out.REPAID_AFTER, rows=1)
+    assert type(layer) is LaidOutLinear
+    lay_out_once_repaid(layer, 1000, rows=1)
+    assert type(layer) is LaidOutLinear
+
+
+def test_who_embeds_and_writes_by_turns_waits_for_few_layouts():
+    for way in laying_out.PLAIN_ROW.values():
+        way.set(True)
+    layer, before, changes = layer_of(), nn.Linear, 0
+    for _ in range(200):
+        for rows in (9, 1):
+            lay_out_once_repaid(layer, 64, rows=rows)
+            changes += type(layer) is not before
+            before = type(layer)
+    assert changes < 10
 
 
 @pytest.fixture(params=KITS)

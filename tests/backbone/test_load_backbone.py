@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -108,6 +111,19 @@ def test_an_unknown_dtype(broken, dtype):
 def test_a_cpu_computes_in_bfloat16_where_it_does_so_natively(qwen3, monkeypatch, native, dtype):
     monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: native)
     assert qwen3.load(dtype=None).dtype == dtype
+
+
+def test_bfloat16_is_not_native_where_onednn_is_kept_to_older_instructions():
+    """As by someone whose results have to be the same on an older processor."""
+    program = "from llm2vec_gen_rag.backbone.device import cpu_dtype; print(cpu_dtype())"
+    printed = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert printed.stdout.strip() == "torch.float32"
 
 
 def test_an_accelerator_computes_in_what_the_checkpoint_states():

@@ -1,15 +1,17 @@
-"""The kind of a processor decides which folder its figures go to."""
+"""A processor's kind, family and model decide which folder its figures go to."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
 
 from benchmarks.figures import keep
-from benchmarks.processor import FEATURES, KINDS, machine_of, this_machine
+from benchmarks.processor import FEATURES, KINDS, Machine, machine_of, this_machine
+from benchmarks.report import described
 
 AVX2 = "fpu sse4_2 fma avx avx2"
 AVX512 = f"{AVX2} avx512f avx512dq avx512bw avx512vl avx512_vnni"
@@ -60,6 +62,7 @@ def test_the_kind_is_that_of_the_fastest_products(cpuinfo, kind, native):
 def test_a_machine_has_its_processor_s_name_family_model_and_features():
     machine = machine_of(x86("AMD EPYC", 25, 17, GENOA), threads=2)
     assert (machine.processor, machine.family, machine.model) == ("AMD EPYC", 25, 17)
+    assert machine.folder == "avx512-bf16-25-17"
     assert machine.features == ("avx2", "avx512f", "avx512_vnni", "avx512_bf16")
     assert (machine.threads, machine.torch) == (2, torch.__version__)
 
@@ -68,6 +71,18 @@ def test_a_processor_without_a_name_in_cpuinfo_is_named_by_the_system():
     machine = machine_of(ARM, threads=1)
     assert machine.processor
     assert (machine.family, machine.model, machine.features) == (None, None, ())
+    assert machine.folder == "other"
+
+
+def test_a_machine_is_of_the_kind_that_torch_is_kept_to():
+    """By ATEN_CPU_CAPABILITY, so that older instructions can be measured on a newer processor."""
+    kept = machine_of(x86("AMD EPYC", 25, 17, GENOA), threads=2, capability="AVX2")
+    assert (kept.kind, kept.native_bfloat16, kept.kept_to) == ("avx2", False, "AVX2")
+    assert kept.features == ("avx2",)
+    assert kept.folder == "avx2-25-17"
+    assert described(asdict(kept)).startswith("AMD EPYC (family 25, model 17), torch kept to AVX2,")
+    own = machine_of(x86("AMD EPYC 7B13", 25, 1, AVX2), threads=2, capability="AVX2")
+    assert (own.kind, own.kept_to) == ("avx2", None)
 
 
 def test_where_there_is_no_cpuinfo_torch_knows_the_features(monkeypatch):
@@ -78,16 +93,16 @@ def test_where_there_is_no_cpuinfo_torch_knows_the_features(monkeypatch):
     assert set(FEATURES) - set(machine.features) == {"avx512_vnni", "avx_vnni", "amx_int8"}
 
 
-def test_figures_are_kept_beside_those_of_other_kinds(tmp_path, capsys):
-    other = next(kind for kind in KINDS if kind != this_machine(1).kind)
+def test_figures_are_kept_beside_those_of_other_processors(tmp_path, capsys):
+    other = "avx2-1-1"
     (tmp_path / other).mkdir()
     (tmp_path / other / "decode.0.6b.json").write_text("{}")
     keep("decode", {"ratio": 2}, argparse.Namespace(
         shape="0.6b", rounds=3, threads=1, results=tmp_path
     ))  # fmt: skip
-    kept = tmp_path / this_machine(1).kind / "decode.0.6b.json"
+    kept = tmp_path / this_machine(1).folder / "decode.0.6b.json"
     figures = json.loads(kept.read_text(encoding="utf-8"))
     assert figures == json.loads(capsys.readouterr().out)
-    assert figures["machine"]["kind"] == kept.parent.name
+    assert Machine(**figures["machine"]).folder == kept.parent.name
     assert figures["ratio"] == 2
     assert (tmp_path / other / "decode.0.6b.json").read_text() == "{}"

@@ -154,21 +154,12 @@ def test_the_weight_of_a_set_is_chosen_on_the_others():
         leave_one_set_out({"a": best_at(0.2)})
 
 
-def test_whitened_texts_vary_alike_in_every_direction():
-    rng = np.random.default_rng(0)
-    texts = (rng.normal(size=(400, 8)) * 10.0 ** np.arange(-1, 3).repeat(2) + 7).astype(np.float32)
-    queries, documents = whitened(texts[:100], texts[100:300], texts[300:])
-    both = np.concatenate([queries, documents])
-    assert both.shape == (300, 8)
-    assert both.std(axis=0) == pytest.approx(np.ones(8), abs=0.15)
-
-
 def test_whitening_has_no_direction_along_which_the_texts_are_equal():
     rng = np.random.default_rng(0)
     texts = rng.normal(size=(9, 20)).astype(np.float32)
     queries, documents = whitened(texts[:4], texts[4:], texts[:0])
     assert queries.shape == (4, 8)
-    assert np.isfinite(documents).all()
+    assert np.linalg.norm(documents, axis=1) == pytest.approx(np.ones(5))
 
 
 def test_centred_vectors_lose_what_they_have_in_common():

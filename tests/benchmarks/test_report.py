@@ -11,22 +11,25 @@ from benchmarks.engine_tables import engine_tables
 from benchmarks.figures import in_turn, ratios, spread
 from benchmarks.goals import read_goals
 from benchmarks.plots import PANELS, PLOTS
-from benchmarks.processor import KINDS, machine_of
+from benchmarks.processor import KINDS, Machine, machine_of
 from benchmarks.report import PAGE, RESULTS, goals_here, goals_table, page, read_results
 
 GOALS = read_goals()
 ROWS = GOALS["shape `0.6b`, CPU"]
 INT8_ROWS = GOALS["8 bits, shape `0.6b` and bundled model, CPU"]
 EPYC, XEON = (
-    {"processor": name, "kind": kind, "threads": 2, "torch": "2.13.0"}
-    for name, kind in (("Two cores", "avx512-bf16"), ("A Xeon", "amx"))
+    {"processor": name, "kind": kind, "threads": 2, "torch": "2.13.0", "features": ()}
+    | {"family": family, "model": model, "native_bfloat16": True}
+    for name, kind, family, model in (
+        ("Two cores", "avx512-bf16", None, None),
+        ("A Xeon", "amx", 6, 143),
+    )
 )
-XEON = {**XEON, "family": 6, "model": 143}
 
 
 @pytest.fixture
 def measured(tmp_path):
-    """Results of two kinds, of the same ratio to sorted batches; one has decoded, too."""
+    """Results of two processors, of the same ratio to sorted batches; one has decoded, too."""
     encoded = {"ratio_to_sorted": spread([1.5, 1.6, 1.7])}
     decoded = {"ratio": ratios([9.0, 9.0, 9.0], [1.0, 2.0, 4.0])}
     for machine, name, figures in (
@@ -36,7 +39,7 @@ def measured(tmp_path):
     ):
         program = f"python -m benchmarks.{name.partition('.')[0]} --shape 0.6b"
         run = {"program": program, "shape": "0.6b", "rounds": 3, "machine": machine}
-        file = tmp_path / machine["kind"] / f"{name}.json"
+        file = tmp_path / Machine(**machine).folder / f"{name}.json"
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps({**run, **figures}), encoding="utf-8")
     return read_results(tmp_path)
@@ -71,19 +74,19 @@ def test_every_link_and_every_plot_of_the_page_is_there():
     links = re.findall(r"\]\(([^)]+)\)", PAGE.read_text(encoding="utf-8"))
     assert len(links) > 20
     assert all((PAGE.parent / link).exists() for link in links)
-    for kind, results in read_results(RESULTS).items():
+    for processor, results in read_results(RESULTS).items():
         for name in results:
             drawn = name.partition(".")[0] in {*PANELS, "scale"}
-            assert (PLOTS / kind / f"{name}.png").is_file() == drawn
+            assert (PLOTS / processor / f"{name}.png").is_file() == drawn
 
 
-def test_every_file_of_figures_is_in_the_folder_of_its_kind():
+def test_every_file_of_figures_is_in_the_folder_of_its_processor():
     files = list(RESULTS.rglob("*.json"))
     assert files
     for file in files:
-        machine = json.loads(file.read_text(encoding="utf-8"))["machine"]
-        assert file.parent == RESULTS / machine["kind"]
-        assert machine["native_bfloat16"] == (machine["kind"] in {"avx512-bf16", "amx"})
+        machine = Machine(**json.loads(file.read_text(encoding="utf-8"))["machine"])
+        assert file.parent == RESULTS / machine.folder
+        assert machine.native_bfloat16 == (machine.kind in {"avx512-bf16", "amx"})
 
 
 def test_every_goal_has_one_bound_for_every_kind():
@@ -103,9 +106,9 @@ def test_every_goal_is_measured_unless_its_program_has_not_run_since():
             assert any(row.spread(results) is not None for results in measured), row.label
 
 
-def test_kinds_stand_side_by_side_and_a_goal_is_judged_by_its_kind(measured):
+def test_processors_stand_side_by_side_and_a_goal_is_judged_by_their_kind(measured):
     table = goals_table("CPU", ROWS, measured)
-    assert table.splitlines()[0] == "| CPU | goal | limit | `avx512-bf16` | `amx` |"
+    assert table.splitlines()[0] == "| CPU | goal | limit | `avx512-bf16` | `amx-6-143` |"
     assert row_of(table, "documents per second", "sorted batches")[1:] == [
         "≥ 1.4, on `amx` ≥ 1.8",
         "1.9",
@@ -127,39 +130,40 @@ def test_a_figure_that_older_results_lack_is_not_measured(measured):
 def test_the_page_says_which_kinds_and_which_goals_are_not_measured(measured):
     text = page(measured)
     assert row_of(text, "`avx512-bf16` | AVX-512")[-1] == "Two cores, 2 threads, torch 2.13.0"
-    assert row_of(text, "`amx` | AMX")[-1] == (
+    assert row_of(text, "`amx-6-143` | AMX")[-1] == (
         "A Xeon (family 6, model 143), 2 threads, torch 2.13.0"
     )
     assert row_of(text, "`avx2` | AVX2")[-1] == "**not measured**"
     assert "| `avx512` |" not in text  # it need not be measured
-    (missing,) = (line for line in text.splitlines() if "not been measured on any kind yet" in line)
+    lines = text.splitlines()
+    (missing,) = (line for line in lines if "not been measured on any processor yet" in line)
     assert "`python -m benchmarks.hyde --shape 0.6b`" in missing
     assert "benchmarks.encode" in missing  # of whose figures here some are missing
     assert "training on a GPU are **not yet measured**" in text
 
 
-def test_every_measurement_shows_what_each_kind_has(measured):
+def test_every_measurement_shows_what_each_processor_has(measured):
     what, first, second = row_of(page(measured), "**Decoding**")
     assert what == "**Decoding**<br>`python -m benchmarks.decode --shape 0.6b`"
-    assert first == (
-        "[figures](../benchmarks/results/avx512-bf16/decode.0.6b.json) (rounds: 3)<br>"
-        "![decode.0.6b, avx512-bf16](plots/avx512-bf16/decode.0.6b.png)"
-    )
+    assert first == "[figures](../benchmarks/results/avx512-bf16/decode.0.6b.json) (rounds: 3)"
     assert second == "not measured"
 
 
-def test_a_reading_stands_under_its_kind(measured):
-    text = page(measured)
-    assert "### On `avx512-bf16`\n\n- **" in text
-    assert "### On `avx2`" not in text
+def test_a_reading_and_plots_stand_under_their_processor():
+    measured = read_results(RESULTS)
+    name = "avx512-bf16-26-2"
+    text = page({name: measured[name]})
+    assert f"### On `{name}`\n\n- **" in text
+    assert text.count("### On ") == 1
+    assert f"![decode.0.6b, {name}](plots/{name}/decode.0.6b.png)" in text
 
 
-def test_a_machine_is_told_what_its_kind_reaches(measured):
+def test_a_machine_is_told_what_its_processor_reaches(measured):
     cpuinfo = "model name : Small Xeon\ncpu family : 6\nmodel : 207\nflags : amx_tile amx_bf16\n"
-    text = goals_here(machine_of(cpuinfo, threads=8), measured["amx"])
+    text = goals_here(machine_of(cpuinfo, threads=8), measured["amx-6-143"])
     assert text.startswith("this machine: Small Xeon (family 6, model 207), 8 threads, torch ")
     assert "\nkind: amx (" in text
-    assert "\nfigures of this kind: A Xeon (family 6, model 143), 2 threads, torch" in text
+    assert "\nfigures of this processor: A Xeon (family 6, model 143), 2 threads, torch" in text
     lines = [line.split() for line in text.splitlines() if line.startswith("  ")]
     assert len(lines) == sum(map(len, GOALS.values()))
     assert lines[0][:7] == ["missed", "≥", "1.8", "1.6", "(1.5", "to", "1.7)"]
@@ -167,9 +171,9 @@ def test_a_machine_is_told_what_its_kind_reaches(measured):
     assert not set("`*|") & set(text)
 
 
-def test_a_machine_of_a_kind_without_figures_is_told_how_to_measure():
+def test_a_machine_of_a_processor_without_figures_is_told_how_to_measure():
     text = goals_here(machine_of("flags : avx2\n", threads=1), {})
-    assert "\nfigures of this kind: none yet; make bench measures them\n" in text
+    assert "\nfigures of this processor: none yet; make bench measures them\n" in text
     assert text.count("  not measured  ") == sum(map(len, GOALS.values()))
 
 
@@ -177,6 +181,7 @@ def test_8_bits_are_judged_by_the_worst():
     kinds = {"minimum": 0.0, "median": 0.0, "maximum": 0.02}
     cosines = {"minimum": 0.98, "median": 0.999, "maximum": 1.0}
     figures = {
+        "machine": {"kind": "avx2"},
         "documents": {"cosine": cosines},
         "queries": {"cosine": cosines},
         "bundled_model": {"cosine": cosines, "ndcg_loss": kinds},

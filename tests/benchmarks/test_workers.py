@@ -46,6 +46,7 @@ def test_a_worker_answers_and_shows_errors(checkpoint):
         assert np.array(worker.ask("vectors", **asked)).shape == (2, TINY.hidden)
         worker.ask("copy_matrices")
         worker.ask("warm_up")
+        worker.ask("warm_up_writing")
         assert worker.ask("matrices", rows=4, repeats=1) > 0
         assert worker.ask("peak") > 50
         with pytest.raises(WorkerError, match="unexpected keyword argument"):

@@ -21,6 +21,17 @@ def test_the_backbone_mean_of_a_batch_is_that_of_each_text(fresh_model):
     np.testing.assert_allclose(together[3], states[0].mean(dim=0).detach(), atol=1e-5)
 
 
+def test_texts_of_many_lengths_in_one_forward_have_the_means_of_the_llm_s_own(fresh_model):
+    """So many tokens that rows are spare."""
+    teacher = BackboneMeanTeacher(fresh_model.backbone, fresh_model.tokenizer, name="mean")
+    texts = [" ".join(["polar", "bears", "live"] * count) for count in range(1, 30)]
+    vectors = teacher.embed(texts)
+    for text, vector in zip(texts, vectors, strict=True):
+        ids = fresh_model.tokenizer(text, return_tensors="pt")["input_ids"]
+        states = fresh_model.backbone(ids, output_hidden_states=True).hidden_states[-1]
+        np.testing.assert_allclose(vector, states[0].mean(dim=0).detach(), atol=1e-5)
+
+
 def test_a_bos_is_read_and_not_averaged(load_kit):
     model = load_kit("llama-20-10")
     teacher = BackboneMeanTeacher(model.backbone, model.tokenizer, name="mean")

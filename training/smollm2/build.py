@@ -44,8 +44,10 @@ from llm2vec_gen_rag.training.smollm2.rows import (
     QUERY_INSTRUCTION,
     Amounts,
     Sources,
+    add_source_options,
     rows,
     safety_rows,
+    sources_of,
 )
 
 PROMPTS = Prompts(
@@ -227,19 +229,17 @@ def main() -> None:
     """Read the command line and build."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder to build into")
-    for name in (source.name for source in dataclasses.fields(Sources)):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="see rows.Sources")
+    add_source_options(parser)
     parser.add_argument("--teacher", required=True, help="folder of all-MiniLM-L6-v2")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    sources = Sources(**{s.name: getattr(arguments, s.name) for s in dataclasses.fields(Sources)})
     taught = [
         dataclasses.replace(
             each, recipe=dataclasses.replace(each.recipe, teacher_model=arguments.teacher)
         )
         for each in rounds()
     ]
-    build(arguments.output, sources, smollm2.find_llm(), BuildRecipe(rounds=taught))
+    build(arguments.output, sources_of(arguments), smollm2.find_llm(), BuildRecipe(rounds=taught))
 
 
 if __name__ == "__main__":

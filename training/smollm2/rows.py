@@ -3,10 +3,18 @@
 A question and a document stand for themselves: an LLM of this size writes answers that find less
 than the question does (docs/real_texts.md). A harmful prompt stands for the refusal of its
 category, so a policy decides what is refused; a prompt that only looks harmful stands for itself.
+
+    python -m llm2vec_gen_rag.training.smollm2.rows --output rows.jsonl --questions FILE ...
+
+writes those of the first round as a file that `llm2vec-gen-rag train --queries` reads, to train
+other recipes on.
 """
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
+from llm2vec_gen_rag.files import replacing
 from llm2vec_gen_rag.training.almanac.tables import read_jsonl
 from llm2vec_gen_rag.training.responses.policy_file import load_policy
 from llm2vec_gen_rag.training.responses.response import Response
@@ -128,3 +137,35 @@ def _itself(instruction: str, text: str) -> Response:
 def _some(found: Sequence[T], count: int, rng: random.Random) -> list[T]:
     """Return all of them, or if there are more, that many in a random order."""
     return list(found) if len(found) <= count else rng.sample(found, count)
+
+
+def write_rows(chosen: Sequence[Response], path: Path) -> None:
+    """Write rows as JSON lines, each with the prompt's own instruction and the text it brings."""
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        for row in chosen:
+            line = {"query": row.query, "response": row.response}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add where each kind of text is."""
+    for source in dataclasses.fields(Sources):
+        parser.add_argument(f"--{source.name}", type=Path, required=True, help="see rows.Sources")
+
+
+def sources_of(arguments: argparse.Namespace) -> Sources:
+    """Return where the options say that the texts are."""
+    return Sources(**{s.name: getattr(arguments, s.name) for s in dataclasses.fields(Sources)})
+
+
+def main() -> None:
+    """Read the command line and write the rows of the first round."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="file to write, .jsonl")
+    add_source_options(parser)
+    arguments = parser.parse_args()
+    write_rows(rows(sources_of(arguments)), arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+
 import pytest
 
+from llm2vec_gen_rag.training.queries import read_table
 from llm2vec_gen_rag.training.smollm2 import texts
 from llm2vec_gen_rag.training.smollm2.rows import (
     DOCUMENT_INSTRUCTION,
     QUERY_INSTRUCTION,
     Amounts,
+    main,
     rows,
     safety_rows,
 )
@@ -56,6 +61,18 @@ def test_the_choice_depends_on_the_seed_alone(sources):
     assert rows(sources, few, seed=3) == rows(sources, few, seed=3)
     assert rows(sources, few, seed=3) != rows(sources, few, seed=4)
     assert len(rows(sources, few)) == len(safety_rows()) + 6
+
+
+def test_the_written_rows_are_queries_of_train_that_bring_their_texts(
+    sources, tmp_path, monkeypatch
+):
+    written = tmp_path / "rows.jsonl"
+    options = [f"--{name}={path}" for name, path in dataclasses.asdict(sources).items()]
+    monkeypatch.setattr(sys, "argv", ["rows", f"--output={written}", *options])
+    main()
+    table, expected = read_table(written), rows(sources)
+    assert table.queries == [row.query for row in expected]
+    assert table.answers == [row.response for row in expected]
 
 
 def test_no_prompt_is_both_refused_and_answered():
