@@ -14,7 +14,7 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from llm2vec_gen_rag.backbone.faster_way import FasterWay, Way
 from llm2vec_gen_rag.backbone.laid_out import (
@@ -144,17 +144,18 @@ def _products(dtype: torch.dtype, *sizes: tuple[int, int]) -> tuple[Way, Way]:
         for rows, size in sizes
     ]
 
-    def plain() -> None:
+    def plain() -> Tensor:
         for rows, weight in products:
             with fast_row(rows, int8=False):
-                plain_product(rows, weight)
+                product = plain_product(rows, weight)
+        return product
 
     if not _has_layout(dtype):
         return plain, plain
     laid_out = [
         (rows, torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)) for rows, weight in products
     ]
-    return lambda: [by_onednn(rows, weight) for rows, weight in laid_out], plain
+    return lambda: [by_onednn(rows, weight) for rows, weight in laid_out][-1], plain
 
 
 def _several_rows(dtype: torch.dtype) -> tuple[Way, Way]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from tiny_shape import TEXTS, TINY
@@ -9,6 +11,7 @@ from tiny_shape import TEXTS, TINY
 from benchmarks.checkpoints import checkpoint_for
 from benchmarks.int8 import cosines, load, measure, ndcg_by_group
 from benchmarks.plots import draw_bars
+from benchmarks.processor import this_machine
 from benchmarks.workers import ours
 
 AXES = np.eye(3, dtype=np.float32)
@@ -51,7 +54,7 @@ def test_workers_are_compared_and_drawn(tmp_path):
             "queries": figures,
             "resident_mib": {"int8": spread, "default": spread},
             "shape": "tiny",
-            "machine": {"kind": "avx2", "threads": 1},
+            "machine": asdict(this_machine(threads=1)),
         },
     )
     assert [axis.get_title() for axis in drawn.axes] == [
