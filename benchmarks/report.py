@@ -11,9 +11,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from benchmarks import RESULTS
 from benchmarks.engine_tables import HEADER, EngineTable, engine_tables
@@ -91,22 +89,25 @@ def processors(measured: Mapping[str, Results]) -> str:
     """Return a table of the processors, and of the kinds of which none was measured."""
     rows = []
     for name, results in measured.items():
-        machines = dict.fromkeys(described(figures["machine"]) for figures in results.values())
-        rows.append([f"`{name}`", KINDS[kind_of_results(results)], "; ".join(machines)])
+        rows.append([f"`{name}`", KINDS[kind_of_results(results)], machines_of(results)])
     found = [kind_of_results(results) for results in measured.values()]
     missing = [kind for kind in EXPECTED_KINDS if kind not in found]
     rows += [[f"`{kind}`", KINDS[kind], f"**{MISSING}**"] for kind in missing]
     return table(["processor", "instructions for matrix products", "measured on"], rows)
 
 
-def described(machine: Mapping[str, Any]) -> str:
-    """Return a machine in words; older figures are without its processor's family and model."""
-    family = machine.get("family")
-    which = "" if family is None else f" (family {family}, model {machine['model']})"
-    kept_to = machine.get("kept_to")
-    kept = f", torch kept to {kept_to}" if kept_to else ""
-    name = f"{machine['processor']}{which}{kept}"
-    return f"{name}, {machine['threads']} threads, torch {machine['torch']}"
+def machines_of(results: Results) -> str:
+    """Return the machines that figures come from, in words; one as a rule."""
+    machines = (Machine(**figures["machine"]) for figures in results.values())
+    return "; ".join(dict.fromkeys(map(described, machines)))
+
+
+def described(machine: Machine) -> str:
+    """Return a machine in words; not every processor has a family and a model."""
+    which = "" if machine.family is None else f" (family {machine.family}, model {machine.model})"
+    kept = f", torch kept to {machine.kept_to}" if machine.kept_to else ""
+    name = f"{machine.processor}{which}{kept}"
+    return f"{name}, {machine.threads} threads, torch {machine.torch}"
 
 
 def goals_table(title: str, rows: Iterable[Goal], measured: Mapping[str, Results]) -> str:
@@ -187,10 +188,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def goals_here(machine: Machine, results: Results) -> str:
     """Return the goals for a machine's processor, with its figures, as plain text."""
-    machines = dict.fromkeys(described(figures["machine"]) for figures in results.values())
-    measured_on = "; ".join(machines) or "none yet; make bench measures them"
+    measured_on = machines_of(results) or "none yet; make bench measures them"
     lines = [
-        f"this machine: {described(asdict(machine))}",
+        f"this machine: {described(machine)}",
         f"kind: {machine.kind} ({KINDS[machine.kind]})",
         f"figures of this processor: {measured_on}",
     ]

@@ -59,7 +59,8 @@ def lay_out_once_repaid(model: nn.Module, forwards: int, *, rows: int) -> None:
 
     Or lay them back, where most forwards are of one row and a plain matrix is faster for that. Each
     time it takes twice as many forwards until they are laid out or back again, so that neither
-    someone who reads the weights at every call, nor one who embeds and writes by turns, waits long.
+    someone who reads the weights at every call, nor one who embeds and writes by turns, waits long,
+    and memory that is short is not asked for at every call.
 
     Args:
         model: the layers of the LLM, or all of it.
@@ -74,8 +75,8 @@ def lay_out_once_repaid(model: nn.Module, forwards: int, *, rows: int) -> None:
     if counted.of_one_row + counted.of_several < counted.needed:
         return
     is_for_rows = counted.of_one_row > counted.of_several and _is_plain_row_faster(model)
-    has_changed = lay_back(model) if is_for_rows else lay_out(model)
-    counted.needed *= 1 + has_changed
+    had_work = lay_back(model) if is_for_rows else lay_out(model)
+    counted.needed *= 1 + had_work
     counted.of_one_row = counted.of_several = 0
 
 
@@ -89,7 +90,7 @@ def lay_out(model: nn.Module) -> bool:
         model: the layers of the LLM, or all of it.
 
     Returns:
-        Whether there was one.
+        Whether there was one, though memory may be too short for it.
     """
     linears = (module for module in model.modules() if isinstance(module, nn.Linear))
     layers = [layer for layer in linears if _pays(layer)]
@@ -97,12 +98,12 @@ def lay_out(model: nn.Module) -> bool:
     for done, layer in enumerate(layers):
         if available_memory() < size + layer.weight.nbytes:
             logger.info("%d matrices stay plain: memory is short", len(layers) - done)
-            return done > 0
+            return True
         try:
             lay_out_layer(layer)
         except RuntimeError as error:  # memory can run out in spite of what the system says
             logger.info("%d matrices stay plain: %s", len(layers) - done, error)
-            return done > 0
+            return True
     if layers:
         logger.info("laid out %d matrices of %s", len(layers), type(model).__name__)
     return len(layers) > 0

@@ -38,6 +38,15 @@ def test_where_memory_is_short_nothing_is_laid_out(monkeypatch):
     assert type(layer) is LaidOutLinear
 
 
+def test_memory_that_stays_short_is_soon_asked_for_seldom(monkeypatch):
+    asked = []
+    monkeypatch.setattr(laying_out, "available_memory", lambda: asked.append(1) or 0)
+    layer = layer_of()
+    for _ in range(1000):
+        lay_out_once_repaid(layer, 1, rows=9)
+    assert len(asked) < 7
+
+
 def test_where_memory_runs_out_meanwhile_the_others_stay_plain(monkeypatch):
     layers = nn.ModuleList(layer_of() for _ in range(4))
     left = iter([10**6, 10**6, 0])

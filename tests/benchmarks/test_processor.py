@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
 
 import pytest
 import torch
@@ -80,7 +79,7 @@ def test_a_machine_is_of_the_kind_that_torch_is_kept_to():
     assert (kept.kind, kept.native_bfloat16, kept.kept_to) == ("avx2", False, "AVX2")
     assert kept.features == ("avx2",)
     assert kept.folder == "avx2-25-17"
-    assert described(asdict(kept)).startswith("AMD EPYC (family 25, model 17), torch kept to AVX2,")
+    assert described(kept).startswith("AMD EPYC (family 25, model 17), torch kept to AVX2,")
     own = machine_of(x86("AMD EPYC 7B13", 25, 1, AVX2), threads=2, capability="AVX2")
     assert (own.kind, own.kept_to) == ("avx2", None)
 
