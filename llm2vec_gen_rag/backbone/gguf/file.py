@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llm2vec_gen_rag.backbone.gguf.header import StoredTensor, file_error, read_header
+from llm2vec_gen_rag.backbone.gguf.header import StoredTensor, file_error, not_readable, read_header
 from llm2vec_gen_rag.errors import BaseModelError, require_extra
 
 
@@ -49,11 +49,7 @@ class GGUFFile:
             with path.open("rb") as stream:
                 metadata, tensors = read_header(stream, path, size)
         except OSError as error:
-            reason = error.strerror or error
-            raise BaseModelError(
-                f"the base model {str(path)!r} cannot be read ({reason}). Fix the permissions of "
-                "the file, or pass base_model= with one that can be."
-            ) from error
+            raise BaseModelError(not_readable(path, error)) from error
         file = cls(path, metadata, tensors)
         for name, tensor in tensors.items():
             file._require_inside(name, tensor, size)
@@ -116,7 +112,7 @@ class GGUFFile:
                 "such as Q8_0.",
             )
         values, _ = GGML_QUANT_SIZES[known[tensor.kind]]
-        if not tensor.shape or tensor.shape[-1] % values:
+        if tensor.shape[-1] % values:
             raise self.error(
                 f"its tensor {name!r} has the shape {tensor.shape}, and "
                 f"{known[tensor.kind].name} packs rows of a multiple of {values}"

@@ -9,8 +9,8 @@ vocabulary, and follows the sizes in a damaged file wherever they lead.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,7 +22,7 @@ _ALIGNMENT = 32  # of tensors, unless `general.alignment` states another
 _STRING, _ARRAY = 8, 9
 _SCALARS = dict(enumerate(("B", "b", "H", "h", "I", "i", "f", "?"))) | {10: "Q", 11: "q", 12: "d"}
 _MOST_DIMENSIONS = 4
-# the length of a string takes as many bytes: a count of more strings than fit is no count
+# bytes that the length of a string takes
 _STRING_HEADER = 8
 
 
@@ -55,37 +55,67 @@ def read_header(
         Metadata by key, arrays as lists, and tensors by name.
 
     Raises:
-        BaseModelError: if it is no GGUF file, of another version or byte order, or cut short.
+        BaseModelError: if it is no GGUF file, of another version or byte order, cut short or
+            damaged.
     """
     fields = _Fields(stream, path, size)
     _require_version(fields)
     tensor_count, value_count = fields.number("Q"), fields.number("Q")
-    metadata: dict[str, Any] = {}
-    for _ in range(value_count):
-        key = fields.string()
-        metadata[key] = fields.value(fields.number("I"))
-    stated = [_stored(fields) for _ in range(tensor_count)]
+    metadata = _metadata(fields, value_count)
+    tensors = _tensors(fields, tensor_count)
     data = _data_start(fields, metadata)
     return metadata, {
-        name: StoredTensor(shape, kind, data + offset) for name, shape, kind, offset in stated
+        name: replace(tensor, offset=data + tensor.offset) for name, tensor in tensors.items()
     }
+
+
+def _metadata(fields: _Fields, count: int) -> dict[str, Any]:
+    """Return the values by their keys."""
+    metadata: dict[str, Any] = {}
+    for _ in range(count):
+        key = fields.string()
+        if key in metadata:
+            raise file_error(fields.path, f"it states {key!r:.60} twice; expected it once")
+        metadata[key] = fields.value(key)
+    return metadata
+
+
+def _tensors(fields: _Fields, count: int) -> dict[str, StoredTensor]:
+    """Return the tensors by their names, each with its offset from where they begin."""
+    tensors: dict[str, StoredTensor] = {}
+    for _ in range(count):
+        name = fields.string()
+        if name in tensors:
+            raise file_error(fields.path, f"it has two tensors {name!r:.60}; expected one")
+        tensors[name] = _stored(fields, name)
+    return tensors
 
 
 def _data_start(fields: _Fields, metadata: Mapping[str, Any]) -> int:
     """Return where the tensors begin: after all that was read, aligned."""
     alignment = metadata.get("general.alignment", _ALIGNMENT)
-    if not isinstance(alignment, int) or alignment < 1:
-        raise file_error(fields.path, f"its general.alignment is {alignment!r}")
+    # as llama.cpp requires it; a power of 2 has one bit, which is lost in what precedes it
+    if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
+        raise file_error(
+            fields.path, f"its general.alignment is {alignment!r:.60}; expected a power of 2"
+        )
     return -(-fields.end() // alignment) * alignment
 
 
-def _stored(fields: _Fields) -> tuple[str, tuple[int, ...], int, int]:
-    """Return name, shape, type and offset of the next tensor."""
-    name, count = fields.string(), fields.number("I")
-    if count > _MOST_DIMENSIONS:
-        raise file_error(fields.path, f"its tensor {name!r:.60} has {count} dimensions")
+def _stored(fields: _Fields, name: str) -> StoredTensor:
+    """Return what is stated of a tensor after its name."""
+    count = fields.number("I")
+    if not 1 <= count <= _MOST_DIMENSIONS:
+        raise file_error(
+            fields.path,
+            f"its tensor {name!r:.60} has {count} dimensions; expected 1 to {_MOST_DIMENSIONS}",
+        )
     shape = tuple(fields.number("Q") for _ in range(count))[::-1]
-    return name, shape, fields.number("I"), fields.number("Q")
+    if 0 in shape:
+        raise file_error(
+            fields.path, f"its tensor {name!r:.60} has the shape {shape}; expected a value in it"
+        )
+    return StoredTensor(shape, fields.number("I"), fields.number("Q"))
 
 
 def _require_version(fields: _Fields) -> None:
@@ -99,7 +129,7 @@ def _require_version(fields: _Fields) -> None:
             "id.",
         )
     version = fields.number("I")
-    if version & 0xFFFF == 0:
+    if version and version & 0xFFFF == 0:
         raise file_error(
             fields.path,
             "its numbers are big-endian",
@@ -136,23 +166,32 @@ class _Fields:
         # an old tokenizer can hold a token that is cut within a character
         return self.content(self.number("Q")).decode("utf-8", "replace")
 
-    def value(self, kind: int) -> Any:
-        if kind == _STRING:
-            return self.string()
+    def value(self, key: str) -> Any:
+        kind = self.number("I")
         if kind == _ARRAY:
-            return self._array(*struct.unpack("<IQ", self.content(12)))
-        if kind not in _SCALARS:
-            raise file_error(self.path, f"its metadata has a value of the unknown type {kind}")
-        return self.number(_SCALARS[kind])
+            return self._array(key)
+        return self.string() if kind == _STRING else self.number(self._code(key, kind))
 
-    def _array(self, kind: int, count: int) -> list[Any]:
-        if kind in _SCALARS:
-            content = self.content(count * struct.calcsize(f"<{_SCALARS[kind]}"))
-            return list(struct.unpack(f"<{count}{_SCALARS[kind]}", content))
-        if count * _STRING_HEADER > self._size:
-            raise file_error(self.path, f"its metadata has an array of {count} values")
-        read: Callable[[], Any] = self.string if kind == _STRING else lambda: self.value(kind)
-        return [read() for _ in range(count)]
+    def _array(self, key: str) -> list[Any]:
+        kind, count = self.number("I"), self.number("Q")
+        if kind == _ARRAY:  # the format has them, no LLM does; Python ends where they nest deeply
+            raise file_error(
+                self.path,
+                f"its {key!r:.60} is an array of arrays; expected one of numbers or of strings",
+            )
+        width = _STRING_HEADER if kind == _STRING else struct.calcsize(f"<{self._code(key, kind)}")
+        if count * width > self._size:
+            raise file_error(
+                self.path, f"its {key!r:.60} has {count} values, more than fit into the file"
+            )
+        if kind == _STRING:
+            return [self.string() for _ in range(count)]
+        return list(struct.unpack(f"<{count}{_SCALARS[kind]}", self.content(count * width)))
+
+    def _code(self, key: str, kind: int) -> str:
+        if kind not in _SCALARS:
+            raise file_error(self.path, f"its {key!r:.60} is of the unknown type {kind}")
+        return _SCALARS[kind]
 
     def end(self) -> int:
         return self._stream.tell()
@@ -172,4 +211,21 @@ def file_error(path: Path, found: str, remedy: str | None = None) -> BaseModelEr
     return BaseModelError(
         f"the base model {str(path)!r} cannot be loaded: {found}. "
         f"{remedy or 'Download or convert it again, or pass base_model= with another file.'}"
+    )
+
+
+def not_readable(path: Path, error: OSError) -> str:
+    """Return the message for a file that the operating system refuses to read.
+
+    Args:
+        path: the file.
+        error: of the operating system.
+
+    Returns:
+        The message.
+    """
+    return (
+        f"the base model {str(path)!r} cannot be loaded: it cannot be read "
+        f"({error.strerror or error}). Fix its name or the permissions of the file, or pass "
+        "base_model= with one that can be read."
     )

@@ -8,7 +8,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 
 from llm2vec_gen_rag.arguments import is_path
-from llm2vec_gen_rag.backbone.gguf.header import MAGIC
+from llm2vec_gen_rag.backbone.gguf.header import MAGIC, not_readable
 from llm2vec_gen_rag.errors import BaseModelError, first_line
 
 _SUFFIX = ".gguf"
@@ -36,13 +36,16 @@ def find_gguf(
         The file; None if the name is that of another kind of base model.
 
     Raises:
-        BaseModelError: if the file is nowhere, or the folder has several.
+        BaseModelError: if the file is nowhere or cannot be read, or the folder has several.
     """
     path = Path(base_model)
-    if path.is_file():
-        return path if path.suffix == _SUFFIX or _begins_as_gguf(path) else None
-    if path.is_dir():
-        return _only_file_in(path)
+    try:
+        if path.is_file():
+            return path if path.suffix == _SUFFIX or _begins_as_gguf(path) else None
+        if path.is_dir():
+            return _only_file_in(path)
+    except OSError as error:  # a name that is too long, or no permission
+        raise BaseModelError(not_readable(path, error)) from error
     if not base_model.endswith(_SUFFIX):
         return None
     parts = base_model.split("/", 2)
