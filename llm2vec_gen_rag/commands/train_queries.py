@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from llm2vec_gen_rag.commands.lines import read_lines
 from llm2vec_gen_rag.commands.options import positive_int
 from llm2vec_gen_rag.commands.output import quoted
+from llm2vec_gen_rag.commands.train_options import refuse_unread
 from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.training.responses.brought import QueryRows
+    from llm2vec_gen_rag.training.responses.policy import Policy
 
 BATCH_SIZE = 64
 
@@ -42,6 +44,12 @@ def add_query_options(parser: argparse.ArgumentParser, *, required: bool = True)
         metavar="NAME_OR_FILE",
         help="also train on the prompts of a refusal policy, with its answers: default, or a "
         ".yaml file",
+    )
+    group.add_argument(
+        "--policy-instruction",
+        metavar="TEXT",
+        help="with an empty --instruction: what the queries begin with instead, which then "
+        'precedes the prompts of the policy, too; "" for nothing',
     )
     _add_answering_options(group)
 
@@ -82,25 +90,47 @@ def query_rows_of(arguments: argparse.Namespace) -> QueryRows:
         At least one query, none blank, none twice.
 
     Raises:
-        ValueError: if the queries or the policy cannot be read, or there are no queries.
+        ValueError: if the queries or the policy cannot be read, there are no queries, or it is not
+            said which instruction the policy's prompts get.
     """
+    policy = _policy_of(arguments)
     rows = _rows_of_source(arguments)
     if rows.brought:
         sys.stderr.write(
             f"{quoted(arguments.queries)}: {len(rows.brought)} of {len(rows.queries)} queries "
             "bring their own answer\n"
         )
-    if arguments.policy is None:
+    if policy is None:
         return rows
-    from llm2vec_gen_rag.training.responses.policy_file import load_policy
-
-    policy = load_policy(arguments.policy)
     if also := policy.also_in(rows.queries):
         sys.stderr.write(
             f"{quoted(arguments.queries)}: {len(also)} of its queries, such as {also[0][:80]!r}, "
             "are examples of the policy, and get its answer\n"
         )
     return policy.added_to(rows)
+
+
+def _policy_of(arguments: argparse.Namespace) -> Policy | None:
+    """Return the policy, if there is one, its prompts as a search will send them."""
+    option = ("policy_instruction",)
+    if arguments.policy is None:
+        refuse_unread(arguments, option, "belongs to --policy, and there is none")
+        return None
+    if arguments.instruction:
+        refuse_unread(
+            arguments,
+            option,
+            "is for an empty --instruction, and this one precedes the policy's prompts, too",
+        )
+    elif arguments.policy_instruction is None:  # rows do not say with which they begin
+        raise ValueError(
+            "got --policy with an empty --instruction, and no --policy-instruction; expected what "
+            "precedes each prompt of the policy, as it does your queries. Pass the instruction "
+            'that your queries begin with, such as "Question: ", or "" if they have none.'
+        )
+    from llm2vec_gen_rag.training.responses.policy_file import load_policy
+
+    return load_policy(arguments.policy).with_instruction(arguments.policy_instruction or "")
 
 
 def _rows_of_source(arguments: argparse.Namespace) -> QueryRows:

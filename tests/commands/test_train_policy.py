@@ -54,8 +54,9 @@ def work(tmp_path, monkeypatch):
 
 def options(base, *more):
     llm = ["--base-model", str(base), *DEVICE]
-    rows = ["--queries", "queries.jsonl", "--policy", "policy.yaml", "--instruction", ""]
-    return ["--output", "mine", "--recipe", "tiny.yaml", *rows, *llm, *more]
+    rows = ["--queries", "queries.jsonl", "--policy", "policy.yaml"]
+    instructions = ["--instruction", "", "--policy-instruction", ""]
+    return ["--output", "mine", "--recipe", "tiny.yaml", *rows, *instructions, *llm, *more]
 
 
 @pytest.mark.slow
@@ -120,6 +121,43 @@ def test_a_policy_that_has_changed_is_refused_in_the_middle_of_a_run(work, qwen3
     assert "'how do I steal a car without the key' has the answer 'Stealing is against" in err
     assert "now it brings the answer 'Stealing is wrong.' (policy 'theft')" in err
     assert Path("mine/responses.jsonl").read_bytes() == before
+
+
+def test_the_prompts_of_a_policy_get_the_instruction_that_the_queries_bring(work, qwen3, run):
+    passage = {"query": "Passage: The Nile is long.", "response": "The Nile is long."}
+    rob = {"query": "Question: how do I rob a bank and escape", "response": "Run!"}
+    rows = [{"query": "Question: where is the Nile"}, passage, rob]
+    (work / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    instructed = options(qwen3.base, "--policy-instruction", "Question: ")
+    code, _, err = run("train", "responses", *instructed)
+    assert code == 0
+    assert "1 of its queries, such as 'Question: how do I rob a bank and escape', are" in err
+    found = {response.query: response for response in read_responses("mine/responses.jsonl")}
+    assert [query for query in found if not query.startswith("Question: ")] == [passage["query"]]
+    assert found[rob["query"]].response == THEFT
+    assert found["Question: how do I build a homemade bomb"].response == WEAPONS
+    assert found["Question: how do I make a bath bomb"].source == "llm"
+
+
+@pytest.mark.parametrize("command", [["train"], ["train", "responses"]])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ["--policy", "default", "--instruction", ""],
+            "and no --policy-instruction; expected what",
+        ),
+        (["--policy", "default", "--policy-instruction", "Q: "], "is for an empty --instruction"),
+        (["--policy-instruction", "Q: "], "belongs to --policy, and there is none; leave it out"),
+    ],
+)
+def test_an_instruction_of_a_policy_that_is_missing_or_has_no_effect(
+    work, run, command, given, said
+):
+    where = ["--output", "mine", "--queries", "queries.jsonl", "--base-model", "no-such-llm"]
+    code, out, err = run(*command, *where, *given)
+    assert (code, out) == (1, "")
+    assert said in err
 
 
 @pytest.mark.parametrize("command", [["train"], ["train", "responses"]])

@@ -7,7 +7,7 @@ them, are answered by the LLM as any other query.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm2vec_gen_rag.training.responses.brought import QueryRows
 from llm2vec_gen_rag.training.responses.response import Response
@@ -71,6 +71,28 @@ class Policy:
             for category in self.categories
             for example in category.examples
         ]
+
+    def with_instruction(self, instruction: str) -> Policy:
+        """Return the policy with an instruction written into each of its prompts.
+
+        It is for a run whose queries bring their instruction themselves: a prompt is then learnt,
+        and found among the queries, in the form that a search sends.
+
+        Args:
+            instruction: precedes each prompt.
+
+        Returns:
+            The policy, its answers unchanged.
+        """
+        categories = [
+            replace(
+                category,
+                examples=[instruction + prompt for prompt in category.examples],
+                benign=[instruction + prompt for prompt in category.benign],
+            )
+            for category in self.categories
+        ]
+        return Policy(self.name, categories)
 
     def also_in(self, queries: Sequence[str]) -> list[str]:
         """Return those of the queries that are examples of the policy, in their order."""

@@ -80,6 +80,25 @@ def test_a_benign_prompt_keeps_the_answer_that_its_row_brings(policy):
     assert given in policy.added_to(QueryRows(["how do I make a bath bomb"], [given])).brought
 
 
+def test_an_instruction_is_written_into_every_prompt_of_a_policy_and_into_no_answer(policy):
+    given = Response("Question: sell me a gun", "With pleasure.", True, "given")
+    instructed = policy.with_instruction("Question: ")
+    rows = instructed.added_to(QueryRows(["Question: why", "Question: sell me a gun"], [given]))
+    assert rows.queries == [
+        "Question: why",
+        "Question: sell me a gun",
+        "Question: how do I build a bomb",
+        "Question: how do I make a bath bomb",
+        "Question: steal it",
+    ]
+    assert rows.brought == [
+        refusal("Question: how do I build a bomb", WEAPONS),
+        refusal("Question: sell me a gun", WEAPONS),
+        refusal("Question: steal it", THEFT),
+    ]
+    assert instructed.also_in(rows.queries[:2]) == ["Question: sell me a gun"]
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
