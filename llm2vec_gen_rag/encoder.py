@@ -75,7 +75,8 @@ def embed(
     """
     rows = texts.rows
     vectors = np.empty((len(rows), model.alignment.out_features), dtype=np.float32)
-    with one_forward(model, tokens=texts.instruction_tokens):
+    # a few tokens at most, and as a rule they were read by an earlier call
+    with one_forward(model, tokens=texts.instruction_tokens, forwards=0):
         prefix = read_prefix(model, texts)
     with tqdm(total=len(rows), desc="Embedding", disable=not show_progress) as progress:
 

@@ -94,9 +94,9 @@ class AnswerStream(Iterator[str]):
         """
         if self._has_ended():
             return None
-        # all tokens are announced with the first
-        writes = self._most if self._continuation is None else 1
-        with one_forward(self._model, tokens=1, writes=writes):
+        # all forwards are counted with the first
+        forwards = self._most if self._continuation is None else 0
+        with one_forward(self._model, tokens=1, forwards=forwards, writes=True):
             if self._has_ended():  # finished or closed while this thread waited
                 return None
             try:

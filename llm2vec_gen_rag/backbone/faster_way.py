@@ -18,7 +18,9 @@ from contextlib import ExitStack
 
 import torch
 
+from llm2vec_gen_rag.backbone.caches import beyond_caches
 from llm2vec_gen_rag.backbone.process_settings import ChangedSettings
+from llm2vec_gen_rag.backbone.resident_memory import available_memory
 from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
 
 logger = logging.getLogger(__name__)
@@ -52,13 +54,16 @@ class FasterWay:
         self._set: bool | None = None
 
     def is_faster(self) -> bool:
-        """Return the answer, measured at the first call unless it was `set`."""
+        """Return the answer, measured at the first call for which there is memory, unless `set`."""
         if self._set is not None:
             return self._set
         if FasterWay.usual_only:
             return False
         threads = torch.get_num_threads()
         if threads not in self._answers:
+            if _is_memory_short():
+                logger.info("%s: not measured, for memory is short", self.question)
+                return False
             with torch_defaults(), torch.no_grad():
                 self._answers[threads] = self._measured()
         return self._answers[threads]
@@ -83,6 +88,12 @@ class FasterWay:
             torch.get_num_threads(),
         )
         return answer
+
+
+def _is_memory_short() -> bool:
+    """Return whether there is too little for what is measured with: large inputs of two ways."""
+    available = available_memory()
+    return available is not None and available < 3 * beyond_caches()
 
 
 def _take_usual_ways(undo: ExitStack) -> None:

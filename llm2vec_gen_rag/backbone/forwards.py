@@ -24,13 +24,17 @@ class Locked(Protocol):
 
 
 @contextmanager
-def one_forward(model: Locked, *, tokens: int, writes: int = 0) -> Iterator[None]:
+def one_forward(
+    model: Locked, *, tokens: int, forwards: int = 1, writes: bool = False
+) -> Iterator[None]:
     """Hold a model inside the block, which computes without gradient and by torch's defaults.
 
     Args:
         model: the model.
-        tokens: in the forward, which decide how many threads it uses.
-        writes: how many tokens the LLM is to write at most, each in a forward of its own.
+        tokens: in a forward, which decide how many threads it uses.
+        forwards: of the LLM's layers that are to come, at most: one for each token that it writes.
+            0 where none is, or an earlier block has counted it.
+        writes: whether the LLM writes, so that its output matrix is multiplied.
 
     Yields:
         Nothing.
@@ -42,7 +46,5 @@ def one_forward(model: Locked, *, tokens: int, writes: int = 0) -> Iterator[None
         torch.no_grad(),
         fitting_threads(model.backbone, tokens),
     ):
-        # the output matrix is multiplied only where the LLM writes
-        multiplied = model.backbone if writes else model.backbone.base_model
-        lay_out_once_repaid(multiplied, max(writes, 1), rows=tokens)
+        lay_out_once_repaid(model.backbone, forwards, rows=tokens, writes=writes)
         yield

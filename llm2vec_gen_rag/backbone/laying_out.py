@@ -1,14 +1,15 @@
 """When an LLM's matrices are put into oneDNN's own layout, and which.
 
 oneDNN multiplies a few rows by a matrix in its own layout in two thirds of the time, and many rows
-in a little less. Laying out takes as long as a dozen short forwards, so it is done once that many
-are to come. A single row, as when the LLM writes one text, takes a third longer in that layout on
-some processors: there an LLM whose forwards are mostly of one row is left plain, or laid back.
+in a little less. Laying out takes time itself, so it is done once enough is to be computed. A
+single row, as when the LLM writes one text, takes a third longer in that layout on some processors:
+there an LLM that spends most of its time on single rows is left plain, or laid back.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from weakref import WeakKeyDictionary
@@ -25,59 +26,96 @@ from llm2vec_gen_rag.backbone.laid_out import (
     lay_out_layer,
     weight_dtype,
 )
-from llm2vec_gen_rag.backbone.products import by_onednn, fast_row, has_onednn, plain_product
+from llm2vec_gen_rag.backbone.products import (
+    by_onednn,
+    fast_row,
+    has_onednn,
+    plain_product,
+    with_large_matrix,
+)
 from llm2vec_gen_rag.backbone.resident_memory import available_memory
 
 logger = logging.getLogger(__name__)
 
-REPAID_AFTER = 16  # forwards
+# Laying out takes as long as a dozen readings of the weights, and saves up to a third of one.
+REPAID_AFTER = 32  # readings of the weights
+# Multiplying so many rows takes about as long as reading the weights does: 10 to 20 without AMX.
+ROWS_OF_A_READING = 16
+# Decisions in a row that change nothing, after which the next one is made sooner: changes take a
+# twentieth of the time then, at most.
+KEPT = 16
 # Multiplying a row by less takes no longer than what a call of oneDNN takes beside it, 10
 # microseconds.
 LEAST_WEIGHTS = 2**20
 
 
 @dataclass
-class _Forwards:
-    """The forwards of an LLM since it was last decided how its matrices lie.
+class _Work:
+    """What an LLM computed since it was last decided how its matrices lie.
+
+    It is counted in the time that a reading of the weights takes, whatever the processor.
 
     Attributes:
-        of_one_row: those of one text's next token.
-        of_several: the others.
-        needed: how many it takes until the next decision.
+        for_one_row: for one text's next token.
+        for_several: for more rows.
+        needed: how much there has to be until the next decision.
+        kept: how many decisions in a row changed nothing.
+        writes: whether its output matrix was multiplied, too.
     """
 
-    of_one_row: int = 0
-    of_several: int = 0
-    needed: int = REPAID_AFTER
+    for_one_row: float = 0
+    for_several: float = 0
+    needed: float = REPAID_AFTER
+    kept: int = 0
+    writes: bool = False
+
+    def add(self, forwards: int, rows: int, *, writes: bool) -> None:
+        """Count some forwards of so many rows each."""
+        if rows == 1:
+            self.for_one_row += forwards
+        else:
+            self.for_several += forwards * max(1, rows / ROWS_OF_A_READING)
+        self.writes = self.writes or writes
+
+    def begin_anew(self, *, changed: bool) -> None:
+        """Count from nothing: for longer after a change, for less long once much was kept."""
+        self.kept = 0 if changed else self.kept + 1
+        if changed:
+            self.needed *= 2
+        elif self.kept % KEPT == 0:
+            self.needed = max(REPAID_AFTER, self.needed / 2)
+        self.for_one_row, self.for_several, self.writes = 0, 0, False
 
 
-_forwards: WeakKeyDictionary[nn.Module, _Forwards] = WeakKeyDictionary()
+_work: WeakKeyDictionary[nn.Module, _Work] = WeakKeyDictionary()
 
 
-def lay_out_once_repaid(model: nn.Module, forwards: int, *, rows: int) -> None:
-    """Lay out an LLM's matrices once so many forwards are to come that it pays, on this processor.
+def lay_out_once_repaid(
+    model: nn.Module, forwards: int, *, rows: int, writes: bool = False
+) -> None:
+    """Lay out an LLM's matrices once so much is to be computed that it pays, on this processor.
 
-    Or lay them back, where most forwards are of one row and a plain matrix is faster for that. Each
-    time it takes twice as many forwards until they are laid out or back again, so that neither
-    someone who reads the weights at every call, nor one who embeds and writes by turns, waits long,
-    and memory that is short is not asked for at every call.
+    Or lay them back, where most of the time goes into single rows and a plain matrix is faster for
+    those. Each change doubles how much has to be computed until the next, so that neither someone
+    who reads the weights at every call, nor one who embeds and writes by turns, waits long, and
+    memory that is short is not asked for at every call. What is kept for long halves it again.
 
     Args:
-        model: the layers of the LLM, or all of it.
-        forwards: how many are to come; those of earlier calls count, too.
+        model: the LLM.
+        forwards: how many are to come, at most; those of earlier calls count, too.
         rows: of each of them.
+        writes: whether they multiply the output matrix.
     """
-    counted = _forwards.setdefault(getattr(model, "base_model", model), _Forwards())
-    if rows == 1:
-        counted.of_one_row += forwards
-    else:
-        counted.of_several += forwards
-    if counted.of_one_row + counted.of_several < counted.needed:
+    layers = getattr(model, "base_model", model)
+    work = _work.setdefault(layers, _Work())
+    work.add(forwards, rows, writes=writes)
+    if work.for_one_row + work.for_several < work.needed:
         return
-    is_for_rows = counted.of_one_row > counted.of_several and _is_plain_row_faster(model)
-    had_work = lay_back(model) if is_for_rows else lay_out(model)
-    counted.needed *= 1 + had_work
-    counted.of_one_row = counted.of_several = 0
+    if work.for_one_row > work.for_several and _is_plain_row_faster(model):
+        changed = lay_back(model)
+    else:
+        changed = lay_out(model if work.writes else layers)
+    work.begin_anew(changed=changed)
 
 
 def lay_out(model: nn.Module) -> bool:
@@ -92,13 +130,18 @@ def lay_out(model: nn.Module) -> bool:
     Returns:
         Whether there was one, though memory may be too short for it.
     """
-    linears = (module for module in model.modules() if isinstance(module, nn.Linear))
-    layers = [layer for layer in linears if _pays(layer)]
+    layers = [layer for layer in _large_linears(model) if _pays(layer)]
     size = sum(layer.weight.nbytes for layer in layers)
     for done, layer in enumerate(layers):
-        if available_memory() < size + layer.weight.nbytes:
-            logger.info("%d matrices stay plain: memory is short", len(layers) - done)
+        available = available_memory()
+        if available is None or available < size + layer.weight.nbytes:
+            why = (
+                "memory is short" if available is not None else "how much memory is left is unknown"
+            )
+            logger.info("%d matrices stay plain: %s", len(layers) - done, why)
             return True
+        if not can_be_laid_out(layer):  # another thread may hold the weight by now
+            continue
         try:
             lay_out_layer(layer)
         except RuntimeError as error:  # memory can run out in spite of what the system says
@@ -111,39 +154,39 @@ def lay_out(model: nn.Module) -> bool:
 
 def _pays(layer: nn.Linear) -> bool:
     """Return whether a layer's matrix is to be laid out."""
-    if not _is_large(layer) or not can_be_laid_out(layer):
+    if not can_be_laid_out(layer):
         return False
     dtype = layer.weight.dtype
     return dtype in LAID_OUT and _has_layout(dtype) and LAID_OUT[dtype].is_faster()
 
 
-def _is_large(layer: nn.Linear) -> bool:
-    return layer.in_features * layer.out_features >= LEAST_WEIGHTS
+def _large_linears(model: nn.Module) -> Iterator[nn.Linear]:
+    """Yield the linear layers whose matrix is large."""
+    for module in model.modules():
+        if (
+            isinstance(module, nn.Linear)
+            and module.in_features * module.out_features >= LEAST_WEIGHTS
+        ):
+            yield module
 
 
 def _is_plain_row_faster(model: nn.Module) -> bool:
     """Return whether one row takes less time by the large matrices of this LLM as they were."""
-    linears = (module for module in model.modules() if isinstance(module, nn.Linear))
     dtypes = {
         weight_dtype(layer)
-        for layer in linears
-        if _is_large(layer) and (isinstance(layer, LaidOutLinear) or can_be_laid_out(layer))
+        for layer in _large_linears(model)
+        if isinstance(layer, LaidOutLinear) or can_be_laid_out(layer)
     }
     return any(dtype in PLAIN_ROW and PLAIN_ROW[dtype].is_faster() for dtype in dtypes)
 
 
-def _products(dtype: torch.dtype, *sizes: tuple[int, int]) -> tuple[Way, Way]:
+def _products(dtype: torch.dtype, *products: tuple[Tensor, Tensor]) -> tuple[Way, Way]:
     """Return what multiplies rows by laid-out matrices, and what does so by plain ones.
 
     Args:
-        dtype: of both.
-        *sizes: the rows of each product, and the matrix's. One of 2**14 rows is too large for a
-            core's own caches, two of them for those that cores share.
+        dtype: of all.
+        *products: rows and matrix of each.
     """
-    products = [
-        (torch.ones(rows, 1024, dtype=dtype), torch.ones(size, 1024, dtype=dtype))
-        for rows, size in sizes
-    ]
 
     def plain() -> Tensor:
         for rows, weight in products:
@@ -161,12 +204,13 @@ def _products(dtype: torch.dtype, *sizes: tuple[int, int]) -> tuple[Way, Way]:
 
 def _several_rows(dtype: torch.dtype) -> tuple[Way, Way]:
     """Return both ways for a few rows and for many: each takes about as long."""
-    return _products(dtype, (16, 2**14), (256, 2**11))
+    many = torch.ones(256, 1024, dtype=dtype), torch.ones(2**11, 1024, dtype=dtype)
+    return _products(dtype, with_large_matrix(16, dtype), many)
 
 
 def _one_row(dtype: torch.dtype) -> tuple[Way, Way]:
     """Return a plain matrix's way for one row, and a laid-out one's."""
-    laid_out, plain = _products(dtype, (1, 2**14), (1, 2**14))
+    laid_out, plain = _products(dtype, with_large_matrix(1, dtype))
     return plain, laid_out
 
 

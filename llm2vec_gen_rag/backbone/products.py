@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from llm2vec_gen_rag.backbone.caches import beyond_caches
 from llm2vec_gen_rag.backbone.faster_way import FasterWay, Way
 from llm2vec_gen_rag.backbone.process_settings import ChangedSettings
 
@@ -101,13 +102,14 @@ def _disable_onednn(undo: ExitStack) -> None:
 _without_onednn = ChangedSettings(_disable_onednn)
 
 
-def _large(rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return rows, and a matrix too large for a core's own caches."""
-    return torch.ones(rows, 1024, dtype=dtype), torch.ones(2**14, 1024, dtype=dtype)
+def with_large_matrix(rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return rows, (rows, 1024), and a matrix (out, 1024) that no cache of the processor holds."""
+    out = beyond_caches() // (1024 * dtype.itemsize)
+    return torch.ones(rows, 1024, dtype=dtype), torch.ones(out, 1024, dtype=dtype)
 
 
 def _both_of_bfloat16() -> tuple[Way, Way]:
-    with_onednn = partial(F.linear, *_large(1, torch.bfloat16))
+    with_onednn = partial(F.linear, *with_large_matrix(1, torch.bfloat16))
 
     def without() -> Tensor:
         with _without_onednn:
@@ -117,7 +119,7 @@ def _both_of_bfloat16() -> tuple[Way, Way]:
 
 
 def _both_of_float32(kernel: Kernel, rows: int) -> tuple[Way, Way]:
-    inputs = _large(rows, torch.float32)
+    inputs = with_large_matrix(rows, torch.float32)
     return partial(kernel, *inputs), partial(_kernel_of_many_rows(), *inputs)
 
 

@@ -26,13 +26,13 @@ _FILES_1 = (
 )
 
 
-def available_memory() -> int:
-    """Return how many bytes can be taken without swapping; 0 where the system does not say."""
+def available_memory() -> int | None:
+    """Return how many bytes can be taken without swapping; None where the system does not say."""
     try:
         available = _numbers(MEMORY)["MemAvailable:"] << 10
         return min([available, *_left_in_groups()])
     except (OSError, KeyError, ValueError):
-        return 0
+        return None
 
 
 def _left_in_groups() -> Iterator[int]:

@@ -5,6 +5,8 @@ runs the layers, or None where the LLM's own forward has to. `FASTER_WAYS` are t
 depend on the processor.
 """
 
+import torch
+
 from llm2vec_gen_rag.backbone.int8 import PRODUCTS_OF_INT8
 from llm2vec_gen_rag.backbone.laying_out import LAID_OUT, PLAIN_ROW
 from llm2vec_gen_rag.backbone.products import (
@@ -39,13 +41,15 @@ __all__ = [
     "shared_prefix",
 ]
 
-FASTER_WAYS = (
-    FUSED_IN_BFLOAT16,
-    FLOAT32_BY_ONEDNN,
-    ROW_WITHOUT_ONEDNN,
-    ROW_BY_PARTS,
-    MATRIX_FIRST,
-    PRODUCTS_OF_INT8,
-    *LAID_OUT.values(),
-    *PLAIN_ROW.values(),
-)
+FASTER_WAYS = {
+    "fused_attention_in_bfloat16": FUSED_IN_BFLOAT16,
+    "float32_by_onednn": FLOAT32_BY_ONEDNN,
+    "bfloat16_row_without_onednn": ROW_WITHOUT_ONEDNN,
+    "float32_row_by_parts": ROW_BY_PARTS,
+    "float32_few_rows_transposed": MATRIX_FIRST,
+    "products_of_int8": PRODUCTS_OF_INT8,
+    "bfloat16_laid_out": LAID_OUT[torch.bfloat16],
+    "float32_laid_out": LAID_OUT[torch.float32],
+    "bfloat16_row_by_plain_matrix": PLAIN_ROW[torch.bfloat16],
+    "float32_row_by_plain_matrix": PLAIN_ROW[torch.float32],
+}

@@ -74,6 +74,6 @@ def _log_probabilities(model: LLM2VecGen, states: Tensor) -> Tensor:
     """Return log-probabilities (K, vocabulary), float32, of states (K, hidden)."""
     head: Any = model.backbone.get_output_embeddings()
     embedding = embedding_weight(model.backbone)  # a read of the head's own would lay it back
-    with one_forward(model, tokens=len(states)):
+    with one_forward(model, tokens=len(states), forwards=0):
         logits: Tensor = head(states.to(embedding.device, embedding.dtype))
         return logits.float().log_softmax(dim=-1).cpu()

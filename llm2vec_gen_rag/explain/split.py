@@ -43,6 +43,6 @@ def split_score(model: LLM2VecGen, query: Tensor, document: Tensor) -> ScoreSpli
 
 def _aligned(model: LLM2VecGen, states: Tensor) -> npt.NDArray[np.float64]:
     """Return the vector of each response token, whose mean is the embedding: (K, dimension)."""
-    with one_forward(model, tokens=len(states)):
+    with one_forward(model, tokens=len(states), forwards=0):
         vectors: Tensor = model.alignment(soft_prompts(model, states[None])[0])
         return vectors.cpu().numpy().astype(np.float64)

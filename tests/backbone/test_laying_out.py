@@ -115,6 +115,38 @@ def test_where_a_plain_row_is_no_faster_all_forwards_count_alike():
     assert type(layer) is LaidOutLinear
 
 
+def test_a_long_forward_counts_for_more_than_a_token():
+    for way in laying_out.PLAIN_ROW.values():
+        way.set(True)
+    layer = layer_of()
+    lay_out_once_repaid(layer, 40, rows=1)
+    lay_out_once_repaid(layer, 1, rows=64 * laying_out.ROWS_OF_A_READING)
+    assert type(layer) is LaidOutLinear  # of 41 forwards 40 were of one row
+
+
+def test_a_layout_that_stays_for_long_is_soon_there_again_after_a_reading():
+    layer = layer_of()
+    for _ in range(3):  # a weight that is read lays the layer back
+        lay_out_once_repaid(layer, 8 * laying_out.REPAID_AFTER, rows=9)
+        list(layer.parameters())
+    for _ in range(6 * laying_out.KEPT):
+        lay_out_once_repaid(layer, 16 * laying_out.REPAID_AFTER, rows=9)
+    list(layer.parameters())
+    lay_out_once_repaid(layer, laying_out.REPAID_AFTER, rows=9)
+    assert type(layer) is LaidOutLinear
+
+
+def test_an_llm_that_wrote_has_its_output_matrix_laid_out_whatever_comes_next():
+    llm = nn.Sequential(layer_of())
+    llm.base_model, llm.head = nn.Sequential(layer_of()), layer_of()
+    lay_out_once_repaid(llm, laying_out.REPAID_AFTER - 1, rows=9, writes=True)
+    lay_out_once_repaid(llm, 1, rows=9)
+    assert count(llm) == 3
+    lay_back(llm)
+    lay_out_once_repaid(llm, 2 * laying_out.REPAID_AFTER, rows=9)
+    assert count(llm) == count(llm.base_model) == 1
+
+
 def test_who_embeds_and_writes_by_turns_waits_for_few_layouts():
     for way in laying_out.PLAIN_ROW.values():
         way.set(True)
@@ -124,7 +156,7 @@ def test_who_embeds_and_writes_by_turns_waits_for_few_layouts():
             lay_out_once_repaid(layer, 64, rows=rows)
             changes += type(layer) is not before
             before = type(layer)
-    assert changes < 10
+    assert changes < 30  # each takes as long as a dozen of 25,600 readings of the weights
 
 
 @pytest.fixture(params=KITS)
@@ -182,6 +214,13 @@ def test_its_weights_hash_and_are_saved_as_before(kit, tmp_path):
     lay_out(model.backbone)
     assert gradient_forward_for(model.backbone) is not None
     assert count(model.backbone.base_model) == 0
+
+
+def test_a_stream_counts_each_token_once(kit):
+    model = kit.load()
+    list(model.stream(TEXTS[0], max_new_tokens=3))
+    work = laying_out._work[model.backbone.base_model]
+    assert work.for_one_row + work.for_several == 3
 
 
 def test_a_call_that_embeds_lays_out_no_output_matrix(kit):

@@ -96,9 +96,9 @@ def test_no_limit_leaves_what_the_machine_has(group_of, request):
 def test_what_cannot_be_read_leaves_none(monkeypatch, tmp_path, text):
     (tmp_path / "meminfo").write_text(text, encoding="utf-8")
     monkeypatch.setattr(resident_memory, "MEMORY", tmp_path / "meminfo")
-    assert available_memory() == 0
+    assert available_memory() is None
 
 
 def test_where_the_system_does_not_say_none_is_left(monkeypatch):
     monkeypatch.setattr(resident_memory, "MEMORY", Path("/does/not/exist"))
-    assert available_memory() == 0
+    assert available_memory() is None
