@@ -26,7 +26,7 @@ class EngineTable:
     """What one run measured.
 
     Attributes:
-        title: the shape, the dtype and the processor.
+        title: the shape, the dtype, the processor and how many texts there are.
         rows: as `HEADER` names the cells; one for each engine.
         left_out: what was not measured, and why.
     """
@@ -43,7 +43,7 @@ def engine_tables(measured: Mapping[str, Results]) -> Iterator[EngineTable]:
             program, _, shape = name.partition(".")
             if program == PROGRAM:
                 yield EngineTable(
-                    f"Shape `{shape}` in {figures['dtype']} on `{processor}`",
+                    f"Shape `{shape}` in {figures['dtype']} on `{processor}`, {_texts(figures)}",
                     [_row(engine, figures) for engine in _engines(figures)],
                     "; ".join(f"{way} ({why})" for way, why in figures["left_out"].items()),
                 )
@@ -52,6 +52,12 @@ def engine_tables(measured: Mapping[str, Results]) -> Iterator[EngineTable]:
 def _engines(figures: Mapping[str, Any]) -> list[str]:
     """Return the engines of any part, in the order in which they were measured."""
     return list(dict.fromkeys(way for part in PARTS for way in figures[part][PARTS[part]]))
+
+
+def _texts(figures: Mapping[str, Any]) -> str:
+    """Return how many texts there are; of documents, few."""
+    counts = (f"{figures[part]['count']} {part}" for part in ("documents", "queries"))
+    return " and ".join(counts)
 
 
 def _row(engine: str, figures: Mapping[str, Any]) -> list[str]:

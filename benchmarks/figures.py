@@ -71,6 +71,19 @@ def keep(name: str, figures: dict[str, Any], options: argparse.Namespace) -> Non
     }
     text = json.dumps({**run, **figures}, indent=2)
     print(text)
-    folder = options.results / machine.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.{options.shape}.json").write_text(text + "\n", encoding="utf-8")
+    file = options.results / machine.folder / f"{name}.{options.shape}.json"
+    check_threads(file, options.threads)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+def check_threads(file: Path, threads: int) -> None:
+    """Raise `SystemExit` if a file has figures of another number of threads."""
+    if not file.is_file():
+        return
+    before = json.loads(file.read_text(encoding="utf-8"))["machine"]["threads"]
+    if before != threads:
+        raise SystemExit(
+            f"{file} has figures of {before} threads, and these are of {threads}: they would mix "
+            "on one page. Pass another folder as --results."
+        )

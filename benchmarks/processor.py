@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+from llm2vec_gen_rag.backbone.device import cpu_has_bfloat16
+
 # what decides which matrix products torch and oneDNN run, as Linux names it
 FEATURES = (
     "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8",
@@ -65,10 +67,22 @@ class Machine:
 
 
 def this_machine(threads: int) -> Machine:
-    """Return the machine that this process runs on."""
+    """Return the machine that this process runs on.
+
+    Raises:
+        SystemExit: if torch's own kernels and those of oneDNN are kept to different instructions:
+            figures would be filed under a kind that is not what was measured.
+    """
     path = Path("/proc/cpuinfo")
     cpuinfo = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return machine_of(cpuinfo, threads, torch.backends.cpu.get_cpu_capability())
+    machine = machine_of(cpuinfo, threads, torch.backends.cpu.get_cpu_capability())
+    if machine.native_bfloat16 != cpu_has_bfloat16():
+        raise SystemExit(
+            f"torch may use the instructions of {machine.kind}, oneDNN others. To measure as a "
+            "processor with AVX2, set both ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX_CPU_ISA=AVX2; "
+            "else neither."
+        )
+    return machine
 
 
 def machine_of(cpuinfo: str, threads: int, capability: str = "AVX512") -> Machine:

@@ -68,15 +68,16 @@ def main() -> None:
     shape, texts, checkpoint = prepare(options)
     parts, sides = read(checkpoint, shape, texts)
     with ExitStack() as running:
-        our = running.enter_context(ours(options.threads))
-        our.ask("load", checkpoint=checkpoint)
-        our.ask("warm_up")
+        our, writing = (running.enter_context(ours(options.threads)) for _ in range(2))
+        for worker, warm_up in ((our, "warm_up"), (writing, "warm_up_writing")):
+            worker.ask("load", checkpoint=checkpoint)
+            worker.ask(warm_up)
         started, left_out = start(engines(checkpoint, parts), options.threads, running)
         figures = {
             name: measure(our, started, side, options.rounds) for name, side in sides.items()
         }
         prompt = sides["queries"].rows[0][: -shape.response_tokens]
-        figures["decoding"] = measure_decoding(our, started, prompt, options.rounds)
+        figures["decoding"] = measure_decoding(writing, started, prompt, options.rounds)
     shown = {"texts": texts.source, "dtype": parts.dtype, **figures}
     keep("peers", {**shown, "left_out": {**left_out, **NOT_MEASURED}}, options)
 
