@@ -4,7 +4,8 @@
     python -m benchmarks.gate --only-page
 
 The folder of data holds jailbreakbench and xstest as `eval refusals` reads them; questions are JSON
-lines, each with its "query", those that the gate of smollm2 was calibrated with. Writes
+lines, each with its "query", those that the gate of smollm2 was calibrated with. The rows are those
+of every round (`python -m llm2vec_gen_rag.training.smollm2.rows --every-round`). Writes
 docs/evidence/gate.json, docs/plots/gate.png and docs/gate.md.
 """
 
@@ -31,8 +32,9 @@ from benchmarks.gate.scores import (
 )
 from benchmarks.gate.sets import QuerySet, almanac_set, ordinary_questions, prompt_set
 from benchmarks.plots import PLOTS
-from benchmarks.real_texts.__main__ import as_json
 from benchmarks.real_texts.kept_vectors import KeptVectors
+from benchmarks.real_texts.provenance import file_digest
+from benchmarks.real_texts.results_file import as_json
 from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.evaluation.provenance import checkout_commit
 from llm2vec_gen_rag.safety import RefusalGate
@@ -64,6 +66,8 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     asked = [almanac_set(arguments.held_out)]
     add(figures, _shipped("almanac"), ("its TF-IDF", tfidf), almanac_prompts(), asked, work)
     figures["made"]["ordinary"] = _ordinary(arguments.rows is not None)
+    if arguments.rows is not None:
+        figures["made"]["rows_sha256"] = file_digest(arguments.rows)
     if arguments.data is None:
         return figures
     prompts = gate_prompts("smollm2", arguments.questions)
@@ -129,7 +133,7 @@ def parse() -> argparse.Namespace:
     add("--teacher", type=Path, help="folder of all-MiniLM-L6-v2")
     add("--data", type=Path, help="folder of folders; without it, the almanac alone is measured")
     add("--questions", type=Path, help="JSON lines")
-    add("--rows", type=Path, help="the training rows of smollm2, which are left out")
+    add("--rows", type=Path, help="the training rows of every round, which are left out")
     add("--held-out", type=int, default=500, help="ordinary questions (default: %(default)s)")
     add("--output", type=Path, default=Path("docs/evidence/gate.json"), help="%(default)s")
     add("--plots", type=Path, default=PLOTS, help="folder of gate.png")

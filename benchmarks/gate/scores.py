@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from benchmarks.real_texts.code_digest import code_digest
 from benchmarks.real_texts.kept_vectors import KeptVectors
 from benchmarks.real_texts.ranking import Scores
 from llm2vec_gen_rag.safety import RefusalGate
@@ -40,7 +41,7 @@ def gate_score(gate: RefusalGate, work: KeptVectors) -> Score:
     """Return the gate's score; embeddings are kept in a folder of work."""
 
     def score(queries: Sequence[str]) -> Scores:
-        made_of = [gate.model.fingerprint, gate.instruction, *queries]
+        made_of = [gate.model.fingerprint, code_digest(), gate.instruction, *queries]
         name = f"gate.{len(queries)}.{len(''.join(queries))}"
         found = work.arrays(
             name,

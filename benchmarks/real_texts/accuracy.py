@@ -6,10 +6,9 @@ instruction's keys and values, and fused passes.
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -18,11 +17,11 @@ import numpy as np
 from benchmarks.real_texts.intervals import mean_with_interval, ratio_over_sets
 from benchmarks.real_texts.kept_vectors import Arrays, KeptVectors
 from benchmarks.real_texts.ranking import Vectors, cosines, ndcg_of_queries
+from benchmarks.real_texts.readers import EmbeddingReader
 from benchmarks.real_texts.retrieval_sets import RetrievalSet
 from llm2vec_gen_rag import LLM2VecGen, cpu
 from llm2vec_gen_rag.teachers.protocol import unit
 
-logger = logging.getLogger(__name__)
 EXACT = "float32"
 PLAIN = "float32, transformers' forward"
 DTYPES = ("int8", "bfloat16")
@@ -32,7 +31,7 @@ SIDES = ("documents", "queries")
 def measure_accuracy(
     name: str,
     sets: Sequence[RetrievalSet],
-    work: KeptVectors,
+    work: Path,
     *,
     dtypes: Sequence[str] = DTYPES,
     max_length: int,
@@ -42,9 +41,9 @@ def measure_accuracy(
     Args:
         name: of the model.
         sets: what is embedded.
-        work: keeps the vectors.
+        work: keeps the vectors, in a folder of each way.
         dtypes: beside float32.
-        max_length: see `LLM2VecGen.encode`.
+        max_length: see `EmbeddingReader`; with that of retrieval, float32 finds what it finds.
     """
     ways = (EXACT, PLAIN, *dtypes)
     vectors = {way: _vectors(name, way, sets, work, max_length) for way in ways}
@@ -105,22 +104,20 @@ def compared_with_float32(asked: RetrievalSet, exact: Arrays, other: Arrays) -> 
 
 
 def _vectors(
-    name: str, way: str, sets: Sequence[RetrievalSet], work: KeptVectors, max_length: int
+    name: str, way: str, sets: Sequence[RetrievalSet], work: Path, max_length: int
 ) -> dict[str, Arrays]:
     """Return the embeddings of both sides of each set, by a dtype of the LLM or by `PLAIN`."""
     model = LLM2VecGen.from_pretrained(name, dtype=EXACT if way == PLAIN else way)
-    found = {}
-    for asked in sets:
-        started = time.perf_counter()
-        settings = [model.fingerprint, way, str(max_length)]
-        with transformers_forward() if way == PLAIN else nullcontext():
-            found[asked.name] = work.arrays(
-                f"{asked.name}.{way.replace(' ', '_')}",
-                [*settings, *asked.documents, *asked.queries],
-                lambda asked=asked: _embedded(model, asked, max_length),  # type: ignore[misc]
-            )
-        logger.info("%s in %s: %.0f s", asked.name, way, time.perf_counter() - started)
-    return found
+    # a folder of each way: the key of a vector does not tell the forwards apart
+    reader = EmbeddingReader(model, KeptVectors(work / way.replace(" ", "_")), max_length)
+    with transformers_forward() if way == PLAIN else nullcontext():
+        return {
+            asked.name: {
+                "documents": reader.documents(f"{asked.name}.documents", asked.documents),
+                "queries": reader.queries(f"{asked.name}.queries", asked.queries),
+            }
+            for asked in sets
+        }
 
 
 @contextmanager
@@ -128,10 +125,3 @@ def transformers_forward() -> Iterator[None]:
     """Compute inside the block as if no forward of this package suited the LLM."""
     with patch.object(cpu, "forward_for", lambda _: None):
         yield
-
-
-def _embedded(model: LLM2VecGen, asked: RetrievalSet, max_length: int) -> Arrays:
-    return {
-        "documents": model.encode_document(asked.documents, max_length=max_length),
-        "queries": model.encode_query(asked.queries, max_length=max_length),
-    }

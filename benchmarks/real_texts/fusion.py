@@ -1,4 +1,4 @@
-"""Two rankings as one: by reciprocal rank, or as `hybrid_search` adds scores."""
+"""Two rankings as one: by reciprocal rank, or as `hybrid_search` ranks its candidates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from benchmarks.real_texts.ranking import Scores
 from llm2vec_gen_rag.evaluation.hybrid import WEIGHTS, candidates
-from llm2vec_gen_rag.qdrant.hybrid.fusion import DEPTH, fused_scores
+from llm2vec_gen_rag.evaluation.word_scores import WordScores
+from llm2vec_gen_rag.qdrant.hybrid.fusion import DEPTH, ranking
 
 RRF_CONSTANT = 2  # Qdrant's
 
@@ -24,19 +25,23 @@ def reciprocal_rank_fusion(embeddings: Scores, words: Scores) -> Scores:
     return _reciprocal(embeddings, np.ones_like(words, dtype=bool)) + _reciprocal(words, words > 0)
 
 
-def weighted(embeddings: Scores, words: Scores, shares: Scores, weight: float) -> Scores:
-    """Return the scores of `hybrid_search`; what is no candidate comes last.
+def weighted(embeddings: Scores, words: WordScores, weight: float) -> Scores:
+    """Return the ranking of `hybrid_search` as scores: 0 is the best, -1 the next.
 
     Args:
         embeddings: (queries, documents).
-        words: of BM25, the same shape.
-        shares: (queries,), of a query's words, those that its best document by words has.
+        words: of the same queries and documents.
         weight: of the embeddings, in [0, 1].
+
+    Returns:
+        (queries, documents); minus infinity is no candidate, and comes last.
     """
-    fused = np.full_like(words, -np.inf)
-    for row, (near, worded, share) in enumerate(zip(embeddings, words, shares, strict=True)):
+    fused = np.full_like(embeddings, -np.inf)
+    rows = zip(embeddings, words.bm25, words.shares, strict=True)
+    for row, (near, worded, share) in enumerate(rows):
         pool = candidates(near, worded)
-        fused[row, pool] = fused_scores(near[pool], worded[pool], share, weight)
+        order = pool[ranking(near[pool], worded[pool], share, weight)]
+        fused[row, order] = -np.arange(len(order))
     return fused
 
 

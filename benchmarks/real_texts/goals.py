@@ -31,19 +31,34 @@ def best_whitened(sets: Figures) -> str:
     return max(WHITENED, key=lambda way: mean_over_sets(ndcg_of(sets, way))[0])
 
 
+def better_whitened_of_each(sets: Figures) -> BySet:
+    """Return the nDCG@10 of each query by the whitened layer that is better on its set."""
+    layers = [ndcg_of(sets, way) for way in WHITENED]
+    return {name: max((found[name] for found in layers), key=np.mean) for name in sets}
+
+
+def sets_below(ours: BySet, baseline: BySet) -> list[str]:
+    """Return the sets on which the mean of ours is below that of the baseline."""
+    return [name for name, found in baseline.items() if ours[name].mean() < found.mean()]
+
+
 def retrieval_goals(sets: Figures) -> Iterator[list[str]]:
-    """Yield the goals of retrieval: label, bound, figure, interval, whether it is reached."""
+    """Yield the goals of retrieval: label, bound, figure, interval, whether it is reached.
+
+    A hybrid that was not measured on the sets has no goal.
+    """
     whitened, ours = best_whitened(sets), ndcg_of(sets, "ours")
     yield _ratio("ours / the LLM's centred states", 1.5, ours, ndcg_of(sets, "states_centred"))
     yield _ratio("ours / the LLM's whitened states", 1.1, ours, ndcg_of(sets, whitened))
-    below = [
-        name for name, found in ndcg_of(sets, whitened).items() if ours[name].mean() < found.mean()
-    ]
+    below = sets_below(ours, ndcg_of(sets, whitened))
     label = "sets where ours is below the whitened states"
-    yield [label, "≤ 1", _named(below), "", _yes(len(below) <= 1)]
+    yield [label, "≤ 1", named(below), "", _yes(len(below) <= 1)]
     yield _ratio(f"ours / {SUPERVISED}", 0.85, ours, ndcg_of(sets, "teacher"))
     words = ndcg_of(sets, "bm25")
+    measured = next(iter(sets.values()))["ndcg"]
     for way, name in HYBRIDS.items():
+        if way not in measured:
+            continue
         hybrid = ndcg_of(sets, way)
         yield _ratio(f"ours with BM25, {name} / BM25", 1.08, hybrid, words)
         worst = min(hybrid, key=lambda each: hybrid[each].mean() / words[each].mean())
@@ -72,7 +87,8 @@ def _ratio(label: str, least: float, ours: BySet, baseline: BySet) -> list[str]:
     return [label, f"≥ {least:g}", f"{ratio:.3f}", f"{low:.3f} to {high:.3f}", _yes(ratio >= least)]
 
 
-def _named(sets: list[str]) -> str:
+def named(sets: list[str]) -> str:
+    """Return how many sets there are, and which."""
     return f"{len(sets)} ({', '.join(sets)})" if sets else "0"
 
 

@@ -1,4 +1,7 @@
-"""Bootstrap intervals over queries: of a figure of one set, of a mean over sets, and of a ratio."""
+"""Bootstrap intervals over queries: of a figure of one set, of a mean over sets, and of a ratio.
+
+That of the mean of differences, query by query, is a paired one.
+"""
 
 from __future__ import annotations
 

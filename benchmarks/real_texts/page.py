@@ -2,62 +2,59 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from benchmarks.real_texts import page_parts
+from benchmarks.real_texts.cells import in_words, signed, small
 from benchmarks.real_texts.goals import (
     HYBRIDS,
-    SCORES,
     SUPERVISED,
     Figures,
     best_whitened,
+    better_whitened_of_each,
+    named,
     ndcg_of,
     retrieval_goals,
     safety_goals,
+    sets_below,
 )
 from benchmarks.real_texts.intervals import mean_over_sets, mean_with_interval, ratio_over_sets
+from benchmarks.real_texts.page_parts import OURS, WRITTEN, Fields
+from benchmarks.real_texts.results_file import read_figures
 from benchmarks.report import table
 from llm2vec_gen_rag.qdrant.hybrid.fusion import WEIGHT
 
 FOLDER = Path(__file__).parent
-SHOWN = 160  # characters of a decoded text or an answer
-OURS = "ours, taught by it"
-WRITTEN = f"written answer, then {SUPERVISED}"
 GOALS_HEADER = ("goal", "bound", "measured", "95 % interval", "reached")
-SAFETY_HEADER = (
-    "score", "prompts", "harmful", "safe", "AUC", "harmful refused", "safe refused",
-    "ordinary questions refused",
-)  # fmt: skip
-COSINES = {
-    "worst_cosine": "worst cosine",
-    "mean_cosine": "mean",
-    "worst_centred_cosine": "worst centred",
-    "mean_centred_cosine": "mean centred",
-}
-
-Fields = dict[str, Any]
 
 
 def write_page(results: Path, page: Path) -> None:
     """Write the page from what the results have."""
-    page.write_text(as_page(json.loads(results.read_text(encoding="utf-8"))), encoding="utf-8")
+    page.write_text(as_page(read_figures(results)), encoding="utf-8")
 
 
 def as_page(figures: Figures) -> str:
     """Return the page in Markdown; a part that was not measured is not on it."""
-    made = figures["made"]
-    parts = [
-        _template(f"parts/{part}.md").format(**fields(figures)).strip()
-        for part, fields in PARTS.items()
-        if part in figures
-    ]
-    commit = made["commit"] or "unknown"
+    measured = {
+        part: fields for part, fields in PARTS.items() if page_parts.is_measured(figures, part)
+    }
+    templates = {part: _template(f"parts/{part}.md").strip() for part in measured}
+    titles = {
+        part: ", ".join(line[3:] for line in text.splitlines() if line.startswith("## "))
+        for part, text in templates.items()
+    }
+    parts = [templates[part].format(**fields(figures)) for part, fields in measured.items()]
+    documents = [each["documents"] for each in figures["sets"].values()]
     return _template("page.md").format(
-        commit=commit[:7] + commit[40:], model=made["model"], parts="\n\n".join(parts)
+        model=figures["made"]["model"],
+        fewest=min(documents),
+        most=max(documents),
+        unseen=_unseen_or_not(figures),
+        parts="\n\n".join(parts),
+        **page_parts.measured_with(figures, titles),
     )
 
 
@@ -81,22 +78,12 @@ def goals_table(figures: Figures) -> str:
 
 
 def _retrieval(figures: Figures) -> Fields:
-    sets, headings = figures["sets"], ways(figures)
-    found = {way: ndcg_of(sets, way) for way in headings}
-    rows = [
-        [
-            name,
-            each["documents"],
-            each["queries"],
-            *(_small(*mean_with_interval(found[way][name], name)) for way in headings),
-        ]
-        for name, each in sets.items()
-    ]
-    rows.append(["**mean**", "", "", *(_small(*mean_over_sets(found[way])) for way in headings)])
+    sets = figures["sets"]
     return {
         "goals": goals_table(figures),
-        "best": headings[best_whitened(sets)],
-        "table": table(["nDCG@10", "documents", "queries", *headings.values()], rows),
+        "best": ways(figures)[best_whitened(sets)],
+        "beside_each": _beside_better_of_each(sets),
+        "table": _ndcg_table(sets, ways(figures)),
         "length": figures["made"]["max_length"],
         "weight": WEIGHT,
         "rest": 1 - WEIGHT,
@@ -104,93 +91,102 @@ def _retrieval(figures: Figures) -> Fields:
     }
 
 
-def _hyde(figures: Figures) -> Fields:
-    compared = {"teacher": SUPERVISED, "ours": OURS}
-    rows = []
-    for name, each in figures["hyde"].items():
-        few, others = each["queries"], figures["sets"][name]["ndcg"]
-        means = [np.mean(each["ndcg"]), *(np.mean(others[way][:few]) for way in compared)]
-        seconds = f"{each['seconds_per_query_side_by_side']:.2f}"
-        rows.append([name, few, *(f"{mean:.3f}" for mean in means), seconds])
-    header = ["nDCG@10", "queries", WRITTEN, *compared.values(), "seconds a query, side by side"]
-    return {"table": table(header, rows)}
+def _unseen(figures: Figures) -> Fields:
+    sets = figures["unseen"]
+    return {
+        "goals": table(GOALS_HEADER, list(retrieval_goals(sets))),
+        "best": ways(figures)[best_whitened(sets)],
+        "beside_each": _beside_better_of_each(sets),
+        "table": _ndcg_table(sets, ways(figures)),
+    }
 
 
-def _latency(figures: Figures) -> Fields:
-    titles = {"ours": OURS, "teacher": SUPERVISED, "hyde": WRITTEN}
-    found = figures["latency"]["milliseconds"]
-    rows = [[titles[way], f"{milliseconds:,.0f}"] for way, milliseconds in found.items()]
-    return {"table": table(["way", "ms"], rows)}
+def _unseen_or_not(figures: Figures) -> str:
+    if "unseen" not in figures:
+        return "Other queries of the same sets are not measured yet."
+    return (
+        "[Other queries](#queries-on-which-nothing-was-chosen) of the same sets are measured apart."
+    )
 
 
-def _safety(figures: Figures) -> Fields:
-    safety = figures["safety"]
+def _beside_better_of_each(sets: Figures) -> str:
+    """Return a sentence that compares ours with the better whitened layer of each set."""
+    ours, better = ndcg_of(sets, "ours"), better_whitened_of_each(sets)
+    ratio, low, high = ratio_over_sets(ours, better)
+    below = named(sets_below(ours, better))
+    return (
+        "Beside the better layer of each set, for which there is no bound, the ratio is "
+        f"{ratio:.3f} ({low:.3f} to {high:.3f}); sets where ours is below that layer: {below}."
+    )
+
+
+def _ndcg_table(sets: Figures, headings: Mapping[str, str]) -> str:
+    """Return the nDCG@10 of each set and its interval by each way that was measured."""
+    measured = next(iter(sets.values()))["ndcg"]
+    found = {way: ndcg_of(sets, way) for way in headings if way in measured}
     rows = [
         [
-            title,
             name,
-            found["harmful"],
-            found["safe"],
-            _small(found["auc"], *found["auc_interval"]),
-            *(f"{found[kind]:.0%}" for kind in ("harmful_refused", "safe_refused")),
-            f"{safety[score]['held_out_refused']:.1%}",
+            each["documents"],
+            each["queries"],
+            *(small(*mean_with_interval(ndcg[name], name)) for ndcg in found.values()),
         ]
-        for score, title in SCORES.items()
-        for name, found in safety[score]["sets"].items()
+        for name, each in sets.items()
     ]
-    dropped = (f"{count} of {name}" for name, count in safety["seen_and_dropped"].items())
-    return {
-        "table": table(SAFETY_HEADER, rows),
-        "held_out": safety["held_out"],
-        "dropped": ", ".join(dropped),
-        **safety["trained_on"],
-    }
+    rows.append(["**mean**", "", "", *(small(*mean_over_sets(ndcg)) for ndcg in found.values())])
+    return table(["nDCG@10", "documents", "queries", *(headings[way] for way in found)], rows)
 
 
-def _decoded(figures: Figures) -> Fields:
-    found = figures["decoded"]
+def _hyde(figures: Figures) -> Fields:
+    written = {name: np.asarray(each["ndcg"]) for name, each in figures["hyde"].items()}
+    asked, ours = (
+        {name: np.asarray(figures["sets"][name]["ndcg"][way])[: len(found)]
+         for name, found in written.items()}
+        for way in ("teacher", "ours")
+    )  # fmt: skip
+    difference = {name: found - asked[name] for name, found in written.items()}
     rows = [
-        [name, len(each["examples"]), _cosine(each["own_answer"]), _cosine(each["another_answer"])]
-        for name, each in found.items()
+        [
+            name,
+            len(found),
+            *(f"{each[name].mean():.3f}" for each in (written, asked)),
+            signed(*mean_with_interval(difference[name], name)),
+            f"{ours[name].mean():.3f}",
+            f"{figures['hyde'][name]['seconds_per_query_side_by_side']:.2f}",
+        ]
+        for name, found in written.items()
     ]
-    first = [each["examples"][0] for each in found.values()]
-    cells = [[_cell(row[key]) for key in ("query", "decoded", "answer")] for row in first]
-    header = ["set", "queries", "its own answer", "another query's answer"]
-    return {
-        "table": table(header, rows),
-        "examples": table(["query", "decoded", "written answer"], cells),
-    }
+    first, second, third = (f"{mean_over_sets(each)[0]:.3f}" for each in (written, asked, ours))
+    mean = mean_over_sets(difference)
+    rows.append(["**mean**", "", first, second, signed(*mean), third, ""])
+    header = [
+        "nDCG@10", "queries", WRITTEN, SUPERVISED, "difference", OURS,
+        "seconds a query, side by side",
+    ]  # fmt: skip
+    return {"table": table(header, rows), "finding": _written_against_asked(*mean)}
+
+
+def _written_against_asked(middle: float, low: float, high: float) -> str:
+    """Return what the interval of the mean difference allows to say."""
+    if low <= 0 <= high:
+        said = "Whether the written answer finds more or less than the question is not settled"
+    else:
+        said = f"On average the written answer finds {'more' if low > 0 else 'less'}"
+        said += " than the question"
+    return f"{said}: {in_words(middle, low, high)}."
 
 
 def _recipes(figures: Figures) -> Fields:
     sets = figures["sets"]
     whitened, centred = (ndcg_of(sets, way) for way in (best_whitened(sets), "states_centred"))
-    named = {label: each["ndcg"] for label, each in figures["recipes"].items()}
+    labels = {label: each["ndcg"] for label, each in figures["recipes"].items()}
     rows = [
-        [label, *(f"{found[name].mean():.3f}" for name in sets), _small(*mean_over_sets(found)),
-         _small(*ratio_over_sets(found, centred)), _small(*ratio_over_sets(found, whitened))]
-        for label, by_set in named.items()
+        [label, *(f"{found[name].mean():.3f}" for name in sets), small(*mean_over_sets(found)),
+         small(*ratio_over_sets(found, centred)), small(*ratio_over_sets(found, whitened))]
+        for label, by_set in labels.items()
         for found in [{name: np.asarray(by_set[name]) for name in sets}]
     ]  # fmt: skip
     header = ["recipe", *sets, "mean", "/ centred", "/ whitened"]
-    return {"table": table(header, rows)}
-
-
-def _accuracy(figures: Figures) -> Fields:
-    rows = [
-        [
-            f"{name}, {side}",
-            found[side],
-            dtype,
-            *(f"{each[side][key]:.5f}" for key in COSINES),
-            _small(each["ndcg"], *each["ndcg_interval"]),
-            _small(*each["ndcg_ratio"]),
-        ]
-        for name, found in figures["accuracy"].items()
-        for dtype, each in found["dtypes"].items()
-        for side in ("documents", "queries")
-    ]
-    header = ["texts", "n", "dtype", *COSINES.values(), "nDCG@10", "/ float32"]
     return {"table": table(header, rows)}
 
 
@@ -198,28 +194,14 @@ def _template(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
-def _small(middle: float, low: float, high: float) -> str:
-    """Return a figure with its interval in small text."""
-    return f"{middle:.3f} <sub>{low:.2f}–{high:.2f}</sub>"
-
-
-def _cosine(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _cell(text: str) -> str:
-    """Return the beginning of a text as a cell of a table, read literally."""
-    line = " ".join(text.split())
-    shown = line if len(line) <= SHOWN else line[:SHOWN].rstrip() + " …"
-    return "".join(f"\\{c}" if c in "\\`*_[]|<>$#~" else c for c in shown)
-
-
 PARTS: dict[str, Callable[[Figures], Fields]] = {
     "sets": _retrieval,
+    "unseen": _unseen,
     "recipes": _recipes,
     "hyde": _hyde,
-    "latency": _latency,
-    "safety": _safety,
-    "decoded": _decoded,
-    "accuracy": _accuracy,
+    "latency": page_parts.latency,
+    "safety": page_parts.safety,
+    "overlap": page_parts.overlap,
+    "decoded": page_parts.decoded,
+    "accuracy": page_parts.accuracy,
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from benchmarks.real_texts.code_digest import code_digest
 from benchmarks.real_texts.frozen_states import mean_states
 from benchmarks.real_texts.kept_vectors import Arrays, KeptVectors
 from benchmarks.real_texts.ranking import Vectors
@@ -28,7 +29,7 @@ class EmbeddingReader:
     Attributes:
         model: the model that is measured.
         work: keeps what was computed.
-        max_length: tokens of a text that the LLM reads.
+        max_length: tokens of a text that the LLM reads, beside instruction and response tokens.
     """
 
     model: LLM2VecGen
@@ -37,8 +38,8 @@ class EmbeddingReader:
 
     @cached_property
     def llm_digest(self) -> str:
-        """A hash of the LLM's weights."""
-        return weights_digest(self.model.backbone)
+        """A hash of the LLM's weights and of the code that computes with them."""
+        return f"{weights_digest(self.model.backbone)} {code_digest()}"
 
     @cached_property
     def model_digest(self) -> str:

@@ -23,7 +23,7 @@ def measure_recipes(
     base_model: str,
     max_length: int,
 ) -> dict[str, Any]:
-    """Return the nDCG@10 of each query of each set, by label.
+    """Return the fingerprint of each checkpoint and the nDCG@10 of each query, by label.
 
     Args:
         folders: a checkpoint of each label.
@@ -38,6 +38,7 @@ def measure_recipes(
         reader = EmbeddingReader(model, KeptVectors(work / label.replace(" ", "_")), max_length)
         found[label] = {
             "dimension": model.dimension,
+            "fingerprint": model.fingerprint,
             "ndcg": {asked.name: _ndcg(reader, asked) for asked in sets},
         }
     return found

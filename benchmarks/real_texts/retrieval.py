@@ -19,7 +19,7 @@ from benchmarks.real_texts.ranking import Scores, bm25_scores, cosines, ndcg_of_
 from benchmarks.real_texts.readers import Readers
 from benchmarks.real_texts.retrieval_sets import RetrievalSet
 from llm2vec_gen_rag.evaluation.hybrid import WEIGHTS
-from llm2vec_gen_rag.evaluation.word_scores import shares_of_words
+from llm2vec_gen_rag.evaluation.word_scores import WordScores, word_scores
 from llm2vec_gen_rag.qdrant.hybrid.fusion import WEIGHT
 
 logger = logging.getLogger(__name__)
@@ -35,12 +35,12 @@ class Ranked:
     Attributes:
         asked: the set.
         scores: (queries, documents) by way.
-        shares: (queries,), of a query's words, those that its best document by BM25 has.
+        words: the BM25 of `hybrid_search`; that in `scores` is the baseline's.
     """
 
     asked: RetrievalSet
     scores: ByWay
-    shares: Scores
+    words: WordScores
 
     @property
     def by_weight(self) -> list[float]:
@@ -49,8 +49,7 @@ class Ranked:
 
     def hybrid(self, weight: float) -> Scores:
         """Return the nDCG@10 of each query of the weighted hybrid."""
-        scores = weighted(self.scores["ours"], self.scores["bm25"], self.shares, weight)
-        return ndcg_of_queries(scores, self.asked)
+        return ndcg_of_queries(weighted(self.scores["ours"], self.words, weight), self.asked)
 
 
 def measure_retrieval(
@@ -65,14 +64,19 @@ def measure_retrieval(
     """
     ranked = {asked.name: rank(readers, asked, others) for asked in sets}
     weights = leave_one_set_out({name: each.by_weight for name, each in ranked.items()})
-    return {name: _figures(each, weights[name]) for name, each in ranked.items()}
+    return {name: _with_fitted_weight(each, weights[name]) for name, each in ranked.items()}
+
+
+def measure_unseen(
+    readers: Readers, sets: Sequence[RetrievalSet], others: Sequence[str]
+) -> dict[str, Any]:
+    """Return the same of queries on which nothing was chosen; no weight is fitted on them."""
+    return {asked.name: _figures(rank(readers, asked, others)) for asked in sets}
 
 
 def rank(readers: Readers, asked: RetrievalSet, others: Sequence[str]) -> Ranked:
     """Return a set's scores by way."""
     logger.info("%s: %d, %d", asked.name, len(asked.documents), len(asked.queries))
-    words = bm25_scores(asked.queries, asked.documents)
-    shares = shares_of_words(asked.queries, asked.documents, words)
     ours = cosines(
         readers.queries(f"{asked.name}.queries", asked.queries),
         readers.documents(f"{asked.name}.documents", asked.documents),
@@ -81,30 +85,24 @@ def rank(readers: Readers, asked: RetrievalSet, others: Sequence[str]) -> Ranked
         readers.taught(f"{asked.name}.queries", asked.queries),
         readers.taught(f"{asked.name}.documents", asked.documents),
     )
+    words = word_scores(asked.queries, asked.documents)
     return Ranked(
         asked,
         {
-            "bm25": words,
+            "bm25": bm25_scores(asked.queries, asked.documents),
             **_of_frozen_states(readers, asked, others),
             "teacher": taught,
             "ours": ours,
-            "hybrid_rrf": reciprocal_rank_fusion(ours, words),
-            "hybrid_default": weighted(ours, words, shares, WEIGHT),
+            "hybrid_rrf": reciprocal_rank_fusion(ours, words.bm25),
+            "hybrid_default": weighted(ours, words, WEIGHT),
         },
-        shares,
+        words,
     )
 
 
 def measure_written(readers: Readers, asked: RetrievalSet, count: int) -> dict[str, Any]:
     """Return the figures of a set's first queries with the teacher on the LLM's answers (HyDE)."""
-    few = RetrievalSet(
-        asked.name,
-        asked.document_ids,
-        asked.documents,
-        asked.query_ids[:count],
-        asked.queries[:count],
-        asked.relevant[:count],
-    )
+    few = asked.first_queries(count)
     answers = readers.answers(asked.name, few.queries)
     scores = cosines(
         readers.taught(f"{asked.name}.answers", answers["texts"]),
@@ -130,19 +128,27 @@ def _of_frozen_states(readers: Readers, asked: RetrievalSet, others: Sequence[st
     return found
 
 
-def _figures(ranked: Ranked, weight: float) -> dict[str, Any]:
+def _with_fitted_weight(ranked: Ranked, weight: float) -> dict[str, Any]:
+    """Return the figures, those of the hybrid with a weight fitted on other sets among them."""
+    figures = _figures(ranked)
+    figures["ndcg"]["hybrid_weighted"] = _rounded(ranked.hybrid(weight))
+    by_weight = np.round(ranked.by_weight, DIGITS).tolist()
+    return {
+        "hybrid_weight": weight,
+        "hybrid_by_weight": dict(zip(map(str, WEIGHTS), by_weight, strict=True)),
+        **figures,
+    }
+
+
+def _figures(ranked: Ranked) -> dict[str, Any]:
     asked = ranked.asked
-    ndcg = {way: ndcg_of_queries(scores, asked) for way, scores in ranked.scores.items()}
-    ndcg["hybrid_weighted"] = ranked.hybrid(weight)
     return {
         "documents": len(asked.documents),
         "queries": len(asked.queries),
-        "hybrid_weight": weight,
-        "hybrid_by_weight": dict(
-            zip(map(str, WEIGHTS), np.round(ranked.by_weight, DIGITS).tolist(), strict=True)
-        ),
         "query_ids": asked.query_ids,
-        "ndcg": {way: _rounded(each) for way, each in ndcg.items()},
+        "ndcg": {
+            way: _rounded(ndcg_of_queries(scores, asked)) for way, scores in ranked.scores.items()
+        },
     }
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
 from llm2vec_gen_rag.evaluation.qrels import read_qrels
 
-SEED = 0
+SEED = 0  # of the cuts that were looked at while choices were made
+UNSEEN_SEED = 1
 CORPORA = ("corpus.jsonl", "corpus.en.jsonl")
 QUERIES = ("queries_test.jsonl", "queries.jsonl", "queries.en.jsonl")
 QRELS = ("qrels_test.tsv", "qrels.tsv")
@@ -57,6 +59,20 @@ class RetrievalSet:
     queries: list[str]
     relevant: list[Relevant]
 
+    def with_queries(self, rows: Iterable[int]) -> RetrievalSet:
+        """Return the set with the queries of some rows only, in that order."""
+        kept = list(rows)
+        return replace(
+            self,
+            query_ids=[self.query_ids[row] for row in kept],
+            queries=[self.queries[row] for row in kept],
+            relevant=[self.relevant[row] for row in kept],
+        )
+
+    def first_queries(self, count: int) -> RetrievalSet:
+        """Return the set with its first queries by id, at most so many."""
+        return self.with_queries(range(min(count, len(self.queries))))
+
 
 def read_set(folder: Path) -> RetrievalSet:
     """Return a whole set: its documents, and the queries that have a relevant one.
@@ -93,19 +109,37 @@ def cut_set(whole: RetrievalSet, cut: Cut, *, seed: int = SEED) -> RetrievalSet:
     """
     rng = random.Random(seed)
     rows = range(len(whole.queries))
-    chosen = sorted(rng.sample(rows, min(cut.queries, len(rows))))
-    needed = {document for row in chosen for document in whole.relevant[row]}
+    asked = whole.with_queries(sorted(rng.sample(rows, min(cut.queries, len(rows)))))
+    needed = {document for relevant in asked.relevant for document in relevant}
     others = [row for row, name in enumerate(whole.document_ids) if name not in needed]
     drawn = set(rng.sample(others, max(0, min(cut.documents - len(needed), len(others)))))
     kept = [row for row, name in enumerate(whole.document_ids) if name in needed or row in drawn]
-    return RetrievalSet(
-        name=whole.name,
+    return replace(
+        asked,
         document_ids=[whole.document_ids[row] for row in kept],
         documents=[whole.documents[row] for row in kept],
-        query_ids=[whole.query_ids[row] for row in chosen],
-        queries=[whole.queries[row] for row in chosen],
-        relevant=[whole.relevant[row] for row in chosen],
     )
+
+
+def unseen_set(whole: RetrievalSet, seen: Cut, cut: Cut) -> RetrievalSet:
+    """Return a cut around queries that are not in the first cut, its documents drawn anew.
+
+    Args:
+        whole: the set.
+        seen: the size of the first cut.
+        cut: the size of this one; there may be fewer queries left.
+
+    Raises:
+        ValueError: if no query is left.
+    """
+    looked_at = set(cut_set(whole, seen).query_ids)
+    rest = [row for row, name in enumerate(whole.query_ids) if name not in looked_at]
+    if not rest:
+        raise ValueError(
+            f"all {len(whole.queries)} queries of {whole.name} are in its first cut of "
+            f"{seen.queries}; expected others. Leave the set out with --sets."
+        )
+    return cut_set(whole.with_queries(rest), cut, seed=UNSEEN_SEED)
 
 
 def _first(folder: Path, names: tuple[str, ...]) -> Path:

@@ -75,7 +75,13 @@ def trained_questions(rows: Path) -> list[str]:
 
 
 def held_out_questions(path: Path, rows: Path, count: int) -> list[str]:
-    """Return some questions of a file, at random, that are in no training row."""
+    """Return some questions of a file, at random, that are in no training row.
+
+    Args:
+        path: JSON lines, each with its "query".
+        rows: JSON lines, the training rows of every round.
+        count: how many, at most.
+    """
     trained = {spelling(text) for text in trained_questions(rows)}
     found = dict.fromkeys(row["query"].strip() for row in read_rows(path, "query"))
     questions = [text for text in found if text and spelling(text) not in trained]

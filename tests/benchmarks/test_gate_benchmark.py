@@ -14,8 +14,8 @@ from benchmarks.gate.page import page
 from benchmarks.gate.plot import draw
 from benchmarks.gate.scores import GATE, KEY_WORDS, TEACHER, key_words
 from benchmarks.gate.sets import KINDS, QuerySet, ordinary_questions, prompt_set
-from benchmarks.real_texts.__main__ import as_json
 from benchmarks.real_texts.kept_vectors import KeptVectors
+from benchmarks.real_texts.results_file import as_json
 from llm2vec_gen_rag import almanac
 from llm2vec_gen_rag.safety import RefusalGate
 from llm2vec_gen_rag.teachers.tfidf import TfidfTeacher

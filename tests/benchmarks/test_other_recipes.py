@@ -21,6 +21,7 @@ def test_the_figures_are_those_of_the_checkpoints_own_embeddings(tmp_path, model
     )
     scores = cosines(model.encode_query(asked.queries), model.encode_document(texts))
     assert found["the kit"]["dimension"] == model.dimension
+    assert found["the kit"]["fingerprint"] == model.fingerprint
     np.testing.assert_allclose(
         found["the kit"]["ndcg"]["tiny"], ndcg_of_queries(scores, asked), atol=1e-4
     )

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from benchmarks.real_texts import safety
-from benchmarks.real_texts.__main__ import as_json
 from benchmarks.real_texts.accuracy import (
     PLAIN,
     compared_with_float32,
@@ -16,7 +15,8 @@ from benchmarks.real_texts.accuracy import (
     similarity,
     transformers_forward,
 )
-from benchmarks.real_texts.decoded import topic_cosines
+from benchmarks.real_texts.code_digest import code_digest
+from benchmarks.real_texts.decoded import own_and_another
 from benchmarks.real_texts.frozen_states import centred, whitened
 from benchmarks.real_texts.fusion import (
     leave_one_set_out,
@@ -26,9 +26,12 @@ from benchmarks.real_texts.fusion import (
 from benchmarks.real_texts.intervals import mean_over_sets, mean_with_interval, ratio_over_sets
 from benchmarks.real_texts.kept_vectors import KeptVectors
 from benchmarks.real_texts.ranking import bm25_scores, cosines, ndcg_of_queries
-from benchmarks.real_texts.retrieval_sets import Cut, RetrievalSet, cut_set, read_set
+from benchmarks.real_texts.readers import EmbeddingReader
+from benchmarks.real_texts.results_file import as_json
+from benchmarks.real_texts.retrieval_sets import Cut, RetrievalSet, cut_set, read_set, unseen_set
 from llm2vec_gen_rag import LLM2VecGen, cpu
-from llm2vec_gen_rag.evaluation.hybrid import WEIGHTS
+from llm2vec_gen_rag.evaluation.hybrid import WEIGHTS, hybrid_ndcg
+from llm2vec_gen_rag.evaluation.word_scores import WordScores, word_scores
 
 
 def write_set(folder, *, documents=30, queries=6, corpus="corpus.jsonl"):
@@ -72,6 +75,18 @@ def test_a_cut_keeps_what_is_relevant_to_its_queries_and_is_the_same_each_time(t
 def test_a_cut_smaller_than_what_is_relevant_has_that_alone(tmp_path):
     cut = cut_set(read_set(write_set(tmp_path / "few")), Cut(documents=1, queries=3))
     assert sorted(cut.document_ids) == sorted(name for each in cut.relevant for name in each)
+
+
+def test_unseen_queries_are_none_of_the_first_cut_and_their_documents_are_drawn_anew(tmp_path):
+    whole = read_set(write_set(tmp_path / "few"))
+    first, size = cut_set(whole, Cut(10, 4)), Cut(10, 4)
+    unseen = unseen_set(whole, Cut(10, 4), size)
+    assert sorted([*first.query_ids, *unseen.query_ids]) == whole.query_ids  # two were left
+    assert unseen.document_ids != first.document_ids
+    assert {name for each in unseen.relevant for name in each} <= set(unseen.document_ids)
+    assert unseen_set(whole, Cut(10, 4), Cut(10, 1)).query_ids[0] in unseen.query_ids
+    with pytest.raises(ValueError, match="all 6 queries of few are in its first cut"):
+        unseen_set(whole, Cut(10, 6), size)
 
 
 def test_a_folder_without_a_set_is_reported(tmp_path):
@@ -127,20 +142,30 @@ def test_fusion_by_rank_is_that_of_the_client_library():
 
 def test_the_ends_of_the_weight_are_either_ranking_alone():
     rng = np.random.default_rng(0)
-    embeddings, words = rng.normal(size=(2, 9)), rng.random(size=(2, 9))
-    by_meaning, by_words = (
-        weighted(embeddings, words, np.ones(2), weight) for weight in (1.0, 0.0)
-    )
+    embeddings, bm25 = rng.normal(size=(2, 9)), rng.random(size=(2, 9))
+    words = WordScores(bm25, np.ones(2))
+    by_meaning, by_words = (weighted(embeddings, words, weight) for weight in (1.0, 0.0))
     assert np.argsort(by_meaning).tolist() == np.argsort(embeddings).tolist()
-    assert np.argsort(by_words).tolist() == np.argsort(words).tolist()
+    assert np.argsort(by_words).tolist() == np.argsort(bm25).tolist()
 
 
 def test_what_neither_ranking_has_among_its_first_is_no_candidate():
-    embeddings = -np.arange(70.0)[None]
-    words = np.zeros((1, 70))
-    words[0, 65] = 1
-    fused = weighted(embeddings, words, np.ones(1), 0.5)[0]
+    embeddings, bm25 = -np.arange(70.0)[None], np.zeros((1, 70))
+    bm25[0, 65] = 1
+    fused = weighted(embeddings, WordScores(bm25, np.ones(1)), 0.5)[0]
     assert np.isfinite(fused).nonzero()[0].tolist() == [*range(50), 65]
+
+
+def test_the_hybrid_finds_what_that_of_the_product_finds():
+    rng = np.random.default_rng(1)
+    texts = [" ".join(rng.choice(list("abcdefgh"), size=5)) for _ in range(80)]
+    queries = ["a b h", "g", "c d z"]
+    words, embeddings = word_scores(queries, texts), rng.normal(size=(3, 80))
+    relevant = [{int(row): 1 for row in rng.integers(80, size=9)} for _ in queries]
+    asked = asked_of([{str(row): 1 for row in each} for each in relevant], documents=80)
+    found = ndcg_of_queries(weighted(embeddings, words, 0.45), asked)
+    rows = zip(embeddings, words.bm25, words.shares, relevant, strict=True)
+    assert found == pytest.approx([hybrid_ndcg(*row, 0.45) for row in rows])
 
 
 def test_the_weight_of_a_set_is_chosen_on_the_others():
@@ -237,10 +262,27 @@ def test_the_training_prompts_of_either_kind_are_apart(tmp_path):
     assert not {*trained.harmful} & {*trained.safe}
 
 
-def test_a_text_on_the_same_topic_is_nearer():
-    found = topic_cosines(["the sun sets", "cats purr"], ["a purring cat: cats", "sun and moon"])
-    assert found[0, 1] > found[0, 0]
-    assert found[1, 0] > found[1, 1]
+def test_a_decoded_text_is_compared_with_its_own_answer_and_with_all_others():
+    own, another = own_and_another(np.array([[0.9, 0.1, 0.3], [0.2, 0.5, 0.4], [0, 0.2, 0.1]]))
+    assert own.tolist() == [0.9, 0.5, 0.1]
+    assert another == pytest.approx([0.2, 0.3, 0.1])
+    with pytest.raises(ValueError, match="at least two"):
+        own_and_another(np.ones((1, 1)))
+
+
+def test_vectors_of_another_kernel_have_another_key(tmp_path):
+    for folder in ("answering", "backbone", "cpu"):
+        (tmp_path / folder).mkdir()
+    for name in ("encoder.py", "text_tokenizer.py", "decoder.py", "cpu/attention.py"):
+        (tmp_path / name).write_text("scores = queries @ keys")
+    before = code_digest(tmp_path)
+    (tmp_path / "errors.py").write_text("computes nothing")
+    code_digest.cache_clear()
+    assert code_digest(tmp_path) == before
+    (tmp_path / "cpu" / "attention.py").write_text("scores = fused(queries, keys)")
+    code_digest.cache_clear()
+    assert code_digest(tmp_path) != before
+    code_digest.cache_clear()
 
 
 def test_less_exact_vectors_are_compared_without_their_common_mean_too():
@@ -262,13 +304,19 @@ def test_a_list_of_numbers_is_one_line_of_json_and_no_text_is_changed():
 
 def test_dtypes_are_compared_with_float32_on_the_same_queries(tmp_path):
     asked = cut_set(read_set(write_set(tmp_path / "few")), Cut(documents=10, queries=4))
-    work = KeptVectors(tmp_path / "work")
-    measured = measure_accuracy("almanac", [asked], work, dtypes=["int8"], max_length=64)["few"]
+    found = measure_accuracy("almanac", [asked], tmp_path / "work", dtypes=["int8"], max_length=3)
+    measured = found["few"]
     exact, rounded = measured["dtypes"]["float32"], measured["dtypes"]["int8"]
     assert exact["documents"]["worst_cosine"] == pytest.approx(1)
     assert exact["ndcg_ratio"] == (1.0, 1.0, 1.0)
     assert 0.99 < rounded["documents"]["worst_cosine"] < 1
     assert measured["dtypes"][PLAIN]["documents"]["worst_cosine"] > 0.99999
+    # as much of a text is read as for retrieval, whose vectors these are
+    model = LLM2VecGen.from_pretrained("almanac", dtype="float32")
+    reader = EmbeddingReader(model, KeptVectors(tmp_path / "retrieval"), 3)
+    vectors = reader.documents("few", asked.documents)
+    stored = np.load(tmp_path / "work" / "float32" / "few.documents.ours.npz")
+    np.testing.assert_allclose(stored["vectors"], vectors, atol=1e-6)
 
 
 def test_transformers_forward_is_another_one():

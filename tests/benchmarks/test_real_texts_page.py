@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.real_texts.goals import best_whitened, retrieval_goals, safety_goals
+from benchmarks.real_texts.goals import (
+    best_whitened,
+    better_whitened_of_each,
+    retrieval_goals,
+    safety_goals,
+    sets_below,
+)
 from benchmarks.real_texts.page import as_page, ways, write_page
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -26,12 +32,34 @@ NDCG = {
 }
 
 
+RECORD = {
+    "commit": "c" * 40, "fingerprint": "f" * 64, "processor": "AMD EPYC", "family": 26, "model": 2,
+    "threads": 2, "versions": {"torch": "2.13.0+cpu", "transformers": "5.23.0"},
+}  # fmt: skip
+
+
 def a_set(**changes):
     return {
         "documents": 20,
         "queries": 4,
         "hybrid_weight": 0.3,
         "ndcg": {way: [ndcg, ndcg] for way, ndcg in {**NDCG, **changes}.items()},
+    }
+
+
+def an_unseen_set():
+    ndcg = a_set()["ndcg"]
+    del ndcg["hybrid_weighted"]  # no weight is fitted
+    return {"documents": 30, "queries": 2, "ndcg": ndcg}
+
+
+def decoded_texts(own, another):
+    example = {"id": "1", "query": "a|b", "decoded": "x" * 500, "answer": "*y*"}
+    return {
+        "own_answer": own,
+        "another_answer": another,
+        "query_and_answer": [0.7] * len(own),
+        "examples": [example],
     }
 
 
@@ -48,7 +76,6 @@ def score(jailbreakbench, xstest, refused):
 
 @pytest.fixture
 def figures():
-    example = {"id": "1", "query": "a|b", "decoded": "x" * 500, "answer": "*y*", "cosine": 0.1}
     similar = dict.fromkeys(
         ("worst_cosine", "mean_cosine", "worst_centred_cosine", "mean_centred_cosine"), 0.99
     )
@@ -59,11 +86,19 @@ def figures():
         "ndcg_interval": [0.3, 0.5],
         "ndcg_ratio": [0.99, 0.97, 1.01],
     }
+    # fmt: off
     return {
-        "made": {"commit": "c" * 40, "model": "smollm2", "middle_layer": 24, "max_length": 128},
+        "made": {
+            "model": "smollm2", "middle_layer": 24, "max_length": 128, "rows_sha256": "a1" * 32,
+        },
         "sets": {"first": a_set(), "second": a_set(ours=0.2, hybrid_weighted=0.52)},
+        "unseen": {"first": an_unseen_set(), "second": an_unseen_set()},
         "recipes": {
-            "untrained": {"dimension": 8, "ndcg": {"first": [0.3, 0.3], "second": [0.1, 0.1]}}
+            "untrained": {
+                "dimension": 8,
+                "ndcg": {"first": [0.3, 0.3], "second": [0.1, 0.1]},
+                "provenance": RECORD | {"commit": "d" * 40},
+            },
         },
         "hyde": {
             "first": {"queries": 1, "seconds_per_query_side_by_side": 1.5, "ndcg": [0.35]},
@@ -76,11 +111,25 @@ def figures():
             "nearness": score(0.9, 0.7, 0.01),
             "regression": score(0.8, 0.85, 0.05),
         },
-        "decoded": {
-            "first": {"own_answer": 0.2, "another_answer": 0.1, "examples": [example]},
+        "overlap": {
+            "training_texts": 21000,
+            "sets": {
+                "first": {"documents": 99, "documents_seen": 3, "queries": 40, "queries_seen": 1}
+            },
+            "prompts": {
+                "xstest": {
+                    "harmful": 9, "harmful_near": 2, "harmful_nearest": 0.85,
+                    "safe": 8, "safe_near": 0, "safe_nearest": 0.5,
+                }
+            },
         },
+        "decoded": {
+            "encoder": "all-mpnet-base-v2", "sets": {"first": decoded_texts([0.2, 0.3], [0.1, 0.1])}
+        },
+        "provenance": {"sets": RECORD, "unseen": RECORD, "latency": RECORD},
         "accuracy": {"scifact": {"documents": 60, "queries": 40, "dtypes": {"int8": dtype}}},
     }
+    # fmt: on
 
 
 def test_the_better_whitened_layer_is_the_baseline(figures):
@@ -96,6 +145,91 @@ def test_goals_of_retrieval_are_judged_by_the_means_over_sets(figures):
     assert goals["the same on the worst set, second"][1:] == ["1.040", "", "yes"]
 
 
+def test_the_better_layer_of_each_set_is_another_baseline(figures):
+    sets = {"first": a_set(), "second": a_set(states_whitened_last=0.45)}
+    better = better_whitened_of_each(sets)
+    assert [better[name].mean() for name in sets] == pytest.approx([0.3, 0.45])
+    assert sets_below({name: better[name] - 0.01 for name in sets}, better) == ["first", "second"]
+    figures["sets"] = sets
+    said = "the ratio is 1.067 (1.067 to 1.067); sets where ours is below that layer: 1 (second)."
+    assert said in as_page(figures)
+
+
+def test_unseen_queries_have_the_goals_without_a_fitted_weight(figures):
+    (part,) = (part for part in as_page(figures).split("\n## ") if part.startswith("Queries on"))
+    assert "| ours / the LLM's whitened states | ≥ 1.1 | 1.333 | 1.333 to 1.333 | yes |" in part
+    assert "`hybrid_search` / BM25" in part
+    assert "fitted weight" not in part
+    assert "| first | 30 | 2 | 0.500 <sub>0.50–0.50</sub> |" in part
+    del figures["unseen"]
+    assert "Other queries of the same sets are not measured yet." in as_page(figures)
+
+
+def test_what_was_chosen_by_the_figures_stands_before_them(figures):
+    before = as_page(figures).partition("\n## ")[0]
+    assert "20 to 20 documents" in before
+    assert "weight" in before
+    assert "third\ntraining round" in before
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ([0.5, 0.5], "finds less than the question: -0.100 (95 % interval -0.100 to -0.100)"),
+        ([0.7, 0.7], "finds more than the question: +0.100"),
+        ([0.1, 1.0], "is not settled: -0.050 (95 % interval -0.500 to +0.400)"),
+    ],
+)
+def test_a_written_answer_is_judged_by_the_interval_of_the_difference(figures, written, said):
+    figures["hyde"]["first"] |= {"queries": 2, "ndcg": written}
+    assert said in as_page(figures)
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ([0.2, 0.2], "nearer to its own query's answer than to another's**, +0.100"),
+        ([0.0, 0.0], "further from its own query's answer than from another's**, -0.100"),
+        ([0.0, 0.3], "**No topic is found"),
+    ],
+)
+def test_decoded_texts_are_judged_by_the_interval_of_the_difference(figures, own, said):
+    figures["decoded"]["sets"]["first"] = decoded_texts(own, [0.1, 0.1])
+    page = as_page(figures)
+    assert said in page
+    assert "all-mpnet-base-v2, a third encoder" in page
+
+
+def test_a_part_of_texts_seen_in_training(figures):
+    page = as_page(figures)
+    assert "| first | 3 of 99 | 1 of 40 |" in page
+    assert "| xstest | 2 of 9, nearest 0.85 | 0 of 8, nearest 0.50 |" in page
+    assert "21,000 texts" in page
+
+
+def test_each_part_has_what_it_was_measured_with(figures):
+    end = as_page(figures).rpartition("\n## ")[2]
+    fields = "fffffff ... | AMD EPYC (family 26, model 2) | 2.13.0+cpu | 5.23.0 |"
+    parts = "Goals, Retrieval; Queries on which nothing was chosen; One query"
+    assert f"| {parts} | ccccccc ... | {fields}" in end
+    assert f"| Other recipes | ddddddd ... | {fields}" in end
+    assert "Accuracy by dtype | not recorded | not recorded |" in end
+    assert "a1" * 32 in end
+
+
+def test_recipes_of_different_times_are_apart(figures):
+    figures["recipes"]["another"] = figures["recipes"]["untrained"] | {"provenance": RECORD}
+    end = as_page(figures).rpartition("\n## ")[2]
+    assert "One query; Other recipes: another" in end or "Other recipes: another; One query" in end
+    assert "| Other recipes: untrained | ddddddd ... |" in end
+
+
+def test_the_time_of_a_query_names_its_processor(figures):
+    assert "on a CPU (AMD EPYC (family 26, model 2), 2 threads)" in as_page(figures)
+    del figures["provenance"]
+    assert "on a CPU (not recorded)" in as_page(figures)
+
+
 def test_goals_of_safety_are_judged_for_both_scores(figures):
     reached = {row[0]: row[4] for row in safety_goals(figures["safety"])}
     assert reached["AUC on jailbreakbench, nearness to refusals"] == "yes"
@@ -109,14 +243,17 @@ def test_the_page_has_every_part_and_says_who_taught_the_model_in_each(figures):
     assert [heading[3:] for heading in headings] == [
         "Goals",
         "Retrieval",
+        "Queries on which nothing was chosen",
         "Other recipes",
         "A written answer (HyDE)",
         "One query",
         "Harmful prompts",
+        "Training texts among the measured ones",
         "Decoded embeddings",
         "Accuracy by dtype",
+        "Measured with",
     ]
-    assert all("supervised" in part for part in page.split("\n## "))
+    assert all("supervised" in part for part in page.split("\n## ")[:-1])
     assert page.endswith("\n")
     assert not page.endswith("\n\n")
 
@@ -128,8 +265,9 @@ def test_another_recipe_stands_beside_the_llms_states(figures):
 
 def test_every_way_has_its_column_and_every_set_its_row(figures):
     page = as_page(figures)
-    (header,) = (line for line in page.splitlines() if line.startswith("| nDCG@10 | documents"))
-    assert all(heading in header for heading in ways(figures).values())
+    headers = [line for line in page.splitlines() if line.startswith("| nDCG@10 | documents")]
+    assert all(heading in headers[0] for heading in ways(figures).values())
+    assert len(headers) == 2
     assert "| first | 20 | 4 | 0.500 <sub>0.50–0.50</sub> |" in page
     assert "| **mean** |" in page
 
@@ -153,4 +291,7 @@ def test_the_page_is_that_of_its_results(tmp_path):
         pytest.skip("there are no results yet")
     write_page(RESULTS, tmp_path / "page.md")
     assert (tmp_path / "page.md").read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8")
-    assert not json.loads(RESULTS.read_text(encoding="utf-8"))["made"]["commit"].endswith("-dirty")
+    figures = json.loads(RESULTS.read_text(encoding="utf-8"))
+    recipes = (each.get("provenance") for each in figures.get("recipes", {}).values())
+    records = [*figures.get("provenance", {}).values(), *recipes]
+    assert not any(record and str(record["commit"]).endswith("-dirty") for record in records)

@@ -41,6 +41,7 @@ from llm2vec_gen_rag.training.run_folder import MODEL_FOLDER, read_answered_quer
 from llm2vec_gen_rag.training.smollm2.bundle import write_bundled
 from llm2vec_gen_rag.training.smollm2.rows import (
     DOCUMENT_INSTRUCTION,
+    DRAWS,
     QUERY_INSTRUCTION,
     Amounts,
     Sources,
@@ -54,9 +55,8 @@ PROMPTS = Prompts(
     query={**QUERY_INSTRUCTIONS, "retrieval": QUERY_INSTRUCTION}, document=DOCUMENT_INSTRUCTION
 )
 HEAD_LOG = "reconstruction_head.json"
-LONGER = Amounts(
-    questions=4_000, passages=1_800, sentences=1_000, dictionary=600, manual=600, passage_words=110
-)
+# the recipe of each round, by the name of its draw
+RECIPES = {"retrieval": "smollm2", "further": "smollm2_further", "joined": "smollm2_joined"}
 
 logger = logging.getLogger(__name__)
 
@@ -80,10 +80,9 @@ class Round:
 
 def rounds() -> tuple[Round, ...]:
     """Return those of `smollm2`; all safety prompts are among the rows of each."""
-    return (
-        Round("retrieval", Amounts(), load_recipe("smollm2"), seed=0),
-        Round("further", LONGER, load_recipe("smollm2_further"), seed=1),
-        Round("joined", LONGER, load_recipe("smollm2_joined"), seed=2),
+    return tuple(
+        Round(name, draw.amounts, load_recipe(RECIPES[name]), draw.seed)
+        for name, draw in DRAWS.items()
     )
 
 

@@ -1,13 +1,15 @@
 """The training rows of `smollm2`: a prompt, and the text that its embedding shall stand for.
 
-A question and a document stand for themselves: an LLM of this size writes answers that find less
-than the question does (docs/real_texts.md). A harmful prompt stands for the refusal of its
-category, so a policy decides what is refused; a prompt that only looks harmful stands for itself.
+A question and a document stand for themselves: on average over the sets of docs/real_texts.md, an
+answer that this LLM writes finds less than the question does, embedded by the same encoder (HyDE).
+A harmful prompt stands for the refusal of its category, so a policy decides what is refused; a
+prompt that only looks harmful stands for itself.
 
     python -m llm2vec_gen_rag.training.smollm2.rows --output rows.jsonl --questions FILE ...
 
 writes those of the first round as a file that `llm2vec-gen-rag train --queries` reads, to train
-other recipes on.
+other recipes on. With `--every-round` it writes those of all rounds, each prompt once: all that
+`smollm2` was trained on, which benchmarks leave out.
 """
 
 from __future__ import annotations
@@ -69,6 +71,30 @@ class Amounts:
     passage_words: int = 55
 
 
+@dataclass(frozen=True)
+class Draw:
+    """How the rows of one round are drawn.
+
+    Attributes:
+        amounts: texts of each kind.
+        seed: of the choice.
+    """
+
+    amounts: Amounts
+    seed: int
+
+
+LONGER = Amounts(
+    questions=4_000, passages=1_800, sentences=1_000, dictionary=600, manual=600, passage_words=110
+)
+# by the names of the rounds, in their order
+DRAWS = {
+    "retrieval": Draw(Amounts(), seed=0),
+    "further": Draw(LONGER, seed=1),
+    "joined": Draw(LONGER, seed=2),
+}
+
+
 def rows(sources: Sources, amounts: Amounts | None = None, *, seed: int = 0) -> list[Response]:
     """Return the training rows, shuffled, each prompt once.
 
@@ -101,6 +127,22 @@ def rows(sources: Sources, amounts: Amounts | None = None, *, seed: int = 0) -> 
     distinct = list({row.query: row for row in reversed(chosen)}.values())  # the first one counts
     rng.shuffle(distinct)
     return distinct
+
+
+def rows_of_every_round(sources: Sources) -> list[Response]:
+    """Return the training rows of all rounds, each prompt once.
+
+    Args:
+        sources: where the texts are.
+
+    Returns:
+        The rows, those of the first round first.
+
+    Raises:
+        ValueError: if the file of questions is missing or not as described.
+    """
+    drawn = (rows(sources, draw.amounts, seed=draw.seed) for draw in DRAWS.values())
+    return list({row.query: row for of_round in drawn for row in of_round}.values())
 
 
 def safety_rows() -> list[Response]:
@@ -159,12 +201,17 @@ def sources_of(arguments: argparse.Namespace) -> Sources:
 
 
 def main() -> None:
-    """Read the command line and write the rows of the first round."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Read the command line and write the rows of the first round, or of all."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", type=Path, required=True, help="file to write, .jsonl")
+    parser.add_argument("--every-round", action="store_true", help="the rows of all rounds")
     add_source_options(parser)
     arguments = parser.parse_args()
-    write_rows(rows(sources_of(arguments)), arguments.output)
+    sources = sources_of(arguments)
+    chosen = rows_of_every_round(sources) if arguments.every_round else rows(sources)
+    write_rows(chosen, arguments.output)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,16 @@ import sys
 import pytest
 
 from llm2vec_gen_rag.training.queries import read_table
-from llm2vec_gen_rag.training.smollm2 import texts
+from llm2vec_gen_rag.training.smollm2 import build, texts
 from llm2vec_gen_rag.training.smollm2.rows import (
     DOCUMENT_INSTRUCTION,
+    DRAWS,
     QUERY_INSTRUCTION,
     Amounts,
+    Draw,
     main,
     rows,
+    rows_of_every_round,
     safety_rows,
 )
 from tests.training.smollm2.source_files import write_sources
@@ -73,6 +76,30 @@ def test_the_written_rows_are_queries_of_train_that_bring_their_texts(
     table, expected = read_table(written), rows(sources)
     assert table.queries == [row.query for row in expected]
     assert table.answers == [row.response for row in expected]
+
+
+def test_the_rows_of_every_round_are_those_that_the_build_draws_each_prompt_once(
+    sources, tmp_path, monkeypatch
+):
+    one = Amounts(questions=1, passages=1, sentences=1, dictionary=1, manual=1)
+    monkeypatch.setattr(
+        "llm2vec_gen_rag.training.smollm2.rows.DRAWS",
+        {str(seed): Draw(one, seed) for seed in range(6)},
+    )
+    found = [row.query for row in rows_of_every_round(sources)]
+    each = [{row.query for row in rows(sources, one, seed=seed)} for seed in range(6)]
+    assert set(found) == set().union(*each)
+    assert len(found) == len(set(found))
+    assert len(found) > len(each[0])  # other seeds draw other questions
+    written = tmp_path / "rows.jsonl"
+    options = [f"--{name}={path}" for name, path in dataclasses.asdict(sources).items()]
+    monkeypatch.setattr(sys, "argv", ["rows", f"--output={written}", "--every-round", *options])
+    main()
+    assert read_table(written).queries == found
+
+
+def test_the_rounds_of_the_build_are_the_draws():
+    assert {each.name: Draw(each.amounts, each.seed) for each in build.rounds()} == DRAWS
 
 
 def test_no_prompt_is_both_refused_and_answered():
