@@ -81,14 +81,14 @@ test-transformers-4: .venv-transformers-4/.installed  ## the model's tests on tr
 test-lowest-versions: .venv-lowest-versions/.installed  ## the model's tests on the lowest versions that pyproject.toml allows
 	.venv-lowest-versions/bin/python -m pytest $(MODEL_TESTS)
 
-almanac: .venv/.installed  ## rebuild the bundled model from nothing (over an hour on two cores)
+almanac: .venv/.installed  ## rebuild the bundled model from nothing (some two hours on two cores)
 	$(BIN)/python -m llm2vec_gen_rag.training.almanac.build --output runs/almanac
 	cp -r $(addprefix runs/almanac/,README.md corpus.jsonl questions.jsonl figures.json model teacher) llm2vec_gen_rag/almanac/
 	$(BIN)/python -m llm2vec_gen_rag.training.gates almanac
 
 # QUESTIONS=FILE: one JSON object a line, {"query": "..."}, such as the queries of Natural Questions, TriviaQA and
 # CQADupStack in castorini/anserini-tools (llm2vec_gen_rag/smollm2/README.md)
-smollm2: .venv/.installed .venv/.llm-installed  ## train the response tokens of smollm2 (QUESTIONS=file; over an hour on two cores)
+smollm2: .venv/.installed .venv/.llm-installed  ## train the response tokens of smollm2 (QUESTIONS=file; some two hours on two cores)
 	@test -n "$(QUESTIONS)" || { echo 'name the file of questions: make smollm2 QUESTIONS=questions.jsonl'; exit 2; }
 	$(BIN)/python -m llm2vec_gen_rag.training.smollm2.gather --output runs/smollm2/sources
 	$(BIN)/python -m llm2vec_gen_rag.training.smollm2.build --output runs/smollm2 --questions $(QUESTIONS) \

@@ -16,8 +16,8 @@ from llm2vec_gen_rag.qdrant import Document, DocumentCollection
 from llm2vec_gen_rag.qdrant.reading.text_files import read_documents
 
 ROOT = Path(__file__).parents[2]
-# 16,100 tokens in 82 passages: about a minute on two cores. docs/log.md and docs/reliability.md
-# have 18,200 more
+# half of the pages, indexed in about a minute on two cores; docs/log.md and docs/reliability.md are
+# as long as these together
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",

@@ -29,7 +29,7 @@ from llm2vec_gen_rag.backbone import load_base_tokenizer
 from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
 from llm2vec_gen_rag.files import write_json
 from llm2vec_gen_rag.model import LLM2VecGen
-from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS, Prompts
+from llm2vec_gen_rag.prompts import Prompts
 from llm2vec_gen_rag.training import pipeline
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
 from llm2vec_gen_rag.training.fit.initial_heads import refit_alignment_head
@@ -51,9 +51,7 @@ from llm2vec_gen_rag.training.smollm2.rows import (
     sources_of,
 )
 
-PROMPTS = Prompts(
-    query={**QUERY_INSTRUCTIONS, "retrieval": QUERY_INSTRUCTION}, document=DOCUMENT_INSTRUCTION
-)
+PROMPTS = Prompts(query={"retrieval": QUERY_INSTRUCTION}, document=DOCUMENT_INSTRUCTION)
 HEAD_LOG = "reconstruction_head.json"
 # the recipe of each round, by the name of its draw
 RECIPES = {"retrieval": "smollm2", "further": "smollm2_further", "joined": "smollm2_joined"}
