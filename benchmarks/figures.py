@@ -30,7 +30,9 @@ def parse(description: str | None, *, rounds: int, shape: str = "0.6b") -> argpa
     parser.add_argument(
         "--results", type=Path, default=RESULTS, help="has a folder for each processor"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    check_threads(options.results / this_machine(options.threads).folder, options.threads)
+    return options
 
 
 def in_turn(rounds: int, ways: Mapping[str, Callable[[], Measured]]) -> dict[str, list[Measured]]:
@@ -71,19 +73,17 @@ def keep(name: str, figures: dict[str, Any], options: argparse.Namespace) -> Non
     }
     text = json.dumps({**run, **figures}, indent=2)
     print(text)
-    file = options.results / machine.folder / f"{name}.{options.shape}.json"
-    check_threads(file, options.threads)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text + "\n", encoding="utf-8")
+    folder = options.results / machine.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.{options.shape}.json").write_text(text + "\n", encoding="utf-8")
 
 
-def check_threads(file: Path, threads: int) -> None:
-    """Raise `SystemExit` if a file has figures of another number of threads."""
-    if not file.is_file():
-        return
-    before = json.loads(file.read_text(encoding="utf-8"))["machine"]["threads"]
-    if before != threads:
-        raise SystemExit(
-            f"{file} has figures of {before} threads, and these are of {threads}: they would mix "
-            "on one page. Pass another folder as --results."
-        )
+def check_threads(folder: Path, threads: int) -> None:
+    """Raise `SystemExit` if a processor's folder has figures of another number of threads."""
+    for file in folder.glob("*.json"):
+        before = json.loads(file.read_text(encoding="utf-8"))["machine"]["threads"]
+        if before != threads:
+            raise SystemExit(
+                f"{file} has figures of {before} threads, and these will be of {threads}: they "
+                "would mix on one page. Pass another folder as --results."
+            )

@@ -101,7 +101,8 @@ def _write_in_batches(
 
     def forward(rows: list[int]) -> None:
         # a step has one token of each row, and steps take most of the time
-        with one_forward(model, tokens=len(rows), forwards=max_new_tokens, writes=True):
+        read = sum(len(token_ids[row]) for row in rows)
+        with one_forward(model, tokens=len(rows), forwards=max_new_tokens, read=read, writes=True):
             inputs, mask = inputs_of([token_ids[row] for row in rows])
             continued = greedy_ids(
                 model.backbone, inputs, mask, max_new_tokens=max_new_tokens, ends=ends

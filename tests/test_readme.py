@@ -215,7 +215,15 @@ def test_the_table_of_models_is_measured_published_or_computed():
     assert query == a_query("query.almanac", "ours")
     assert table_row("`smollm2`")[-1] == a_query("query.smollm2", "ours")
     minilm = "all-MiniLM-L6-v2"
-    assert table_row(f"{minilm}, not of this package")[-1] == a_query("query.smollm2", minilm)
+    both = ("query.almanac", "query.smollm2")  # it is timed beside each
+    times = sorted(
+        results[name]["seconds"][minilm]["median"]
+        for results in read_results(RESULTS).values()
+        for name in both
+        if name in results
+    )
+    stated = f"{times[0]:.2g} to {times[-1]:.2g} s"
+    assert table_row(f"{minilm}, not of this package")[-1] == stated
     times = " to ".join(over_processors("query.smollm2", ".0f", "ratio_to_minilm"))
     assert f"takes {times} times as long" in " ".join(README.split())
 

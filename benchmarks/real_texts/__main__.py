@@ -164,10 +164,11 @@ def _made(readers: Readers, rows: Path) -> dict[str, Any]:
 def _unseen(
     readers: Readers, whole: list[RetrievalSet], others: list[str], arguments: argparse.Namespace
 ) -> dict[str, Any]:
+    first = [cut_set(each, CUTS[each.name]) for each in whole]
     sets = [unseen_set(each, CUTS[each.name], size_of(arguments, each.name)) for each in whole]
     # texts of the same names as the first cut's are kept in a folder of their own
     apart = dataclasses.replace(readers, work=KeptVectors(arguments.work / "unseen"))
-    return measure_unseen(apart, sets, others)
+    return measure_unseen(apart, sets, first, others)
 
 
 def _latency(

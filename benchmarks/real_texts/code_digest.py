@@ -1,22 +1,26 @@
-"""A digest of the code that computes vectors and answers, for the keys they are kept under."""
+"""A digest of what computes vectors and answers, for the keys they are kept under."""
 
 from __future__ import annotations
 
 import hashlib
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import llm2vec_gen_rag
 
 PACKAGE = Path(llm2vec_gen_rag.__file__).parent
-# of embeddings the first four, of answers and decoded texts all
-COMPUTING = ("backbone", "cpu", "encoder.py", "text_tokenizer.py", "answering", "decoder.py")
+COMPUTING = (
+    "backbone", "cpu", "encoder.py", "batching.py", "text_tokenizer.py", "model.py", "teachers",
+    "answering", "decoder.py",
+)  # fmt: skip
+LIBRARIES = ("torch", "transformers", "sentence-transformers")
 
 
 @cache
 def code_digest(package: Path = PACKAGE) -> str:
-    """Return a hash of the sources that compute: other kernels are other last bits, or more."""
-    digest = hashlib.sha256()
+    """Return a hash of sources and versions: other kernels are other last bits, or more."""
+    digest = hashlib.sha256(" ".join(map(version, LIBRARIES)).encode())
     for name in COMPUTING:
         path = package / name
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:

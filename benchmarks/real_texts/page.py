@@ -98,6 +98,10 @@ def _unseen(figures: Figures) -> Fields:
         "best": ways(figures)[best_whitened(sets)],
         "beside_each": _beside_better_of_each(sets),
         "table": _ndcg_table(sets, ways(figures)),
+        "shared": ", ".join(
+            f"{name} {each['relevant_in_the_first_cut']} of {each['relevant_documents']}"
+            for name, each in sets.items()
+        ),
     }
 
 

@@ -124,12 +124,12 @@ def _on_topic(middle: float, low: float, high: float) -> str:
     """Return what the interval of the mean difference allows to say."""
     if low <= 0 <= high:
         said = (
-            "No topic is found: whether a decoded text is nearer to its own answer is not settled"
+            "No topic is found: whether decoded texts are nearer to their own answer is not settled"
         )
     elif low > 0:
-        said = "A decoded text is nearer to its own query's answer than to another's"
+        said = "On average a decoded text is nearer to its own query's answer than to another's"
     else:
-        said = "A decoded text is further from its own query's answer than from another's"
+        said = "On average a decoded text is further from its own query's answer than another's"
     return f"**{said}**, {in_words(middle, low, high)}."
 
 

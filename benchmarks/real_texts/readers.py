@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
+
+from benchmarks.processor import this_machine
 from benchmarks.real_texts.code_digest import code_digest
 from benchmarks.real_texts.frozen_states import mean_states
 from benchmarks.real_texts.kept_vectors import Arrays, KeptVectors
@@ -109,7 +112,10 @@ class Readers(EmbeddingReader):
             texts = self.model.answer(queries, max_new_tokens=WRITTEN_TOKENS)
             return {"texts": texts, "seconds": time.perf_counter() - started}
 
-        return self.work.record(f"{name}.answers", [self.llm_digest, *queries], compute)
+        machine = this_machine(torch.get_num_threads())
+        # the seconds are those of one machine
+        settings = [self.llm_digest, str(WRITTEN_TOKENS), machine.folder, str(machine.threads)]
+        return self.work.record(f"{name}.answers", [*settings, *queries], compute)
 
     def decoded(self, name: str, queries: Sequence[str]) -> list[str]:
         """Return what the LLM says, given each query's embedding only."""
@@ -123,6 +129,8 @@ class Readers(EmbeddingReader):
             }
 
         texts: list[str] = self.work.record(
-            f"{name}.decoded", [self.model_digest, instruction, *queries], compute
+            f"{name}.decoded",
+            [self.model_digest, str(WRITTEN_TOKENS), instruction, *queries],
+            compute,
         )["texts"]
         return texts

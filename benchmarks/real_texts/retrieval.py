@@ -68,10 +68,27 @@ def measure_retrieval(
 
 
 def measure_unseen(
-    readers: Readers, sets: Sequence[RetrievalSet], others: Sequence[str]
+    readers: Readers,
+    sets: Sequence[RetrievalSet],
+    first: Sequence[RetrievalSet],
+    others: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the same of queries on which nothing was chosen; no weight is fitted on them."""
-    return {asked.name: _figures(rank(readers, asked, others)) for asked in sets}
+    """Return the same of queries on which nothing was chosen; no weight is fitted on them.
+
+    Args:
+        readers: the model and its teacher.
+        sets: around the other queries.
+        first: the cuts on which something was chosen, in the same order.
+        others: see `measure_retrieval`.
+    """
+    return {
+        asked.name: {
+            **_figures(rank(readers, asked, others)),
+            "relevant_documents": len(asked.relevant_ids),
+            "relevant_in_the_first_cut": len(asked.relevant_ids & before.relevant_ids),
+        }
+        for asked, before in zip(sets, first, strict=True)
+    }
 
 
 def rank(readers: Readers, asked: RetrievalSet, others: Sequence[str]) -> Ranked:

@@ -73,6 +73,11 @@ class RetrievalSet:
         """Return the set with its first queries by id, at most so many."""
         return self.with_queries(range(min(count, len(self.queries))))
 
+    @property
+    def relevant_ids(self) -> set[str]:
+        """The ids of all documents that are relevant to one of the queries."""
+        return {document for relevant in self.relevant for document in relevant}
+
 
 def read_set(folder: Path) -> RetrievalSet:
     """Return a whole set: its documents, and the queries that have a relevant one.

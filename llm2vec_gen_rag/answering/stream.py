@@ -94,9 +94,10 @@ class AnswerStream(Iterator[str]):
         """
         if self._has_ended():
             return None
-        # all forwards are counted with the first
-        forwards = self._most if self._continuation is None else 0
-        with one_forward(self._model, tokens=1, forwards=forwards, writes=True):
+        # all forwards are counted with the first, which reads the prompt
+        first = self._continuation is None
+        forwards, read = (self._most, self.prompt_tokens) if first else (0, 0)
+        with one_forward(self._model, tokens=1, forwards=forwards, read=read, writes=True):
             if self._has_ended():  # finished or closed while this thread waited
                 return None
             try:

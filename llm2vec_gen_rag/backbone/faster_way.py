@@ -40,38 +40,50 @@ class FasterWay:
 
     usual_only = False
 
-    def __init__(self, question: str, ways: Callable[[], tuple[Way, Way]]) -> None:
+    def __init__(
+        self, question: str, ways: Callable[[], tuple[Way, Way]], *, large_matrices: int = 0
+    ) -> None:
         """Name the two ways.
 
         Args:
             question: what is decided, such as "one row of bfloat16 without oneDNN".
             ways: makes inputs, and returns what computes by the way in question and what computes
                 the same by the usual one.
+            large_matrices: how many of `beyond_caches()` bytes it takes to measure, at most.
         """
         self.question = question
+        self.large_matrices = large_matrices
         self._ways = ways
         self._answers: dict[int, bool] = {}  # by the number of threads
         self._set: bool | None = None
 
     def is_faster(self) -> bool:
-        """Return the answer, measured at the first call for which there is memory, unless `set`."""
+        """Return the answer, measured at the first call unless it was `set`.
+
+        Where memory is too short to measure, it is the usual way, until `set(None)`.
+        """
         if self._set is not None:
             return self._set
         if FasterWay.usual_only:
             return False
         threads = torch.get_num_threads()
         if threads not in self._answers:
-            if _is_memory_short():
-                logger.info("%s: not measured, for memory is short", self.question)
-                return False
             with torch_defaults(), torch.no_grad():
-                self._answers[threads] = self._measured()
+                self._answers[threads] = self._has_memory() and self._measured()
         return self._answers[threads]
 
     def set(self, answer: bool | None) -> None:
         """Decide for this process instead of measuring; None: measure at the next call."""
         self._set = answer
         self._answers.clear()
+
+    def _has_memory(self) -> bool:
+        """Return whether there is room for the large matrices, and for one more."""
+        available = available_memory() if self.large_matrices else None
+        if available is None or available >= (self.large_matrices + 1) * beyond_caches():
+            return True
+        logger.info("%s: not used, %d bytes are too few to measure it", self.question, available)
+        return False
 
     def _measured(self) -> bool:
         """Return whether the way takes less than `WORTH_IT` of the usual one's time."""
@@ -88,12 +100,6 @@ class FasterWay:
             torch.get_num_threads(),
         )
         return answer
-
-
-def _is_memory_short() -> bool:
-    """Return whether there is too little for what is measured with: large inputs of two ways."""
-    available = available_memory()
-    return available is not None and available < 3 * beyond_caches()
 
 
 def _take_usual_ways(undo: ExitStack) -> None:

@@ -25,7 +25,7 @@ class Locked(Protocol):
 
 @contextmanager
 def one_forward(
-    model: Locked, *, tokens: int, forwards: int = 1, writes: bool = False
+    model: Locked, *, tokens: int, forwards: int = 1, read: int = 0, writes: bool = False
 ) -> Iterator[None]:
     """Hold a model inside the block, which computes without gradient and by torch's defaults.
 
@@ -34,6 +34,7 @@ def one_forward(
         tokens: in a forward, which decide how many threads it uses.
         forwards: of the LLM's layers that are to come, at most: one for each token that it writes.
             0 where none is, or an earlier block has counted it.
+        read: tokens of prompts, which one more forward reads before them.
         writes: whether the LLM writes, so that its output matrix is multiplied.
 
     Yields:
@@ -46,5 +47,5 @@ def one_forward(
         torch.no_grad(),
         fitting_threads(model.backbone, tokens),
     ):
-        lay_out_once_repaid(model.backbone, forwards, rows=tokens, writes=writes)
+        lay_out_once_repaid(model.backbone, forwards, rows=tokens, read=read, writes=writes)
         yield

@@ -69,8 +69,9 @@ class _Work:
     kept: int = 0
     writes: bool = False
 
-    def add(self, forwards: int, rows: int, *, writes: bool) -> None:
-        """Count some forwards of so many rows each."""
+    def add(self, forwards: int, rows: int, *, read: int, writes: bool) -> None:
+        """Count some forwards of so many rows each, and what reads the prompts before them."""
+        self.for_several += read / ROWS_OF_A_READING
         if rows == 1:
             self.for_one_row += forwards
         else:
@@ -91,7 +92,7 @@ _work: WeakKeyDictionary[nn.Module, _Work] = WeakKeyDictionary()
 
 
 def lay_out_once_repaid(
-    model: nn.Module, forwards: int, *, rows: int, writes: bool = False
+    model: nn.Module, forwards: int, *, rows: int, read: int = 0, writes: bool = False
 ) -> None:
     """Lay out an LLM's matrices once so much is to be computed that it pays, on this processor.
 
@@ -104,11 +105,12 @@ def lay_out_once_repaid(
         model: the LLM.
         forwards: how many are to come, at most; those of earlier calls count, too.
         rows: of each of them.
+        read: tokens of prompts, which a forward reads before them.
         writes: whether they multiply the output matrix.
     """
     layers = getattr(model, "base_model", model)
     work = _work.setdefault(layers, _Work())
-    work.add(forwards, rows, writes=writes)
+    work.add(forwards, rows, read=read, writes=writes)
     if work.for_one_row + work.for_several < work.needed:
         return
     if work.for_one_row > work.for_several and _is_plain_row_faster(model):
@@ -130,15 +132,13 @@ def lay_out(model: nn.Module) -> bool:
     Returns:
         Whether there was one, though memory may be too short for it.
     """
+    if available_memory() is None:  # not on Linux
+        return False
     layers = [layer for layer in _large_linears(model) if _pays(layer)]
     size = sum(layer.weight.nbytes for layer in layers)
     for done, layer in enumerate(layers):
-        available = available_memory()
-        if available is None or available < size + layer.weight.nbytes:
-            why = (
-                "memory is short" if available is not None else "how much memory is left is unknown"
-            )
-            logger.info("%d matrices stay plain: %s", len(layers) - done, why)
+        if (available_memory() or 0) < size + layer.weight.nbytes:
+            logger.info("%d matrices stay plain: memory is short", len(layers) - done)
             return True
         if not can_be_laid_out(layer):  # another thread may hold the weight by now
             continue
@@ -203,9 +203,9 @@ def _products(dtype: torch.dtype, *products: tuple[Tensor, Tensor]) -> tuple[Way
 
 
 def _several_rows(dtype: torch.dtype) -> tuple[Way, Way]:
-    """Return both ways for a few rows and for many: each takes about as long."""
-    many = torch.ones(256, 1024, dtype=dtype), torch.ones(2**11, 1024, dtype=dtype)
-    return _products(dtype, with_large_matrix(16, dtype), many)
+    """Return both ways for a few rows and for many, by a sixteenth of the matrix."""
+    few = with_large_matrix(16, dtype)
+    return _products(dtype, few, (few[0].repeat(16, 1), few[1][::16].contiguous()))
 
 
 def _one_row(dtype: torch.dtype) -> tuple[Way, Way]:
@@ -223,12 +223,16 @@ def _has_layout(dtype: torch.dtype) -> bool:
 
 _NAMES = {torch.bfloat16: "bfloat16", torch.float32: "float32"}
 LAID_OUT = {
-    dtype: FasterWay(f"matrices of {name} in oneDNN's layout", partial(_several_rows, dtype))
+    dtype: FasterWay(
+        f"matrices of {name} in oneDNN's layout", partial(_several_rows, dtype), large_matrices=3
+    )
     for dtype, name in _NAMES.items()
 }
 PLAIN_ROW = {
     dtype: FasterWay(
-        f"one row of {name} by a plain matrix, not a laid-out one", partial(_one_row, dtype)
+        f"one row of {name} by a plain matrix, not a laid-out one",
+        partial(_one_row, dtype),
+        large_matrices=3,  # and its plain way may have to be chosen meanwhile
     )
     for dtype, name in _NAMES.items()
 }

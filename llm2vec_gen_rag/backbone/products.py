@@ -103,7 +103,7 @@ _without_onednn = ChangedSettings(_disable_onednn)
 
 
 def with_large_matrix(rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return rows, (rows, 1024), and a matrix (out, 1024) that no cache of the processor holds."""
+    """Return rows, (rows, 1024), and a matrix, (out, 1024), of `beyond_caches()` bytes."""
     out = beyond_caches() // (1024 * dtype.itemsize)
     return torch.ones(rows, 1024, dtype=dtype), torch.ones(out, 1024, dtype=dtype)
 
@@ -128,11 +128,17 @@ def _both_of_many_rows() -> tuple[Way, Way]:
     return partial(by_onednn, *inputs), partial(F.linear, *inputs)
 
 
-ROW_WITHOUT_ONEDNN = FasterWay("one row of bfloat16 without oneDNN", _both_of_bfloat16)
+ROW_WITHOUT_ONEDNN = FasterWay(
+    "one row of bfloat16 without oneDNN", _both_of_bfloat16, large_matrices=1
+)
 FLOAT32_BY_ONEDNN = FasterWay("products of float32 by oneDNN", _both_of_many_rows)
 ROW_BY_PARTS = FasterWay(
-    "one row of float32 by parts of the matrix", partial(_both_of_float32, _by_parts, 1)
+    "one row of float32 by parts of the matrix",
+    partial(_both_of_float32, _by_parts, 1),
+    large_matrices=1,
 )
 MATRIX_FIRST = FasterWay(
-    "few rows of float32 as a transposed product", partial(_both_of_float32, _matrix_first, FEW)
+    "few rows of float32 as a transposed product",
+    partial(_both_of_float32, _matrix_first, FEW),
+    large_matrices=1,
 )

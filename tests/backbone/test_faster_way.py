@@ -69,13 +69,22 @@ def test_where_runs_have_to_repeat_each_other_only_what_was_set_is_taken():
     assert choice.is_faster()
 
 
-def test_where_memory_is_short_nothing_is_measured_until_it_is_not(monkeypatch):
-    choice, measured = waiting(0, 0.001)
-    monkeypatch.setattr(faster_way, "available_memory", lambda: 2**20)
-    assert not choice.is_faster()
+def test_where_memory_is_short_it_is_asked_for_once_and_the_usual_way_taken(monkeypatch):
+    asked, measured = [], []
+    monkeypatch.setattr(faster_way, "available_memory", lambda: asked.append(1) or 2**20)
+    choice = FasterWay("large", lambda: measured.append(1), large_matrices=1)
+    assert not any(choice.is_faster() for _ in range(100))
+    assert len(asked) == 1
     assert not measured
-    monkeypatch.setattr(faster_way, "available_memory", lambda: None)  # as outside Linux
-    assert choice.is_faster()
+
+
+@pytest.mark.parametrize(("large_matrices", "free"), [(0, 2**20), (1, None)])
+def test_what_is_small_or_on_a_system_that_does_not_say_is_measured(
+    large_matrices, free, monkeypatch
+):
+    monkeypatch.setattr(faster_way, "available_memory", lambda: free)
+    ways = (lambda: time.sleep(0), lambda: time.sleep(0.001))
+    assert FasterWay("waiting", lambda: ways, large_matrices=large_matrices).is_faster()
 
 
 @pytest.mark.parametrize("name", FASTER_WAYS)

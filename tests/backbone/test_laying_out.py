@@ -147,6 +147,14 @@ def test_an_llm_that_wrote_has_its_output_matrix_laid_out_whatever_comes_next():
     assert count(llm) == count(llm.base_model) == 1
 
 
+def test_reading_a_long_prompt_counts_with_what_is_written_after_it():
+    for way in laying_out.PLAIN_ROW.values():
+        way.set(True)
+    layer = layer_of()
+    lay_out_once_repaid(layer, 64, rows=1, read=2_000)
+    assert type(layer) is LaidOutLinear
+
+
 def test_who_embeds_and_writes_by_turns_waits_for_few_layouts():
     for way in laying_out.PLAIN_ROW.values():
         way.set(True)
@@ -219,8 +227,7 @@ def test_its_weights_hash_and_are_saved_as_before(kit, tmp_path):
 def test_a_stream_counts_each_token_once(kit):
     model = kit.load()
     list(model.stream(TEXTS[0], max_new_tokens=3))
-    work = laying_out._work[model.backbone.base_model]
-    assert work.for_one_row + work.for_several == 3
+    assert laying_out._work[model.backbone.base_model].for_one_row == 3
 
 
 def test_a_call_that_embeds_lays_out_no_output_matrix(kit):

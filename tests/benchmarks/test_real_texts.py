@@ -15,7 +15,7 @@ from benchmarks.real_texts.accuracy import (
     similarity,
     transformers_forward,
 )
-from benchmarks.real_texts.code_digest import code_digest
+from benchmarks.real_texts.code_digest import COMPUTING, code_digest
 from benchmarks.real_texts.decoded import own_and_another
 from benchmarks.real_texts.frozen_states import centred, whitened
 from benchmarks.real_texts.fusion import (
@@ -271,10 +271,9 @@ def test_a_decoded_text_is_compared_with_its_own_answer_and_with_all_others():
 
 
 def test_vectors_of_another_kernel_have_another_key(tmp_path):
-    for folder in ("answering", "backbone", "cpu"):
-        (tmp_path / folder).mkdir()
-    for name in ("encoder.py", "text_tokenizer.py", "decoder.py", "cpu/attention.py"):
-        (tmp_path / name).write_text("scores = queries @ keys")
+    for name in COMPUTING:
+        (tmp_path / name).write_text("") if name.endswith(".py") else (tmp_path / name).mkdir()
+    (tmp_path / "cpu" / "attention.py").write_text("scores = queries @ keys")
     before = code_digest(tmp_path)
     (tmp_path / "errors.py").write_text("computes nothing")
     code_digest.cache_clear()

@@ -50,7 +50,8 @@ def a_set(**changes):
 def an_unseen_set():
     ndcg = a_set()["ndcg"]
     del ndcg["hybrid_weighted"]  # no weight is fitted
-    return {"documents": 30, "queries": 2, "ndcg": ndcg}
+    shared = {"relevant_documents": 20, "relevant_in_the_first_cut": 4}
+    return {"documents": 30, "queries": 2, "ndcg": ndcg, **shared}
 
 
 def decoded_texts(own, another):
@@ -189,7 +190,7 @@ def test_a_written_answer_is_judged_by_the_interval_of_the_difference(figures, w
     ("own", "said"),
     [
         ([0.2, 0.2], "nearer to its own query's answer than to another's**, +0.100"),
-        ([0.0, 0.0], "further from its own query's answer than from another's**, -0.100"),
+        ([0.0, 0.0], "further from its own query's answer than another's**, -0.100"),
         ([0.0, 0.3], "**No topic is found"),
     ],
 )

@@ -150,7 +150,13 @@ class _Writer:
     def write(self, queries: Sequence[str], prompts: Sequence[TokenIds]) -> list[Response]:
         """Return the LLM's completion of each query's prompt."""
         with torch_defaults(self.backbone.device.type):
-            lay_out_once_repaid(self.backbone, self.max_new_tokens, rows=len(prompts))
+            lay_out_once_repaid(
+                self.backbone,
+                self.max_new_tokens,
+                rows=len(prompts),
+                read=sum(map(len, prompts)),
+                writes=True,
+            )
             return self._written(queries, prompts)
 
     def _written(self, queries: Sequence[str], prompts: Sequence[TokenIds]) -> list[Response]:

@@ -161,7 +161,10 @@ def _layers(file: GGUFFile) -> int:
     """Return how many layers there are; refuse more than tensors, for each would be built first."""
     layers = _size(file, "block_count")
     if layers > len(file.tensors):
-        raise file.error(f"its block_count is {layers}, and it has {len(file.tensors)} tensors")
+        raise file.error(
+            f"its block_count is {layers}, and it has {len(file.tensors)} tensors; expected at "
+            "least as many"
+        )
     return layers
 
 
