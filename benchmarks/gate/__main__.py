@@ -33,10 +33,9 @@ from benchmarks.gate.scores import (
 from benchmarks.gate.sets import QuerySet, almanac_set, ordinary_questions, prompt_set
 from benchmarks.plots import PLOTS
 from benchmarks.real_texts.kept_vectors import KeptVectors
-from benchmarks.real_texts.provenance import file_digest
+from benchmarks.real_texts.provenance import code_commit, file_digest
 from benchmarks.real_texts.results_file import as_json
 from llm2vec_gen_rag import LLM2VecGen, almanac
-from llm2vec_gen_rag.evaluation.provenance import checkout_commit
 from llm2vec_gen_rag.safety import RefusalGate
 from llm2vec_gen_rag.teachers.protocol import Teacher
 from llm2vec_gen_rag.teachers.sentence_transformers import SentenceTransformersTeacher
@@ -61,7 +60,7 @@ def main() -> None:
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return all figures."""
     work = KeptVectors(arguments.work)
-    figures: dict[str, Any] = {"made": {"commit": checkout_commit(), "models": {}}, "sets": {}}
+    figures: dict[str, Any] = {"made": {"commit": code_commit(), "models": {}}, "sets": {}}
     tfidf = TfidfTeacher.load(almanac.TEACHER_FOLDER)
     asked = [almanac_set(arguments.held_out)]
     add(figures, _shipped("almanac"), ("its TF-IDF", tfidf), almanac_prompts(), asked, work)
