@@ -242,6 +242,26 @@ def test_the_table_of_models_is_measured_published_or_computed():
         assert download == f"about {2 * billions:g} GB"
 
 
+def test_how_exact_the_dtypes_are_is_measured():
+    figures = json.loads((ROOT / "docs/evidence/real_texts.json").read_text(encoding="utf-8"))
+    lowest = {
+        (dtype, cosine): min(
+            found["dtypes"][dtype][side][f"{cosine}_cosine"]
+            for found in figures["accuracy"].values()
+            for side in ("documents", "queries")
+        )
+        for dtype in ("int8", "bfloat16")
+        for cosine in ("mean", "worst")
+    }
+    said = " ".join(README.split())
+    of_int8 = f"a mean cosine of {lowest['int8', 'mean']:.4f} to those of float32, "
+    assert of_int8 + f"{lowest['int8', 'worst']:.4f} at worst" in said
+    of_bfloat16 = (
+        f"it is {lowest['bfloat16', 'mean']:.4f}, and {lowest['bfloat16', 'worst']:.4f} at"
+    )
+    assert of_bfloat16 in said
+
+
 def test_what_smollm2_finds_is_measured():
     sets = json.loads((ROOT / "docs/evidence/real_texts.json").read_text(encoding="utf-8"))["sets"]
     ours, words, hybrid = (ndcg_of(sets, way) for way in ("ours", "bm25", "hybrid_default"))

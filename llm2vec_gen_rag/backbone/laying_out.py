@@ -132,8 +132,6 @@ def lay_out(model: nn.Module) -> bool:
     Returns:
         Whether there was one, though memory may be too short for it.
     """
-    if available_memory() is None:  # not on Linux
-        return False
     layers = [layer for layer in _large_linears(model) if _pays(layer)]
     size = sum(layer.weight.nbytes for layer in layers)
     for done, layer in enumerate(layers):

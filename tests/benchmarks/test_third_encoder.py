@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 
 import pytest
@@ -39,11 +40,13 @@ def test_decoded_texts_are_compared_by_the_third_encoder(readers):
 
 
 def test_unseen_queries_are_ranked_in_every_way_that_fits_no_weight(readers):
-    figures = measure_unseen(readers, [ASKED], ["who is it?"])["tiny"]
+    first = dataclasses.replace(ASKED, query_ids=["c"], queries=["?"], relevant=[{"1": 1, "2": 1}])
+    figures = measure_unseen(readers, [ASKED], [first], ["who is it?"])["tiny"]
     assert set(figures["ndcg"]) == set(rank(readers, ASKED, []).scores)
     assert "hybrid_default" in figures["ndcg"]
     assert "hybrid_weight" not in figures
     assert figures["query_ids"] == ["a", "b"]
+    assert (figures["relevant_documents"], figures["relevant_in_the_first_cut"]) == (2, 1)
 
 
 def test_an_archive_in_parts_is_joined_and_unpacked(tmp_path):
