@@ -78,6 +78,16 @@ def add_measures(parser: argparse.ArgumentParser) -> None:
     _add_results(bright)
     advbench = _add(subparsers, "advbench-ir", measure_advbench, ADVBENCH_IR)
     advbench.add_argument("--data", type=Path, required=True, metavar="FOLDER")
+    _add_beir(subparsers)
+    refusals = _add(subparsers, "refusals", measure_refusals, REFUSALS, max_length=None)
+    refusals.add_argument("--data", type=Path, required=True, metavar="FOLDER")
+    refusals.add_argument(
+        "--seed", type=int, default=SEED, help="of the interval of the AUC (default: 42)"
+    )
+
+
+def _add_beir(subparsers: Subparsers) -> None:
+    """Declare the options of `eval beir`."""
     beir = _add(subparsers, "beir", measure_beir, BEIR)
     beir.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     beir.add_argument("--split", default="test", help="where a folder holds several")
@@ -99,11 +109,6 @@ def add_measures(parser: argparse.ArgumentParser) -> None:
         default=None,
         metavar="NAME",
         help="with --compare, and beside this model of sentence-transformers: a hub id or a folder",
-    )
-    refusals = _add(subparsers, "refusals", measure_refusals, REFUSALS, max_length=None)
-    refusals.add_argument("--data", type=Path, required=True, metavar="FOLDER")
-    refusals.add_argument(
-        "--seed", type=int, default=SEED, help="of the interval of the AUC (default: 42)"
     )
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
-from llm2vec_gen_rag.files import replacing
+from llm2vec_gen_rag.files import write_text
 from llm2vec_gen_rag.training.almanac.tables import read_jsonl
 from llm2vec_gen_rag.training.responses.policy_file import load_policy
 from llm2vec_gen_rag.training.responses.response import Response
@@ -183,10 +183,8 @@ def _some(found: Sequence[T], count: int, rng: random.Random) -> list[T]:
 
 def write_rows(chosen: Sequence[Response], path: Path) -> None:
     """Write rows as JSON lines, each with the prompt's own instruction and the text it brings."""
-    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
-        for row in chosen:
-            line = {"query": row.query, "response": row.response}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    lines = ({"query": row.query, "response": row.response} for row in chosen)
+    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
