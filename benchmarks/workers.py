@@ -85,9 +85,15 @@ class Requests:
     """What a worker can be asked; each package adds methods of its own."""
 
     def peak(self) -> float:
-        """Return the most memory this process has had resident, in MiB."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+        """Return the most memory that this process has had resident, in MiB.
+
+        On Linux `ru_maxrss` begins with the peak of the process that started this one.
+        """
+        if sys.platform == "darwin":
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        with open("/proc/self/status", encoding="ascii") as status:
+            peak = next(line for line in status if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) / 2**10
 
     def resident(self) -> float:
         """Return the memory that this process has resident now, in MiB; on Linux only."""

@@ -134,11 +134,13 @@ def lay_out(model: nn.Module) -> bool:
     """
     layers = [layer for layer in _large_linears(model) if _pays(layer)]
     size = sum(layer.weight.nbytes for layer in layers)
+    skipped = 0
     for done, layer in enumerate(layers):
         if (available_memory() or 0) < size + layer.weight.nbytes:
             logger.info("%d matrices stay plain: memory is short", len(layers) - done)
             return True
         if not can_be_laid_out(layer):  # another thread may hold the weight by now
+            skipped += 1
             continue
         try:
             lay_out_layer(layer)
@@ -146,7 +148,7 @@ def lay_out(model: nn.Module) -> bool:
             logger.info("%d matrices stay plain: %s", len(layers) - done, error)
             return True
     if layers:
-        logger.info("laid out %d matrices of %s", len(layers), type(model).__name__)
+        logger.info("laid out %d matrices of %s", len(layers) - skipped, type(model).__name__)
     return len(layers) > 0
 
 

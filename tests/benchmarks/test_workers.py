@@ -54,6 +54,14 @@ def test_a_worker_answers_and_shows_errors(checkpoint):
         assert worker.ask("decode", text="seal", tokens=2) > 0
 
 
+def test_the_peak_of_a_worker_is_its_own(checkpoint):
+    held = np.ones(2**27)  # 1 GiB, of the process that starts the worker
+    with ours(threads=1) as worker:
+        worker.ask("load", checkpoint=str(checkpoint))
+        peak, resident = worker.ask("peak"), worker.ask("resident")
+    assert held.nbytes / 2**20 > peak >= resident
+
+
 def test_a_worker_that_dies_is_an_error():
     with (
         Worker(sys.executable, "benchmarks.no_such_module", 1) as worker,
