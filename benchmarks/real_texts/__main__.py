@@ -4,12 +4,14 @@
         --rows FILE --ordinary FILE --third-encoder FOLDER [--output docs/evidence/real_texts.json]
     python -m benchmarks.real_texts --model NAME --data FOLDER --accuracy
     python -m benchmarks.real_texts --model NAME --data FOLDER --recipe LABEL=CHECKPOINT ...
+    python -m benchmarks.real_texts --model NAME --data FOLDER --variants FOLDER
     python -m benchmarks.real_texts --only-page
 
 The folder of data holds sets in the BEIR layout, and jailbreakbench and xstest as `eval refusals`
 reads them. The rows are those of every round (`python -m llm2vec_gen_rag.training.smollm2.rows
 --every-round`): with those of the first alone, questions of the others would pass as held out. The
-third encoder is fetched by `python -m benchmarks.real_texts.third_encoder`.
+third encoder is fetched by `python -m benchmarks.real_texts.third_encoder`, and the variants are
+trained by `python -m benchmarks.real_texts.variants`.
 
 Vectors and answers are kept in the folder of work, so a run that was stopped resumes; each part is
 written to the output when it ends. All of the LLM's ways read `--max-length` tokens of a text. At
@@ -22,15 +24,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.real_texts.accuracy import DTYPES, EXACT, measure_accuracy
+from benchmarks.real_texts.accuracy import EXACT, measure_accuracy
 from benchmarks.real_texts.decoded import COMPARED, measure_decoded
-from benchmarks.real_texts.frozen_states import MIDDLE
 from benchmarks.real_texts.kept_vectors import KeptVectors
 from benchmarks.real_texts.latency import measure_latency
+from benchmarks.real_texts.options import parse
 from benchmarks.real_texts.overlap import measure_overlap
 from benchmarks.real_texts.page import write_page
 from benchmarks.real_texts.provenance import file_digest, record_now
@@ -48,15 +50,15 @@ from benchmarks.real_texts.retrieval_sets import (
 )
 from benchmarks.real_texts.safety import held_out_questions, measure_safety, training_prompts
 from benchmarks.real_texts.third_encoder import load_third_encoder
+from benchmarks.real_texts.variants import VARIANTS
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.arguments import SMOLLM2
 from llm2vec_gen_rag.evaluation.refusals import PromptSet
 from llm2vec_gen_rag.smollm2 import find_llm
 from llm2vec_gen_rag.teachers.sentence_transformers import SentenceTransformersTeacher
+from llm2vec_gen_rag.training.run_folder import MODEL_FOLDER
 
 logger = logging.getLogger(__name__)
-OUTPUT = Path("docs/evidence/real_texts.json")
-PAGE = Path("docs/real_texts.md")
 PROMPT_SETS = ("jailbreakbench", "xstest")
 ACCURACY_SETS = ("scifact", "xquad")
 OTHERS = 400  # texts beside a set's own on which the whitening is fitted
@@ -64,10 +66,12 @@ OTHERS = 400  # texts beside a set's own on which the whitening is fitted
 
 def main() -> None:
     """Measure what is asked for, and write the page."""
-    arguments = parse()
+    arguments = parse(__doc__)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if arguments.recipe:
         measure_checkpoints(arguments)
+    elif arguments.variants:
+        measure_variants(arguments)
     elif arguments.accuracy:
         measure_dtypes(arguments)
     elif not arguments.only_page:
@@ -120,17 +124,38 @@ def measure_dtypes(arguments: argparse.Namespace) -> None:
 def measure_checkpoints(arguments: argparse.Namespace) -> None:
     """Add the figures of other checkpoints on the model's LLM to the output."""
     record = record_now(None)
-    measured = measure_recipes(
-        dict(arguments.recipe),
+    measured = _ndcg_of_checkpoints(arguments, dict(arguments.recipe))
+    for each in measured.values():
+        each["provenance"] = record | {"fingerprint": each.pop("fingerprint")}
+    before = read_figures(arguments.output).get("recipes", {})
+    keep(arguments.output, "recipes", lambda: before | measured)
+
+
+def measure_variants(arguments: argparse.Namespace) -> None:
+    """Write the figures of the short training runs to the output."""
+    folders = {
+        variant.label: arguments.variants / name / MODEL_FOLDER
+        for name, variant in VARIANTS.items()
+    }
+    keep(
+        arguments.output,
+        "variants",
+        lambda: _ndcg_of_checkpoints(arguments, folders),
+        record_now(None),
+    )
+
+
+def _ndcg_of_checkpoints(
+    arguments: argparse.Namespace, folders: Mapping[str, Path]
+) -> dict[str, Any]:
+    """Return what `measure_recipes` does, on the sets that were asked for."""
+    return measure_recipes(
+        folders,
         cuts(arguments, arguments.sets),
         arguments.work / "recipes",
         base_model=find_llm() if arguments.model == SMOLLM2 else arguments.model,
         max_length=arguments.max_length,
     )
-    for each in measured.values():
-        each["provenance"] = record | {"fingerprint": each.pop("fingerprint")}
-    before = read_figures(arguments.output).get("recipes", {})
-    keep(arguments.output, "recipes", lambda: before | measured)
 
 
 def cuts(arguments: argparse.Namespace, names: Sequence[str]) -> list[RetrievalSet]:
@@ -186,51 +211,6 @@ def _safety(
 
 def _hyde(readers: Readers, sets: list[RetrievalSet], written: int) -> dict[str, Any]:
     return {asked.name: measure_written(readers, asked, written) for asked in sets}
-
-
-def labelled(text: str) -> tuple[str, Path]:
-    """Return a label and the folder behind its last `=`."""
-    label, _, folder = text.rpartition("=")
-    if not label or not Path(folder).is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is no LABEL=FOLDER with a folder that exists")
-    return label, Path(folder)
-
-
-def parse() -> argparse.Namespace:
-    """Return the arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--model", default="smollm2", help="name or folder")
-    add("--teacher", type=Path, help="folder of all-MiniLM-L6-v2, which the model was trained with")
-    add("--data", type=Path, help="folder of folders")
-    add("--rows", type=Path, help="the training rows of every round, JSON lines")
-    add("--ordinary", type=Path, help="questions, JSON lines; those of the rows are left out")
-    add("--third-encoder", type=Path, help="folder of all-mpnet-base-v2, or of another encoder")
-    add("--output", type=Path, default=OUTPUT, help="JSON file (default: %(default)s)")
-    add("--page", type=Path, default=PAGE, help="Markdown file (default: %(default)s)")
-    add("--work", type=Path, default=Path("runs/real_texts"), help="default: %(default)s")
-    add("--sets", nargs="+", default=tuple(CUTS), choices=tuple(CUTS), help="default: all")
-    add("--documents", type=int, help="of each set, at most")
-    add("--queries", type=int, help="of each set, at most")
-    add("--max-length", type=int, default=128, help="tokens of a text (default: %(default)s)")
-    add("--middle", type=int, default=MIDDLE, help="layer to whiten (default: %(default)s)")
-    add("--hyde", type=int, default=60, help="queries of each set to answer (default: %(default)s)")
-    add("--skip-hyde", action="store_true", help="write answers only for the decoded texts")
-    add("--ordinary-trained", type=int, default=500, help="for the regression (%(default)s)")
-    add("--held-out", type=int, default=1000, help="ordinary questions (default: %(default)s)")
-    add("--accuracy", action="store_true", help="measure dtypes instead, on scifact and xquad")
-    add("--dtypes", nargs="+", default=DTYPES, choices=DTYPES, help="default: both")
-    add("--recipe", action="append", type=labelled, metavar="LABEL=CHECKPOINT", help="see above")
-    add("--only-page", action="store_true", help="write the page from the output")
-    arguments = parser.parse_args()
-    needed = [] if arguments.only_page else ["data"]
-    if not (arguments.only_page or arguments.accuracy or arguments.recipe):
-        needed += ["teacher", "rows", "ordinary", "third_encoder"]
-    if missing := [name for name in needed if getattr(arguments, name) is None]:
-        parser.error(f"missing {', '.join(f'--{name}'.replace('_', '-') for name in missing)}")
-    return arguments
 
 
 if __name__ == "__main__":

@@ -194,6 +194,21 @@ def _recipes(figures: Figures) -> Fields:
     return {"table": table(header, rows)}
 
 
+def _variants(figures: Figures) -> Fields:
+    found_of = {
+        label: {name: np.asarray(ndcg) for name, ndcg in each["ndcg"].items()}
+        for label, each in figures["variants"].items()
+    }
+    base, *_ = found_of.values()
+    rows = [
+        [label, *(f"{ndcg.mean():.3f}" for ndcg in found.values()), small(*mean_over_sets(found)),
+         "" if found is base else
+         signed(*mean_over_sets({name: ndcg - base[name] for name, ndcg in found.items()}))]
+        for label, found in found_of.items()
+    ]  # fmt: skip
+    return {"table": table(["run", *base, "mean", "beside the first"], rows)}
+
+
 def _template(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 
@@ -202,6 +217,7 @@ PARTS: dict[str, Callable[[Figures], Fields]] = {
     "sets": _retrieval,
     "unseen": _unseen,
     "recipes": _recipes,
+    "variants": _variants,
     "hyde": _hyde,
     "latency": page_parts.latency,
     "safety": page_parts.safety,

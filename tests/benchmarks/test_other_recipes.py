@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from reference_kits import ReferenceKit
 
-from benchmarks.real_texts.__main__ import labelled
+from benchmarks.real_texts.options import labelled
 from benchmarks.real_texts.ranking import cosines, ndcg_of_queries
 from benchmarks.real_texts.recipes import measure_recipes
 from benchmarks.real_texts.retrieval_sets import RetrievalSet

@@ -101,6 +101,7 @@ def figures():
                 "provenance": RECORD | {"commit": "d" * 40},
             },
         },
+        "variants": {"base": {"ndcg": {"first": [0.2, 0.6], "second": [0.1, 0.1]}}},
         "hyde": {
             "first": {"queries": 1, "seconds_per_query_side_by_side": 1.5, "ndcg": [0.35]},
         },
@@ -246,6 +247,7 @@ def test_the_page_has_every_part_and_says_who_taught_the_model_in_each(figures):
         "Retrieval",
         "Queries on which nothing was chosen",
         "Other recipes",
+        "Short training runs",
         "A written answer (HyDE)",
         "One query",
         "Harmful prompts",

@@ -1,0 +1,193 @@
+"""Short training runs that differ in one choice each: what `smollm2` is built with, beside others.
+
+    python -m benchmarks.real_texts.variants --rows rows.jsonl --teacher FOLDER --output FOLDER
+
+trains every variant, one after the other, and goes on where it was stopped; then
+
+    python -m benchmarks.real_texts --data FOLDER --variants FOLDER
+
+measures them. They take a quarter of the first round's steps, so their figures compare with each
+other and not with the model that ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from llm2vec_gen_rag import LLM2VecGen, smollm2
+from llm2vec_gen_rag.backbone import load_base_tokenizer
+from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
+from llm2vec_gen_rag.evaluation.json_lines import read_rows
+from llm2vec_gen_rag.training import pipeline
+from llm2vec_gen_rag.training.config import Recipe, load_recipe
+from llm2vec_gen_rag.training.fit.stage import fit
+from llm2vec_gen_rag.training.recipe_teacher import read_vectors
+from llm2vec_gen_rag.training.responses.response import Response
+from llm2vec_gen_rag.training.run_folder import MODEL_FOLDER, read_answered_queries
+from llm2vec_gen_rag.training.smollm2.rows import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTION
+
+# of each kind: 100 steps of 32 see 3,200 of the 4,000 rows
+TEXTS = 2_000
+SHORT: dict[str, Any] = {"steps": 100, "least_squares_rows": 2_048, "refit_rows": 2_048}
+SUMMARY_INSTRUCTION = "Summarize the following passage: "
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A run that differs from the first in one choice.
+
+    Attributes:
+        label: says in which.
+        changes: what it changes in the recipe.
+        summaries: whether a document stands for what the LLM writes when it is asked for a summary,
+            and not for its own text.
+    """
+
+    label: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    summaries: bool = False
+
+
+# by the name of the run's folder; the others are compared with the first
+VARIANTS = {
+    "base": Variant("6 response tokens, a document stands for its own text"),
+    "base_seed_43": Variant("the same, another seed", {"seed": 43}),
+    "summaries": Variant("a document stands for the LLM's summary of it", summaries=True),
+    "tokens_3": Variant("3 response tokens", {"response_tokens": 3, "compression_tokens": 3}),
+    "tokens_12": Variant("12 response tokens", {"response_tokens": 12, "compression_tokens": 12}),
+    "thought_tokens_6": Variant(
+        "6 thought tokens before the 6 that are read", {"response_tokens": 12}
+    ),
+    "initial_text": Variant(
+        "response tokens that begin as *The answer to this question is:*",
+        {"initial_text": "The answer to this question is:"},
+    ),
+    "reconstruction": Variant(
+        "with the reconstruction loss beside the alignment loss", {"reconstruction_weight": 1.0}
+    ),
+}
+
+
+def chosen_rows(path: Path) -> tuple[list[Response], list[Response]]:
+    """Return questions and documents of the file, `TEXTS` of each, drawn with a fixed seed."""
+    rows = read_rows(path, "query", "response")
+    kinds = []
+    for instruction in (QUERY_INSTRUCTION, DOCUMENT_INSTRUCTION):
+        # a prompt of the safety policy does not stand for itself
+        own = [row for row in rows if row["query"] == instruction + row["response"]]
+        drawn = random.Random(0).sample(own, TEXTS)
+        kinds.append([Response(row["query"], row["response"], True, "given") for row in drawn])
+    questions, documents = kinds
+    return questions, documents
+
+
+def summarised(
+    backbone: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    documents: Sequence[Response],
+    recipe: Recipe,
+    folder: Path,
+) -> list[Response]:
+    """Return each document with what the LLM writes when it is asked for a summary.
+
+    Args:
+        backbone: the frozen LLM.
+        tokenizer: its tokenizer.
+        documents: each with its own text.
+        recipe: says how long an answer may be.
+        folder: keeps the summaries.
+    """
+    passages = [row.response for row in documents]
+    pipeline.respond(
+        backbone,
+        tokenizer,
+        passages,
+        recipe,
+        folder,
+        instruction=SUMMARY_INSTRUCTION,
+        show_progress=True,
+    )
+    written = read_answered_queries(folder, passages).answers
+    return [
+        dataclasses.replace(row, response=summary)
+        for row, summary in zip(documents, written, strict=True)
+        if summary.strip()
+    ]
+
+
+class Trainer:
+    """The frozen LLM, and the folder into which variants are trained."""
+
+    def __init__(self, base_model: str, output: Path) -> None:
+        self.base_model = base_model
+        self.output = output
+        self.tokenizer = load_base_tokenizer(base_model)
+
+    def load_llm(self) -> PreTrainedModel:
+        """Return the LLM as it is on disk; a run changes the one that it has."""
+        return load_backbone(self.base_model, torch.device("cpu"), torch.float32, BackboneOptions())
+
+    def taught(self, rows: Sequence[Response], recipe: Recipe, folder: Path) -> np.ndarray:
+        """Return the teacher's vectors of the rows' texts, which the folder keeps."""
+        llm, queries = self.load_llm(), [row.query for row in rows]
+        pipeline.respond(llm, self.tokenizer, queries, recipe, folder, brought=list(rows))
+        pipeline.teach(recipe, folder, queries=queries, show_progress=True)
+        return read_vectors(folder, read_answered_queries(folder, queries), recipe)
+
+    def train(
+        self, name: str, rows: Sequence[Response], vectors: np.ndarray, recipe: Recipe
+    ) -> None:
+        """Train one variant into its folder."""
+        logging.info("%s", name)
+        model = LLM2VecGen.fresh(
+            self.load_llm(), self.tokenizer, vectors.shape[1], recipe.initialisation
+        )
+        fit(
+            model,
+            [row.query for row in rows],
+            [row.response for row in rows],
+            vectors,
+            recipe,
+            self.output / name / MODEL_FOLDER,
+            untrained=name,
+            show_progress=True,
+        )
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=Path, required=True, help="of training.smollm2.rows")
+    parser.add_argument("--teacher", required=True, help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--output", type=Path, required=True, help="gets a folder a variant")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    base = dataclasses.replace(load_recipe("smollm2"), teacher_model=arguments.teacher, **SHORT)
+    trainer = Trainer(smollm2.find_llm(), arguments.output)
+    questions, documents = chosen_rows(arguments.rows)
+    summaries = summarised(
+        trainer.load_llm(), trainer.tokenizer, documents, base, arguments.output / "written"
+    )
+    kinds = {False: questions + documents, True: questions + summaries}
+    taught = {
+        kind: trainer.taught(rows, base, arguments.output / ("summaries" if kind else "own_texts"))
+        for kind, rows in kinds.items()
+    }
+    for name, variant in VARIANTS.items():
+        rows, vectors = kinds[variant.summaries], taught[variant.summaries]
+        trainer.train(name, rows, vectors, dataclasses.replace(base, **variant.changes))
+
+
+if __name__ == "__main__":
+    main()

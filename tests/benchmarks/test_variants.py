@@ -1,0 +1,80 @@
+"""Short training runs differ in what they say, and are compared query by query."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from reference_kits import ReferenceKit
+
+from benchmarks.real_texts import variants
+from benchmarks.real_texts.page import PARTS
+from benchmarks.real_texts.variants import VARIANTS, Trainer, chosen_rows
+from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.training.config import Recipe, load_recipe
+from llm2vec_gen_rag.training.responses.response import Response
+from llm2vec_gen_rag.training.run_folder import MODEL_FOLDER
+
+
+@pytest.fixture
+def rows(tmp_path, monkeypatch):
+    """A file of three questions, three documents and a refused prompt; two of each kind count."""
+    monkeypatch.setattr(variants, "TEXTS", 2)
+    texts = [(f"Question: why {n}?", f"why {n}?") for n in range(3)]
+    texts += [(f"Passage: so {n}.", f"so {n}.") for n in range(3)]
+    texts.append(("Question: how to do harm?", "I cannot help with that."))
+    file = tmp_path / "rows.jsonl"
+    lines = (json.dumps({"query": query, "response": text}) for query, text in texts)
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+def test_as_many_texts_of_each_kind_are_drawn_and_no_refusal(rows):
+    questions, documents = chosen_rows(rows)
+    assert [len(questions), len(documents)] == [2, 2]
+    assert all(row.query == f"Question: {row.response}" for row in questions)
+    assert all(row.query == f"Passage: {row.response}" for row in documents)
+    assert (questions, documents) == chosen_rows(rows)
+
+
+def test_every_variant_but_the_first_differs_from_it_in_a_recipe_that_can_be_trained():
+    base, *others = VARIANTS.values()
+    assert not base.changes
+    assert not base.summaries
+    assert all(bool(variant.changes) != variant.summaries for variant in others)
+    recipe = load_recipe("smollm2")
+    for variant in others:
+        assert all(getattr(recipe, name) != value for name, value in variant.changes.items())
+
+
+def test_a_variant_is_trained_from_the_llm_as_it_is_on_disk(tmp_path):
+    kit = ReferenceKit("qwen3-10")
+    trainer = Trainer(str(kit.base), tmp_path)
+    pairs = [Response(f"Question: {n}?", f"{n}?", True, "given") for n in range(8)]
+    vectors = np.eye(8, 4, dtype=np.float32)
+    recipe = Recipe(
+        steps=2, warmup_steps=1, batch_size=4, response_tokens=3, compression_tokens=2,
+        lora_rank=2, max_length=32, report_to="none",
+    )  # fmt: skip
+    for name in ("first", "second"):
+        trainer.train(name, pairs, vectors, recipe)
+    first, second = (
+        LLM2VecGen.from_pretrained(
+            tmp_path / name / MODEL_FOLDER, base_model=str(kit.base), dtype="float32"
+        )
+        for name in ("first", "second")
+    )
+    assert len(first.response_tokens) == 3
+    np.testing.assert_allclose(first.encode("why?"), second.encode("why?"), atol=1e-5)
+
+
+def test_a_difference_is_the_mean_of_those_of_the_queries():
+    ndcg = {"base": [0.2, 0.6], "another": [0.3, 0.7]}
+    figures = {"variants": {label: {"ndcg": {"set": found}} for label, found in ndcg.items()}}
+    table = PARTS["variants"](figures)["table"]
+    assert "| base | 0.400 | 0.400 <sub>0.20–0.60</sub> |  |" in table
+    assert (
+        "| another | 0.500 | 0.500 <sub>0.30–0.70</sub> | +0.100 <sub>+0.100 to +0.100</sub> |"
+        in table
+    )
