@@ -73,9 +73,6 @@ VARIANTS = {
         "response tokens that begin as *The answer to this question is:*",
         {"initial_text": "The answer to this question is:"},
     ),
-    "reconstruction": Variant(
-        "with the reconstruction loss beside the alignment loss", {"reconstruction_weight": 1.0}
-    ),
 }
 
 
