@@ -62,7 +62,8 @@ class Variant:
 # by the name of the run's folder; the others are compared with the first
 VARIANTS = {
     "base": Variant("6 response tokens, a document stands for its own text"),
-    "base_seed_43": Variant("the same, another seed", {"seed": 43}),
+    "base_seed_43": Variant("the same, a second seed", {"seed": 43}),
+    "base_seed_44": Variant("the same, a third seed", {"seed": 44}),
     "summaries": Variant("a document stands for the LLM's summary of it", summaries=True),
     "tokens_3": Variant("3 response tokens", {"response_tokens": 3, "compression_tokens": 3}),
     "tokens_12": Variant("12 response tokens", {"response_tokens": 12, "compression_tokens": 12}),
