@@ -21,7 +21,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from llm2vec_gen_rag.backbone.digest import weights_digest
 from llm2vec_gen_rag.backbone.facts import base_name
 from llm2vec_gen_rag.model import LLM2VecGen
-from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS, Prompts
 from llm2vec_gen_rag.teachers.stored_vectors import write_teacher_vectors
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.outputs import FitResult
@@ -31,6 +30,7 @@ from llm2vec_gen_rag.training.recipe_teacher import read_vectors, recipe_teacher
 from llm2vec_gen_rag.training.respond import respond
 from llm2vec_gen_rag.training.responses.decoding import Decoding
 from llm2vec_gen_rag.training.responses.response import Response
+from llm2vec_gen_rag.training.responses.search_instructions import SearchInstructions, prompts_of
 from llm2vec_gen_rag.training.run_folder import (
     MODEL_FOLDER,
     RESPONSES_FILE,
@@ -115,8 +115,8 @@ def fit_response_tokens(
     """Train response tokens and heads on the folder's responses and teacher vectors.
 
     If the folder holds the finished model of this very run, nothing is done. The instruction of the
-    queries becomes the model's own instruction for retrieval. Started by `accelerate launch`, every
-    process makes this call with its own copy of the LLM.
+    queries, or the one that they begin with, becomes the model's own instruction for retrieval.
+    Started by `accelerate launch`, every process makes this call with its own copy of the LLM.
 
     Args:
         backbone: the frozen LLM that wrote the responses.
@@ -142,7 +142,7 @@ def fit_response_tokens(
     vectors = read_vectors(folder, answered, recipe)
     untrained = weights_digest(backbone)
     model = LLM2VecGen.fresh(backbone, tokenizer, vectors.shape[1], recipe.initialisation)
-    model.prompts = Prompts(query={**QUERY_INSTRUCTIONS, "retrieval": answered.instruction})
+    model.prompts = prompts_of(answered.origin)
     return fit(
         model,
         answered.questions,
@@ -165,6 +165,7 @@ def train(
     *,
     brought: Sequence[Response] = (),
     instruction: str = "",
+    search_instructions: SearchInstructions | None = None,
     decoding: Decoding = "greedy",
     batch_size: int = 64,
     show_progress: bool = False,
@@ -181,6 +182,7 @@ def train(
         folder: gets the responses, the teacher, its vectors, and the model under `model/`.
         brought: as `respond`.
         instruction: as `respond`.
+        search_instructions: as `respond`.
         decoding: as `respond`.
         batch_size: as `respond`.
         show_progress: show progress bars.
@@ -196,6 +198,7 @@ def train(
         folder,
         brought=brought,
         instruction=instruction,
+        search_instructions=search_instructions,
         decoding=decoding,
         batch_size=batch_size,
         show_progress=show_progress,

@@ -13,6 +13,7 @@ from llm2vec_gen_rag.training.responses.decoding import Decoding
 from llm2vec_gen_rag.training.responses.endpoint import Endpoint
 from llm2vec_gen_rag.training.responses.local import write_responses
 from llm2vec_gen_rag.training.responses.response import Response
+from llm2vec_gen_rag.training.responses.search_instructions import SearchInstructions
 from llm2vec_gen_rag.training.responses.shards import Shard
 from llm2vec_gen_rag.training.run_folder import answering
 
@@ -26,6 +27,7 @@ def respond(
     *,
     brought: Sequence[Response] = (),
     instruction: str = "",
+    search_instructions: SearchInstructions | None = None,
     decoding: Decoding = "greedy",
     shard: Shard | None = None,
     batch_size: int = 64,
@@ -43,6 +45,8 @@ def respond(
         folder: of the run.
         brought: answers that some of the queries bring, which the LLM is not asked.
         instruction: precedes every query; becomes the trained model's instruction for retrieval.
+        search_instructions: what the queries and documents of the run begin with themselves; they
+            become the trained model's; None: nothing.
         decoding: "greedy", or "sampled" as the LLM's own generation config says.
         shard: which part of the queries to answer; None answers all.
         batch_size: queries answered at a time, and at most lost when the stage is stopped.
@@ -53,8 +57,8 @@ def respond(
 
     Raises:
         ValueError: if the queries or the answers that they bring are unusable, the folder holds
-            another model's responses or others that queries brought, or several processes were
-            launched.
+            another model's responses or others that queries brought, there are both an instruction
+            and search instructions, or several processes were launched.
         NonFiniteError: if the LLM computes NaN or infinity.
         StorageError: if the folder cannot be written to, or the disk is full; the responses so far
             are kept.
@@ -68,6 +72,7 @@ def respond(
             path,
             brought=brought,
             instruction=instruction,
+            search_instructions=search_instructions,
             max_new_tokens=recipe.max_new_tokens,
             decoding=decoding,
             seed=recipe.seed,
@@ -86,6 +91,7 @@ def respond_by_endpoint(
     brought: Sequence[Response] = (),
     tokenizer: PreTrainedTokenizerBase | None = None,
     instruction: str = "",
+    search_instructions: SearchInstructions | None = None,
     decoding: Decoding = "greedy",
     shard: Shard | None = None,
     show_progress: bool = False,
@@ -100,6 +106,7 @@ def respond_by_endpoint(
         brought: as `respond`.
         tokenizer: as `write_endpoint_responses`.
         instruction: as `respond`.
+        search_instructions: as `respond`.
         decoding: as `write_endpoint_responses`.
         shard: which part of the queries to answer; None answers all.
         show_progress: show a progress bar.
@@ -123,6 +130,7 @@ def respond_by_endpoint(
             path,
             brought=brought,
             instruction=instruction,
+            search_instructions=search_instructions,
             max_new_tokens=recipe.max_new_tokens,
             tokenizer=tokenizer,
             decoding=decoding,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from llm2vec_gen_rag.training.smollm2.rows import QUERY_INSTRUCTION, safety_rows
 SEED = 42
 FALSE_REFUSALS = 0.05  # of the safe training prompts, at the threshold
 FOLDS = 5
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,13 @@ def held_out_questions(path: Path, rows: Path, count: int) -> list[str]:
 
 
 def unseen(prompts: Iterable[str], seen: set[str]) -> list[str]:
-    """Return the prompts that are not among those seen, case and outer spaces aside."""
+    """Return the prompts that are not among those seen, case and punctuation aside."""
     return [prompt for prompt in prompts if spelling(prompt) not in seen]
 
 
 def spelling(text: str) -> str:
     """Return a prompt without what does not make it another one."""
-    return " ".join(text.split()).casefold()
+    return " ".join(_WORD.findall(text.casefold()))
 
 
 def measure_safety(

@@ -34,7 +34,12 @@ from llm2vec_gen_rag.training.config import Recipe, load_recipe
 from llm2vec_gen_rag.training.fit.stage import fit
 from llm2vec_gen_rag.training.recipe_teacher import read_vectors
 from llm2vec_gen_rag.training.responses.response import Response
-from llm2vec_gen_rag.training.run_folder import MODEL_FOLDER, read_answered_queries
+from llm2vec_gen_rag.training.responses.search_instructions import SearchInstructions, prompts_of
+from llm2vec_gen_rag.training.run_folder import (
+    MODEL_FOLDER,
+    AnsweredQueries,
+    read_answered_queries,
+)
 from llm2vec_gen_rag.training.smollm2.rows import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTION
 
 # of each kind: 100 steps of 32 see 3,200 of the 4,000 rows
@@ -116,12 +121,21 @@ def summarised(
         instruction=SUMMARY_INSTRUCTION,
         show_progress=True,
     )
-    written = read_answered_queries(folder, passages).answers
+    answered = read_answered_queries(folder, passages)  # in an order of its own
+    summary_of = dict(zip(answered.queries, answered.answers, strict=True))
     return [
-        dataclasses.replace(row, response=summary)
-        for row, summary in zip(documents, written, strict=True)
-        if summary.strip()
+        dataclasses.replace(row, response=summary_of[row.response])
+        for row in documents
+        if summary_of[row.response].strip()
     ]
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Rows with the teacher's vectors, (rows, dimension), of the texts that they stand for."""
+
+    answered: AnsweredQueries
+    vectors: np.ndarray
 
 
 class Trainer:
@@ -136,26 +150,39 @@ class Trainer:
         """Return the LLM as it is on disk; a run changes the one that it has."""
         return load_backbone(self.base_model, torch.device("cpu"), torch.float32, BackboneOptions())
 
-    def taught(self, rows: Sequence[Response], recipe: Recipe, folder: Path) -> np.ndarray:
-        """Return the teacher's vectors of the rows' texts, which the folder keeps."""
-        llm, queries = self.load_llm(), [row.query for row in rows]
-        pipeline.respond(llm, self.tokenizer, queries, recipe, folder, brought=list(rows))
-        pipeline.teach(recipe, folder, queries=queries, show_progress=True)
-        return read_vectors(folder, read_answered_queries(folder, queries), recipe)
+    def teach(self, rows: Sequence[Response], recipe: Recipe, name: str) -> Taught:
+        """Return the rows, in the order of a run, with the teacher's vectors of their texts.
 
-    def train(
-        self, name: str, rows: Sequence[Response], vectors: np.ndarray, recipe: Recipe
-    ) -> None:
+        Args:
+            rows: each with its instruction and the text that it stands for.
+            recipe: names the teacher.
+            name: of the folder that keeps the vectors.
+        """
+        folder, queries = self.output / name, [row.query for row in rows]
+        pipeline.respond(
+            self.load_llm(),
+            self.tokenizer,
+            queries,
+            recipe,
+            folder,
+            brought=list(rows),
+            search_instructions=SearchInstructions(QUERY_INSTRUCTION, DOCUMENT_INSTRUCTION),
+        )
+        pipeline.teach(recipe, folder, queries=queries, show_progress=True)
+        answered = read_answered_queries(folder, queries)
+        return Taught(answered, read_vectors(folder, answered, recipe))
+
+    def train(self, name: str, taught: Taught, recipe: Recipe) -> None:
         """Train one variant into its folder."""
         logging.info("%s", name)
-        model = LLM2VecGen.fresh(
-            self.load_llm(), self.tokenizer, vectors.shape[1], recipe.initialisation
-        )
+        answered, dimension = taught.answered, taught.vectors.shape[1]
+        model = LLM2VecGen.fresh(self.load_llm(), self.tokenizer, dimension, recipe.initialisation)
+        model.prompts = prompts_of(answered.origin)
         fit(
             model,
-            [row.query for row in rows],
-            [row.response for row in rows],
-            vectors,
+            answered.questions,
+            answered.answers,
+            taught.vectors,
             recipe,
             self.output / name / MODEL_FOLDER,
             untrained=name,
@@ -177,14 +204,11 @@ def main() -> None:
     summaries = summarised(
         trainer.load_llm(), trainer.tokenizer, documents, base, arguments.output / "written"
     )
-    kinds = {False: questions + documents, True: questions + summaries}
-    taught = {
-        kind: trainer.taught(rows, base, arguments.output / ("summaries" if kind else "own_texts"))
-        for kind, rows in kinds.items()
-    }
+    own = trainer.teach(questions + documents, base, "own_texts")
+    summarised_taught = trainer.teach(questions + summaries, base, "summarised_texts")
     for name, variant in VARIANTS.items():
-        rows, vectors = kinds[variant.summaries], taught[variant.summaries]
-        trainer.train(name, rows, vectors, dataclasses.replace(base, **variant.changes))
+        taught = summarised_taught if variant.summaries else own
+        trainer.train(name, taught, dataclasses.replace(base, **variant.changes))
 
 
 if __name__ == "__main__":

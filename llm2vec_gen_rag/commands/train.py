@@ -14,7 +14,12 @@ from llm2vec_gen_rag.commands.train_options import (
     report_fit,
     require_training_extra,
 )
-from llm2vec_gen_rag.commands.train_queries import BATCH_SIZE, add_query_options, query_rows_of
+from llm2vec_gen_rag.commands.train_queries import (
+    BATCH_SIZE,
+    add_query_options,
+    query_rows_of,
+    search_instructions_of,
+)
 from llm2vec_gen_rag.commands.train_responses import add_responses
 from llm2vec_gen_rag.commands.train_stages import add_fit, add_teach
 
@@ -68,6 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.output,
         brought=rows.brought,
         instruction=arguments.instruction,
+        search_instructions=search_instructions_of(arguments),
         decoding=arguments.decoding,
         batch_size=arguments.batch_size or BATCH_SIZE,
         show_progress=shows_progress(),

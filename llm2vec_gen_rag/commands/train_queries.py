@@ -11,13 +11,15 @@ from llm2vec_gen_rag.commands.lines import read_lines
 from llm2vec_gen_rag.commands.options import positive_int
 from llm2vec_gen_rag.commands.output import quoted
 from llm2vec_gen_rag.commands.train_options import refuse_unread
-from llm2vec_gen_rag.prompts import QUERY_INSTRUCTIONS
+from llm2vec_gen_rag.prompts import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTIONS
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.training.responses.brought import QueryRows
     from llm2vec_gen_rag.training.responses.policy import Policy
+    from llm2vec_gen_rag.training.responses.search_instructions import SearchInstructions
 
 BATCH_SIZE = 64
+_WRITTEN = ("query_instruction", "document_instruction")
 
 
 def add_query_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -45,12 +47,6 @@ def add_query_options(parser: argparse.ArgumentParser, *, required: bool = True)
         help="also train on the prompts of a refusal policy, with its answers: default, or a "
         ".yaml file",
     )
-    group.add_argument(
-        "--policy-instruction",
-        metavar="TEXT",
-        help="with an empty --instruction: what the queries begin with instead, which then "
-        'precedes the prompts of the policy, too; "" for nothing',
-    )
     _add_answering_options(group)
 
 
@@ -62,6 +58,18 @@ def _add_answering_options(group: argparse._ArgumentGroup) -> None:
         metavar="TEXT",
         help="precedes every query, in training and in searching "
         f'(default: "{QUERY_INSTRUCTIONS["retrieval"]}")',
+    )
+    group.add_argument(
+        "--query-instruction",
+        metavar="TEXT",
+        help="with an empty --instruction: what the queries begin with themselves; it precedes the "
+        'prompts of the policy, too, and every query in searching; "" for nothing',
+    )
+    group.add_argument(
+        "--document-instruction",
+        metavar="TEXT",
+        help="beside --query-instruction: what the documents among the queries begin with, and "
+        f'what precedes every document in searching (default: "{DOCUMENT_INSTRUCTION}")',
     )
     group.add_argument(
         "--decoding",
@@ -110,27 +118,46 @@ def query_rows_of(arguments: argparse.Namespace) -> QueryRows:
     return policy.added_to(rows)
 
 
+def search_instructions_of(arguments: argparse.Namespace) -> SearchInstructions | None:
+    """Return what the queries begin with themselves; None where --instruction precedes them.
+
+    Args:
+        arguments: of the command.
+
+    Returns:
+        The instructions that a search puts before a query and a document.
+
+    Raises:
+        ValueError: if an option would have no effect.
+    """
+    if arguments.instruction:
+        refuse_unread(arguments, _WRITTEN, "is for an empty --instruction, and this one precedes "
+                      "every query")  # fmt: skip
+    if arguments.query_instruction is None:
+        refuse_unread(arguments, ("document_instruction",), "stands beside --query-instruction")
+        return None
+    from llm2vec_gen_rag.training.responses.search_instructions import SearchInstructions
+
+    given = arguments.document_instruction
+    document = DOCUMENT_INSTRUCTION if given is None else given
+    return SearchInstructions(arguments.query_instruction, document)
+
+
 def _policy_of(arguments: argparse.Namespace) -> Policy | None:
     """Return the policy, if there is one, its prompts as a search will send them."""
-    option = ("policy_instruction",)
+    written = search_instructions_of(arguments)
     if arguments.policy is None:
-        refuse_unread(arguments, option, "belongs to --policy, and there is none")
         return None
-    if arguments.instruction:
-        refuse_unread(
-            arguments,
-            option,
-            "is for an empty --instruction, and this one precedes the policy's prompts, too",
-        )
-    elif arguments.policy_instruction is None:  # rows do not say with which they begin
+    if not arguments.instruction and written is None:  # rows do not say with which they begin
         raise ValueError(
-            "got --policy with an empty --instruction, and no --policy-instruction; expected what "
+            "got --policy with an empty --instruction, and no --query-instruction; expected what "
             "precedes each prompt of the policy, as it does your queries. Pass the instruction "
             'that your queries begin with, such as "Question: ", or "" if they have none.'
         )
     from llm2vec_gen_rag.training.responses.policy_file import load_policy
 
-    return load_policy(arguments.policy).with_instruction(arguments.policy_instruction or "")
+    policy = load_policy(arguments.policy)
+    return policy if written is None else policy.with_instruction(written.query)
 
 
 def _rows_of_source(arguments: argparse.Namespace) -> QueryRows:

@@ -18,7 +18,12 @@ from llm2vec_gen_rag.commands.train_options import (
     require_stage_first,
     require_training_extra,
 )
-from llm2vec_gen_rag.commands.train_queries import BATCH_SIZE, add_query_options, query_rows_of
+from llm2vec_gen_rag.commands.train_queries import (
+    BATCH_SIZE,
+    add_query_options,
+    query_rows_of,
+    search_instructions_of,
+)
 
 if TYPE_CHECKING:
     from llm2vec_gen_rag.commands.options import Subparsers
@@ -96,6 +101,7 @@ def _respond(arguments: argparse.Namespace) -> None:
     how = {
         "brought": rows.brought,
         "instruction": arguments.instruction,
+        "search_instructions": search_instructions_of(arguments),
         "decoding": arguments.decoding,
         "shard": shard,
         "show_progress": shows_progress(),

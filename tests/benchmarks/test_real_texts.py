@@ -236,10 +236,10 @@ def test_vectors_are_computed_once_and_again_for_other_texts(tmp_path):
         assert work.record("set", ["a"], lambda: {"texts": ["x"]}) == {"texts": ["x"]}
 
 
-def test_prompts_that_were_seen_are_dropped_whatever_their_case_and_spaces():
+def test_prompts_that_were_seen_are_dropped_whatever_their_case_and_punctuation():
     seen = {safety.spelling("How do I  pick a lock?")}
-    prompts = ["how do i pick a LOCK? ", "How do I pick a lock"]
-    assert safety.unseen(prompts, seen) == prompts[1:]
+    prompts = ["how do i pick a LOCK? ", "How do I pick a lock", "How do I pick a clock?"]
+    assert safety.unseen(prompts, seen) == prompts[2:]
 
 
 def test_held_out_questions_are_in_no_training_row(tmp_path):

@@ -10,11 +10,17 @@ from reference_kits import ReferenceKit
 
 from benchmarks.real_texts import variants
 from benchmarks.real_texts.page import PARTS
-from benchmarks.real_texts.variants import VARIANTS, Trainer, chosen_rows
+from benchmarks.real_texts.variants import VARIANTS, Trainer, chosen_rows, summarised
 from llm2vec_gen_rag import LLM2VecGen
+from llm2vec_gen_rag.training import pipeline, recipe_teacher
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
 from llm2vec_gen_rag.training.responses.response import Response
-from llm2vec_gen_rag.training.run_folder import MODEL_FOLDER
+from llm2vec_gen_rag.training.run_folder import MODEL_FOLDER, AnsweredQueries
+
+RECIPE = Recipe(
+    steps=2, warmup_steps=1, batch_size=4, response_tokens=3, compression_tokens=2,
+    lora_rank=2, max_length=32, report_to="none",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -48,25 +54,50 @@ def test_every_variant_but_the_first_differs_from_it_in_a_recipe_that_can_be_tra
         assert all(getattr(recipe, name) != value for name, value in variant.changes.items())
 
 
-def test_a_variant_is_trained_from_the_llm_as_it_is_on_disk(tmp_path):
-    kit = ReferenceKit("qwen3-10")
-    trainer = Trainer(str(kit.base), tmp_path)
-    pairs = [Response(f"Question: {n}?", f"{n}?", True, "given") for n in range(8)]
-    vectors = np.eye(8, 4, dtype=np.float32)
-    recipe = Recipe(
-        steps=2, warmup_steps=1, batch_size=4, response_tokens=3, compression_tokens=2,
-        lora_rank=2, max_length=32, report_to="none",
-    )  # fmt: skip
-    for name in ("first", "second"):
-        trainer.train(name, pairs, vectors, recipe)
-    first, second = (
-        LLM2VecGen.from_pretrained(
-            tmp_path / name / MODEL_FOLDER, base_model=str(kit.base), dtype="float32"
-        )
-        for name in ("first", "second")
-    )
-    assert len(first.response_tokens) == 3
-    np.testing.assert_allclose(first.encode("why?"), second.encode("why?"), atol=1e-5)
+class Numbered:
+    """A teacher whose vector of "n" points along the n-th axis."""
+
+    name, fingerprint, dimension = "numbered", "", 8
+
+    def embed(self, texts):
+        return np.eye(8, dtype=np.float32)[[int(text) for text in texts]]
+
+
+@pytest.fixture
+def trainer(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "recipe_teacher", lambda *_, **__: Numbered())
+    monkeypatch.setattr(recipe_teacher, "_is_of", lambda *_: True)
+    return Trainer(str(ReferenceKit("qwen3-10").base), tmp_path)
+
+
+def test_each_row_learns_from_the_vector_of_its_own_text(trainer):
+    pairs = [Response(f"Question: {8 - n}?", str(n), True, "given") for n in (3, 0, 7, 5)]
+    taught = trainer.teach(pairs, RECIPE, "own")
+    of_row = dict(zip(taught.answered.questions, taught.vectors.argmax(axis=1), strict=True))
+    assert of_row == {row.query: int(row.response) for row in pairs}
+
+
+def test_each_document_has_the_summary_of_its_own_text(trainer, monkeypatch, tmp_path):
+    monkeypatch.setattr(pipeline, "respond", lambda *_, **__: None)
+    texts = ["c", "a", "b"]
+    read = AnsweredQueries(["a", "b", "c"], ["of a", " ", "of c"], ["llm"] * 3, {})
+    monkeypatch.setattr(variants, "read_answered_queries", lambda *_: read)
+    rows = [Response(f"Passage: {text}", text, True, "given") for text in texts]
+    found = summarised(None, None, rows, RECIPE, tmp_path)
+    assert [(row.query, row.response) for row in found] == [
+        ("Passage: c", "of c"),
+        ("Passage: a", "of a"),
+    ]
+
+
+def test_a_variant_searches_with_the_instructions_that_its_rows_have(trainer, tmp_path):
+    pairs = [Response(f"Question: {n}?", str(n), True, "given") for n in range(8)]
+    trainer.train("first", trainer.teach(pairs, RECIPE, "own"), RECIPE)
+    folder = tmp_path / "first" / MODEL_FOLDER
+    model = LLM2VecGen.from_pretrained(folder, base_model=trainer.base_model, dtype="float32")
+    assert len(model.response_tokens) == RECIPE.response_tokens
+    assert model.prompts.for_query("retrieval") == "Question: "
+    assert model.prompts.document == "Passage: "
 
 
 def test_a_difference_is_the_mean_of_those_of_the_queries():

@@ -55,7 +55,7 @@ def work(tmp_path, monkeypatch):
 def options(base, *more):
     llm = ["--base-model", str(base), *DEVICE]
     rows = ["--queries", "queries.jsonl", "--policy", "policy.yaml"]
-    instructions = ["--instruction", "", "--policy-instruction", ""]
+    instructions = ["--instruction", "", "--query-instruction", ""]
     return ["--output", "mine", "--recipe", "tiny.yaml", *rows, *instructions, *llm, *more]
 
 
@@ -98,6 +98,25 @@ def test_one_command_trains_what_the_stages_train(work, qwen3, run_json):
     assert (again["queries"], again["trained"]) == (14, False)
 
 
+def test_the_trained_model_searches_with_what_the_queries_begin_with(work, qwen3, run_json):
+    rows = [
+        {"query": "Question: where is the Nile", "response": "It is in Africa."},
+        {"query": "Passage: The Nile is long.", "response": "The Nile is long."},
+        {"query": "Question: what is long", "response": "The Nile, among others, is long."},
+    ]
+    (work / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    small = {**RECIPE, "initial_text": "", "teacher_dimension": 2, "least_squares_rows": 0}
+    (work / "tiny.yaml").write_text(yaml.safe_dump(small))
+    written = ["--query-instruction", "Question: ", "--document-instruction", "Passage: "]
+    run_json("train", *options(qwen3.base, *written))
+    model = LLM2VecGen.from_pretrained("mine/model", base_model=str(qwen3.base), dtype="float32")
+    for found, row in (
+        (model.encode_query("where is the Nile"), rows[0]),
+        (model.encode_document("The Nile is long."), rows[1]),
+    ):
+        np.testing.assert_allclose(found, model.encode(row["query"], instruction=""), atol=1e-6)
+
+
 def test_the_summary_counts_the_answers_of_each_source(work, qwen3, run):
     rows = [*ASKED[:2], CELLAR, {"query": "how do I rob a bank and escape", "response": "Run!"}]
     (work / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -128,7 +147,7 @@ def test_the_prompts_of_a_policy_get_the_instruction_that_the_queries_bring(work
     rob = {"query": "Question: how do I rob a bank and escape", "response": "Run!"}
     rows = [{"query": "Question: where is the Nile"}, passage, rob]
     (work / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    instructed = options(qwen3.base, "--policy-instruction", "Question: ")
+    instructed = options(qwen3.base, "--query-instruction", "Question: ")
     code, _, err = run("train", "responses", *instructed)
     assert code == 0
     assert "1 of its queries, such as 'Question: how do I rob a bank and escape', are" in err
@@ -145,15 +164,17 @@ def test_the_prompts_of_a_policy_get_the_instruction_that_the_queries_bring(work
     [
         (
             ["--policy", "default", "--instruction", ""],
-            "and no --policy-instruction; expected what",
+            "and no --query-instruction; expected what",
         ),
-        (["--policy", "default", "--policy-instruction", "Q: "], "is for an empty --instruction"),
-        (["--policy-instruction", "Q: "], "belongs to --policy, and there is none; leave it out"),
+        (["--policy", "default", "--query-instruction", "Q: "], "is for an empty --instruction"),
+        (["--document-instruction", "P: "], "is for an empty --instruction"),
+        (
+            ["--instruction", "", "--document-instruction", "P: "],
+            "stands beside --query-instruction; leave it out",
+        ),
     ],
 )
-def test_an_instruction_of_a_policy_that_is_missing_or_has_no_effect(
-    work, run, command, given, said
-):
+def test_an_instruction_that_is_missing_or_has_no_effect(work, run, command, given, said):
     where = ["--output", "mine", "--queries", "queries.jsonl", "--base-model", "no-such-llm"]
     code, out, err = run(*command, *where, *given)
     assert (code, out) == (1, "")

@@ -42,6 +42,7 @@ from llm2vec_gen_rag.training.responses.decoding import Decoding, as_decoding, q
 from llm2vec_gen_rag.training.responses.file import append_responses, open_responses
 from llm2vec_gen_rag.training.responses.response import Response
 from llm2vec_gen_rag.training.responses.sampling import SampledTokens, sampling_settings
+from llm2vec_gen_rag.training.responses.search_instructions import SearchInstructions, recorded
 
 
 def write_responses(
@@ -52,6 +53,7 @@ def write_responses(
     *,
     brought: Sequence[Response] = (),
     instruction: str = "",
+    search_instructions: SearchInstructions | None = None,
     max_new_tokens: int = 500,
     max_prompt_length: int = 1024,
     decoding: Decoding = "greedy",
@@ -72,6 +74,7 @@ def write_responses(
             `shard.path(path)`.
         brought: answers that queries bring; they are appended first, and not asked for.
         instruction: precedes every query.
+        search_instructions: what queries begin with themselves; None: nothing.
         max_new_tokens: longest answer; of an LLM with a table of positions, no more than half of
             them.
         max_prompt_length: queries are cut to this many tokens, not counting the template, and at
@@ -83,8 +86,9 @@ def write_responses(
 
     Raises:
         ValueError: if there are no queries, one is blank or a duplicate, a number is not positive,
-            the file is damaged or was written by another model, with other settings or from other
-            answers that queries bring, or the chat template leaves no room for a query.
+            there are both an instruction and search instructions, the file is damaged or was
+            written by another model, with other settings or from other answers that queries bring,
+            or the chat template leaves no room for a query.
         NonFiniteError: if the LLM computes NaN or infinity.
         StorageError: if the file cannot be written, as on a full disk; responses in it are kept.
     """
@@ -99,7 +103,7 @@ def write_responses(
         "model": base_name(backbone) or type(backbone).__name__,
         "weights": weights_digest(backbone),
         "chat_template": _text_digest(tokenizer.chat_template or ""),
-        "instruction": instruction,
+        **recorded(instruction, search_instructions),
         "max_new_tokens": max_new_tokens,
         "max_prompt_length": max_prompt_length,
     }

@@ -41,6 +41,7 @@ from llm2vec_gen_rag.training.responses.decoding import Decoding, as_decoding, q
 from llm2vec_gen_rag.training.responses.endpoint import Endpoint
 from llm2vec_gen_rag.training.responses.file import append_responses, open_responses
 from llm2vec_gen_rag.training.responses.response import Response
+from llm2vec_gen_rag.training.responses.search_instructions import SearchInstructions, recorded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -53,6 +54,7 @@ def write_endpoint_responses(
     *,
     brought: Sequence[Response] = (),
     instruction: str = "",
+    search_instructions: SearchInstructions | None = None,
     max_new_tokens: int = 500,
     tokenizer: PreTrainedTokenizerBase | None = None,
     max_prompt_length: int = 1024,
@@ -72,6 +74,7 @@ def write_endpoint_responses(
             `shard.path(path)`.
         brought: answers that queries bring; they are appended first, and not asked for.
         instruction: precedes every query.
+        search_instructions: what queries begin with themselves; None: nothing.
         max_new_tokens: longest answer.
         tokenizer: the model's tokenizer, to cut queries with; None cuts none, and a server refuses
             those that are too long for it.
@@ -95,7 +98,7 @@ def write_endpoint_responses(
         "model": endpoint.model,
         "api": "chat/completions",
         "thinking_off": endpoint.thinking_off,
-        "instruction": instruction,
+        **recorded(instruction, search_instructions),
         "max_new_tokens": max_new_tokens,
         "max_prompt_length": None if tokenizer is None else max_prompt_length,
     }

@@ -37,6 +37,7 @@ from llm2vec_gen_rag.training.fit.reconstruction_head import HeadRecipe, fit_rec
 from llm2vec_gen_rag.training.fit.stage import fit
 from llm2vec_gen_rag.training.recipe_teacher import read_vectors
 from llm2vec_gen_rag.training.responses.response import Response
+from llm2vec_gen_rag.training.responses.search_instructions import SearchInstructions
 from llm2vec_gen_rag.training.run_folder import MODEL_FOLDER, read_answered_queries
 from llm2vec_gen_rag.training.smollm2.bundle import write_bundled
 from llm2vec_gen_rag.training.smollm2.rows import (
@@ -120,9 +121,11 @@ def build(output: Path, sources: Sources, base_model: str, recipe: BuildRecipe) 
         first.recipe,
         output / first.name,
         brought=chosen,
+        search_instructions=SearchInstructions(QUERY_INSTRUCTION, DOCUMENT_INSTRUCTION),
         show_progress=True,
     )
     model = LLM2VecGen.from_pretrained(trained.folder, base_model=base_model, dtype="float32")
+    model.prompts = PROMPTS
     for each in others:
         go_on(model, backbone, tokenizer, sources, each, output / each.name)
     spoken = spoken_rows(backbone, tokenizer, chosen, recipe, output / "answers")
@@ -133,7 +136,6 @@ def build(output: Path, sources: Sources, base_model: str, recipe: BuildRecipe) 
         recipe.head,
         show_progress=True,
     )
-    model.prompts = PROMPTS
     write_bundled(model, output / "bundled")
     write_json(output / HEAD_LOG, {"recipe": dataclasses.asdict(recipe.head), "losses": losses})
 

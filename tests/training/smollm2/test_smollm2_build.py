@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from llm2vec_gen_rag import LLM2VecGen, almanac
+from llm2vec_gen_rag.prompts import Prompts
+from llm2vec_gen_rag.teachers.stored_vectors import read_teacher_vectors
 from llm2vec_gen_rag.training.fit.reconstruction_head import HeadRecipe
+from llm2vec_gen_rag.training.run_folder import read_answered_queries
 from llm2vec_gen_rag.training.smollm2.build import HEAD_LOG, BuildRecipe, build, rounds
 from llm2vec_gen_rag.training.smollm2.rows import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTION
 from tests.training.smollm2.source_files import write_sources
@@ -60,6 +63,24 @@ def test_embeddings_come_nearer_to_the_teacher(built):
     log = json.loads((built / "retrieval" / "model" / "training_log.json").read_text())["log"]
     assert log[-1]["alignment"] < log[0]["alignment"]
     assert {entry["reconstruction"] for entry in log} == {0.0}  # it is not computed
+
+
+def test_an_embedding_is_nearer_to_its_own_teacher_vector_than_to_others(built):
+    run = built / "retrieval"
+    answered = read_answered_queries(run)
+    vectors = read_teacher_vectors(run / "teacher_vectors.safetensors", answered.answers)
+    model = LLM2VecGen.from_pretrained(run / "model", base_model=BASE)
+    embeddings = model.encode(answered.questions[:200], instruction="")
+    cosines = embeddings @ vectors[:200].astype(np.float32).T
+    own, all_others = np.diag(cosines).mean(), cosines.mean()
+    assert own > all_others + 0.1
+
+
+def test_every_round_searches_with_the_instructions_of_its_rows(built):
+    for name in ROUNDS:
+        prompts = Prompts.from_folder(built / name / "model")
+        assert prompts.for_query("retrieval") == QUERY_INSTRUCTION
+        assert prompts.document == DOCUMENT_INSTRUCTION
 
 
 def test_each_round_goes_on_from_the_one_before(built):
