@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.evidence.bundled import WordScores, bm25_scores
 from benchmarks.evidence.variations import ABLATION_STEPS
 from benchmarks.plots import draw_searches, draw_token_counts
-from benchmarks.real_texts.page import goals_table
+from benchmarks.real_texts.page import goals_table, unseen_goals_table
 from benchmarks.report import table
 from llm2vec_gen_rag import almanac
 
@@ -51,6 +51,7 @@ def write_page(runs_file: Path, bundled_file: Path, page: Path) -> None:
     runs: list[Run] = [json.loads(line) for line in runs_file.open(encoding="utf-8")]
     measured: Run = json.loads(bundled_file.read_text(encoding="utf-8"))
     report = json.loads((almanac.FOLDER / "figures.json").read_text(encoding="utf-8"))
+    real_texts = json.loads(REAL_TEXTS.read_text(encoding="utf-8"))
     words = bm25_scores()
     folder = page.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +77,8 @@ def write_page(runs_file: Path, bundled_file: Path, page: Path) -> None:
             over_seeds=_over_seeds(seeds),
             steps=ABLATION_STEPS,
             ablations="\n\n".join(_ablation(runs, name) for name in HEADINGS),
-            goals=goals_table(json.loads(REAL_TEXTS.read_text(encoding="utf-8"))),
+            goals=goals_table(real_texts),
+            unseen_goals=unseen_goals_table(real_texts),
             folders=_folders(measured["folders"]),
             reading=_reading("whole"),
         ),

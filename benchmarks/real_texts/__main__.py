@@ -24,7 +24,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,17 +91,19 @@ def measure(arguments: argparse.Namespace) -> None:
     prompts = [PromptSet.from_folder(arguments.data / name) for name in PROMPT_SETS]
     readers = _readers(arguments)
     record, output = record_now(readers.model.fingerprint), arguments.output
-    written = COMPARED if arguments.skip_hyde else max(arguments.hyde, COMPARED)
-
+    written = max(arguments.hyde, COMPARED)
+    measured: dict[str, Callable[[], Any]] = {
+        "sets": lambda: measure_retrieval(readers, sets, held_out[:OTHERS]),
+        "unseen": lambda: _unseen(readers, whole, held_out[:OTHERS], arguments),
+        "latency": lambda: measure_latency(readers, sets[0].queries),
+        "safety": lambda: _safety(readers, held_out, prompts, arguments),
+        "overlap": lambda: measure_overlap(arguments.rows, whole, prompts),
+        "decoded": lambda: measure_decoded(readers, sets, third, written),
+        "hyde": lambda: _hyde(readers, sets, written),
+    }
     keep(output, "made", lambda: _made(readers, arguments.rows))
-    keep(output, "sets", lambda: measure_retrieval(readers, sets, held_out[:OTHERS]), record)
-    keep(output, "unseen", lambda: _unseen(readers, whole, held_out[:OTHERS], arguments), record)
-    keep(output, "latency", lambda: _latency(readers, sets, arguments), record)
-    keep(output, "safety", lambda: _safety(readers, held_out, prompts, arguments), record)
-    keep(output, "overlap", lambda: measure_overlap(arguments.rows, whole, prompts), record)
-    keep(output, "decoded", lambda: measure_decoded(readers, sets, third, written), record)
-    if not arguments.skip_hyde:
-        keep(output, "hyde", lambda: _hyde(readers, sets, written), record)
+    for part in arguments.parts:
+        keep(output, part, measured[part], record)
 
 
 def measure_dtypes(arguments: argparse.Namespace) -> None:
@@ -194,12 +196,6 @@ def _unseen(
     # texts of the same names as the first cut's are kept in a folder of their own
     apart = dataclasses.replace(readers, work=KeptVectors(arguments.work / "unseen"))
     return measure_unseen(apart, sets, first, others)
-
-
-def _latency(
-    readers: Readers, sets: list[RetrievalSet], arguments: argparse.Namespace
-) -> dict[str, Any]:
-    return measure_latency(readers, sets[0].queries, written=not arguments.skip_hyde)
 
 
 def _safety(

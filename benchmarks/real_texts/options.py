@@ -11,6 +11,7 @@ from benchmarks.real_texts.retrieval_sets import CUTS
 
 OUTPUT = Path("docs/evidence/real_texts.json")
 PAGE = Path("docs/real_texts.md")
+PARTS = ("sets", "unseen", "latency", "safety", "overlap", "decoded", "hyde")
 
 
 def labelled(text: str) -> tuple[str, Path]:
@@ -42,7 +43,7 @@ def parse(description: str | None) -> argparse.Namespace:
     add("--max-length", type=int, default=128, help="tokens of a text (default: %(default)s)")
     add("--middle", type=int, default=MIDDLE, help="layer to whiten (default: %(default)s)")
     add("--hyde", type=int, default=60, help="queries of each set to answer (default: %(default)s)")
-    add("--skip-hyde", action="store_true", help="write answers only for the decoded texts")
+    add("--parts", nargs="+", default=PARTS, choices=PARTS, help="of the page (default: all)")
     add("--ordinary-trained", type=int, default=500, help="for the regression (%(default)s)")
     add("--held-out", type=int, default=1000, help="ordinary questions (default: %(default)s)")
     add("--accuracy", action="store_true", help="measure dtypes instead, on scifact and xquad")

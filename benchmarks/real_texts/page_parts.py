@@ -47,7 +47,7 @@ def latency(figures: Figures) -> Fields:
     rows = [[titles[way], f"{milliseconds:,.0f}"] for way, milliseconds in found.items()]
     record = figures.get(PROVENANCE, {}).get("latency")
     where = f"{_processor(record)}, {record['threads']} threads" if record else UNKNOWN
-    return {"table": table(["way", "ms"], rows), "where": where}
+    return {"table": table(["way", "ms"], rows), "where": where, "supervised": SUPERVISED}
 
 
 def safety(figures: Figures) -> Fields:
