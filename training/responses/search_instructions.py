@@ -30,6 +30,9 @@ def recorded(instruction: str, written: SearchInstructions | None) -> dict[str, 
         instruction: that the run puts before every query.
         written: that the queries begin with themselves; None if they do not.
 
+    Returns:
+        The fields of the record.
+
     Raises:
         ValueError: if there are both.
     """
@@ -48,6 +51,9 @@ def prompts_of(origin: dict[str, Any]) -> Prompts:
 
     Args:
         origin: the record of the run.
+
+    Returns:
+        The published ones, but for queries and documents those of the run.
     """
     written = SearchInstructions(**origin.get(_RECORDED, {"query": origin["instruction"]}))
     return Prompts(
