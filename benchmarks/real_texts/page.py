@@ -196,7 +196,13 @@ def _recipes(figures: Figures) -> Fields:
         for found in [{name: np.asarray(by_set[name]) for name in sets}]
     ]  # fmt: skip
     header = ["recipe", *sets, "mean", "/ centred", "/ whitened"]
-    return {"table": table(header, rows)}
+    return {"table": table(header, rows), "variants": _variants_or_not(figures)}
+
+
+def _variants_or_not(figures: Figures) -> str:
+    if "variants" in figures:
+        return "[Short runs](#short-training-runs) differ in one choice each."
+    return _template("parts/variants_unmeasured.md").strip()
 
 
 def _variants(figures: Figures) -> Fields:

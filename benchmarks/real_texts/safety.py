@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from benchmarks.real_texts.overlap import words_of_text
 from benchmarks.real_texts.ranking import Scores, Vectors
 from benchmarks.real_texts.readers import Readers
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
@@ -23,7 +23,6 @@ from llm2vec_gen_rag.training.smollm2.rows import QUERY_INSTRUCTION, safety_rows
 SEED = 42
 FALSE_REFUSALS = 0.05  # of the safe training prompts, at the threshold
 FOLDS = 5
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def unseen(prompts: Iterable[str], seen: set[str]) -> list[str]:
 
 def spelling(text: str) -> str:
     """Return a prompt without what does not make it another one."""
-    return " ".join(_WORD.findall(text.casefold()))
+    return " ".join(words_of_text(text))
 
 
 def measure_safety(

@@ -2,7 +2,7 @@
 
     python -m benchmarks.real_texts.variants --rows rows.jsonl --teacher FOLDER --output FOLDER
 
-trains every variant, one after the other, and goes on where it was stopped; then
+trains all variants in sequence, and resumes after an interruption.
 
     python -m benchmarks.real_texts --data FOLDER --variants FOLDER
 
@@ -21,31 +21,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm2vec_gen_rag import LLM2VecGen, smollm2
+from llm2vec_gen_rag import prompts, smollm2
 from llm2vec_gen_rag.backbone import load_base_tokenizer
 from llm2vec_gen_rag.backbone.loading import BackboneOptions, load_backbone
 from llm2vec_gen_rag.evaluation.json_lines import read_rows
 from llm2vec_gen_rag.training import pipeline
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
-from llm2vec_gen_rag.training.fit.stage import fit
-from llm2vec_gen_rag.training.recipe_teacher import read_vectors
 from llm2vec_gen_rag.training.responses.response import Response
-from llm2vec_gen_rag.training.responses.search_instructions import SearchInstructions, prompts_of
-from llm2vec_gen_rag.training.run_folder import (
-    MODEL_FOLDER,
-    AnsweredQueries,
-    read_answered_queries,
-)
+from llm2vec_gen_rag.training.responses.search_instructions import SearchInstructions
+from llm2vec_gen_rag.training.run_folder import read_answered_queries
 from llm2vec_gen_rag.training.smollm2.rows import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTION
 
 # of each kind: 100 steps of 32 see 3,200 of the 4,000 rows
 TEXTS = 2_000
 SHORT: dict[str, Any] = {"steps": 100, "least_squares_rows": 2_048, "refit_rows": 2_048}
-SUMMARY_INSTRUCTION = "Summarize the following passage: "
 
 
 @dataclass(frozen=True)
@@ -118,7 +110,7 @@ def summarised(
         passages,
         recipe,
         folder,
-        instruction=SUMMARY_INSTRUCTION,
+        instruction=prompts.DOCUMENT_INSTRUCTION,
         show_progress=True,
     )
     answered = read_answered_queries(folder, passages)  # in an order of its own
@@ -130,64 +122,30 @@ def summarised(
     ]
 
 
-@dataclass(frozen=True)
-class Taught:
-    """Rows with the teacher's vectors, (rows, dimension), of the texts that they stand for."""
-
-    answered: AnsweredQueries
-    vectors: np.ndarray
+def load_llm(base_model: str) -> PreTrainedModel:
+    """Return the LLM as it is on disk; a run changes the one that it has."""
+    return load_backbone(base_model, torch.device("cpu"), torch.float32, BackboneOptions())
 
 
-class Trainer:
-    """The frozen LLM, and the folder into which variants are trained."""
+def train(rows: Sequence[Response], recipe: Recipe, folder: Path, base_model: str) -> None:
+    """Train on rows that bring their instruction and the text that they stand for.
 
-    def __init__(self, base_model: str, output: Path) -> None:
-        self.base_model = base_model
-        self.output = output
-        self.tokenizer = load_base_tokenizer(base_model)
-
-    def load_llm(self) -> PreTrainedModel:
-        """Return the LLM as it is on disk; a run changes the one that it has."""
-        return load_backbone(self.base_model, torch.device("cpu"), torch.float32, BackboneOptions())
-
-    def teach(self, rows: Sequence[Response], recipe: Recipe, name: str) -> Taught:
-        """Return the rows, in the order of a run, with the teacher's vectors of their texts.
-
-        Args:
-            rows: each with its instruction and the text that it stands for.
-            recipe: names the teacher.
-            name: of the folder that keeps the vectors.
-        """
-        folder, queries = self.output / name, [row.query for row in rows]
-        pipeline.respond(
-            self.load_llm(),
-            self.tokenizer,
-            queries,
-            recipe,
-            folder,
-            brought=list(rows),
-            search_instructions=SearchInstructions(QUERY_INSTRUCTION, DOCUMENT_INSTRUCTION),
-        )
-        pipeline.teach(recipe, folder, queries=queries, show_progress=True)
-        answered = read_answered_queries(folder, queries)
-        return Taught(answered, read_vectors(folder, answered, recipe))
-
-    def train(self, name: str, taught: Taught, recipe: Recipe) -> None:
-        """Train one variant into its folder."""
-        logging.info("%s", name)
-        answered, dimension = taught.answered, taught.vectors.shape[1]
-        model = LLM2VecGen.fresh(self.load_llm(), self.tokenizer, dimension, recipe.initialisation)
-        model.prompts = prompts_of(answered.origin)
-        fit(
-            model,
-            answered.questions,
-            answered.answers,
-            taught.vectors,
-            recipe,
-            self.output / name / MODEL_FOLDER,
-            untrained=name,
-            show_progress=True,
-        )
+    Args:
+        rows: the rows.
+        recipe: every choice of the run.
+        folder: of the run.
+        base_model: the frozen LLM.
+    """
+    pipeline.train(
+        load_llm(base_model),
+        load_base_tokenizer(base_model),
+        [row.query for row in rows],
+        recipe,
+        folder,
+        brought=rows,
+        search_instructions=SearchInstructions(QUERY_INSTRUCTION, DOCUMENT_INSTRUCTION),
+        show_progress=True,
+    )
 
 
 def main() -> None:
@@ -199,16 +157,20 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     base = dataclasses.replace(load_recipe("smollm2"), teacher_model=arguments.teacher, **SHORT)
-    trainer = Trainer(smollm2.find_llm(), arguments.output)
+    base_model = smollm2.find_llm()
     questions, documents = chosen_rows(arguments.rows)
     summaries = summarised(
-        trainer.load_llm(), trainer.tokenizer, documents, base, arguments.output / "written"
+        load_llm(base_model),
+        load_base_tokenizer(base_model),
+        documents,
+        base,
+        arguments.output / "written",
     )
-    own = trainer.teach(questions + documents, base, "own_texts")
-    summarised_taught = trainer.teach(questions + summaries, base, "summarised_texts")
     for name, variant in VARIANTS.items():
-        taught = summarised_taught if variant.summaries else own
-        trainer.train(name, taught, dataclasses.replace(base, **variant.changes))
+        logging.info("%s", name)
+        recipe = dataclasses.replace(base, **variant.changes)
+        rows = questions + (summaries if variant.summaries else documents)
+        train(rows, recipe, arguments.output / name, base_model)
 
 
 if __name__ == "__main__":

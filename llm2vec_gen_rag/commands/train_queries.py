@@ -131,8 +131,8 @@ def search_instructions_of(arguments: argparse.Namespace) -> SearchInstructions 
         ValueError: if an option would have no effect.
     """
     if arguments.instruction:
-        refuse_unread(arguments, _WRITTEN, "is for an empty --instruction, and this one precedes "
-                      "every query")  # fmt: skip
+        reason = "is for an empty --instruction, and this one precedes every query"
+        refuse_unread(arguments, _WRITTEN, reason)
     if arguments.query_instruction is None:
         refuse_unread(arguments, ("document_instruction",), "stands beside --query-instruction")
         return None

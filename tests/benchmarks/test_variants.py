@@ -10,7 +10,7 @@ from reference_kits import ReferenceKit
 
 from benchmarks.real_texts import variants
 from benchmarks.real_texts.page import PARTS
-from benchmarks.real_texts.variants import VARIANTS, Trainer, chosen_rows, summarised
+from benchmarks.real_texts.variants import VARIANTS, chosen_rows, summarised, train
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.training import pipeline, recipe_teacher
 from llm2vec_gen_rag.training.config import Recipe, load_recipe
@@ -64,20 +64,24 @@ class Numbered:
 
 
 @pytest.fixture
-def trainer(tmp_path, monkeypatch):
+def base_model(monkeypatch):
     monkeypatch.setattr(pipeline, "recipe_teacher", lambda *_, **__: Numbered())
     monkeypatch.setattr(recipe_teacher, "_is_of", lambda *_: True)
-    return Trainer(str(ReferenceKit("qwen3-10").base), tmp_path)
+    return str(ReferenceKit("qwen3-10").base)
 
 
-def test_each_row_learns_from_the_vector_of_its_own_text(trainer):
+def test_each_row_learns_from_the_vector_of_its_own_text(base_model, tmp_path, monkeypatch):
     pairs = [Response(f"Question: {8 - n}?", str(n), True, "given") for n in (3, 0, 7, 5)]
-    taught = trainer.teach(pairs, RECIPE, "own")
-    of_row = dict(zip(taught.answered.questions, taught.vectors.argmax(axis=1), strict=True))
+    learnt = []
+    monkeypatch.setattr(pipeline, "fit", lambda *given, **_: learnt.append(given[1:4]))
+    train(pairs, RECIPE, tmp_path, base_model)
+    ((questions, answers, vectors),) = learnt
+    assert dict(zip(questions, answers, strict=True)) == {row.query: row.response for row in pairs}
+    of_row = dict(zip(questions, vectors.argmax(axis=1), strict=True))
     assert of_row == {row.query: int(row.response) for row in pairs}
 
 
-def test_each_document_has_the_summary_of_its_own_text(trainer, monkeypatch, tmp_path):
+def test_each_document_has_the_summary_of_its_own_text(monkeypatch, tmp_path):
     monkeypatch.setattr(pipeline, "respond", lambda *_, **__: None)
     texts = ["c", "a", "b"]
     read = AnsweredQueries(["a", "b", "c"], ["of a", " ", "of c"], ["llm"] * 3, {})
@@ -90,11 +94,11 @@ def test_each_document_has_the_summary_of_its_own_text(trainer, monkeypatch, tmp
     ]
 
 
-def test_a_variant_searches_with_the_instructions_that_its_rows_have(trainer, tmp_path):
+def test_a_variant_searches_with_the_instructions_that_its_rows_have(base_model, tmp_path):
     pairs = [Response(f"Question: {n}?", str(n), True, "given") for n in range(8)]
-    trainer.train("first", trainer.teach(pairs, RECIPE, "own"), RECIPE)
-    folder = tmp_path / "first" / MODEL_FOLDER
-    model = LLM2VecGen.from_pretrained(folder, base_model=trainer.base_model, dtype="float32")
+    train(pairs, RECIPE, tmp_path, base_model)
+    folder = tmp_path / MODEL_FOLDER
+    model = LLM2VecGen.from_pretrained(folder, base_model=base_model, dtype="float32")
     assert len(model.response_tokens) == RECIPE.response_tokens
     assert model.prompts.for_query("retrieval") == "Question: "
     assert model.prompts.document == "Passage: "
