@@ -73,12 +73,12 @@ lint: .venv/.installed  ## format, lint, docstrings, spelling, types, and which 
 	cd .venv/typed && ../bin/mypy --config-file $(CURDIR)/pyproject.toml notebooks/*.py
 	cd .venv/typed && ../bin/lint-imports --no-logo $(CURDIR)/pyproject.toml
 
-# lint and the tests on transformers 4 use one core each
+# lint and the tests on transformers 4 use one core each; the demo begins when one of them ends
 check:  ## everything that CI proves
 	$(MAKE) -j2 .venv/.installed .venv-transformers-4/.dependencies
-	$(MAKE) .venv-transformers-4/.installed
-	$(MAKE) -j2 lint test-transformers-4
-	$(MAKE) demo test
+	$(MAKE) .venv-transformers-4/.installed .venv/.llm-installed
+	$(MAKE) -j2 --output-sync=target test-transformers-4 lint demo
+	$(MAKE) test
 
 # what runs on transformers 4 and on the lowest versions: the model, without any extra but gguf
 MODEL_TESTS := tests/test_reference.py tests/test_encoder.py tests/test_model.py tests/test_loading.py tests/test_arguments.py tests/checkpoint tests/backbone/test_load_backbone.py tests/backbone/test_pretrained_tokenizer.py tests/backbone/test_low_rank_updates.py tests/backbone/test_gguf.py tests/backbone/test_llama_cpp.py tests/faults/test_gguf_files.py tests/faults/test_gguf_headers.py

@@ -36,7 +36,7 @@ from benchmarks.real_texts.options import parse
 from benchmarks.real_texts.overlap import measure_overlap
 from benchmarks.real_texts.page import write_page
 from benchmarks.real_texts.provenance import file_digest, record_now
-from benchmarks.real_texts.readers import Readers
+from benchmarks.real_texts.readers import Readers, indexed_tokens
 from benchmarks.real_texts.recipes import measure_recipes
 from benchmarks.real_texts.results_file import keep, read_figures
 from benchmarks.real_texts.retrieval import measure_retrieval, measure_unseen, measure_written
@@ -84,7 +84,6 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace) -> None:
     """Write the parts to the output, each when it ends."""
-    third = load_third_encoder(arguments.third_encoder)
     whole = [read_set(arguments.data / name) for name in arguments.sets]
     sets = [cut_set(each, size_of(arguments, each.name)) for each in whole]
     held_out = held_out_questions(arguments.ordinary, arguments.rows, arguments.held_out)
@@ -95,10 +94,11 @@ def measure(arguments: argparse.Namespace) -> None:
     measured: dict[str, Callable[[], Any]] = {
         "sets": lambda: measure_retrieval(readers, sets, held_out[:OTHERS]),
         "unseen": lambda: _unseen(readers, whole, held_out[:OTHERS], arguments),
+        "whole": lambda: _whole(readers, whole, held_out[:OTHERS], arguments),
         "latency": lambda: measure_latency(readers, sets[0].queries),
         "safety": lambda: _safety(readers, held_out, prompts, arguments),
         "overlap": lambda: measure_overlap(arguments.rows, whole, prompts),
-        "decoded": lambda: measure_decoded(readers, sets, third, written),
+        "decoded": lambda: _decoded(readers, sets, written, arguments),
         "hyde": lambda: _hyde(readers, sets, written),
     }
     keep(output, "made", lambda: _made(readers, arguments.rows))
@@ -194,8 +194,31 @@ def _unseen(
     first = [cut_set(each, CUTS[each.name]) for each in whole]
     sets = [unseen_set(each, CUTS[each.name], size_of(arguments, each.name)) for each in whole]
     # texts of the same names as the first cut's are kept in a folder of their own
-    apart = dataclasses.replace(readers, work=KeptVectors(arguments.work / "unseen"))
+    apart = dataclasses.replace(readers, work=KeptVectors(readers.work.folder / "unseen"))
     return measure_unseen(apart, sets, first, others)
+
+
+def _whole(
+    readers: Readers, whole: list[RetrievalSet], others: list[str], arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Return what both cuts give when the LLM reads as much of a text as `index` lets it."""
+    length = indexed_tokens(readers.model)
+    work = KeptVectors(readers.work.folder / "whole")
+    apart = dataclasses.replace(readers, work=work, max_length=length)
+    sets = [cut_set(each, size_of(arguments, each.name)) for each in whole]
+    return {
+        "max_length": length,
+        "longer": {each.name: apart.longer(each.documents) for each in sets},
+        "sets": measure_retrieval(apart, sets, others),
+        "unseen": _unseen(apart, whole, others, arguments),
+    }
+
+
+def _decoded(
+    readers: Readers, sets: list[RetrievalSet], written: int, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    third = load_third_encoder(arguments.third_encoder)
+    return measure_decoded(readers, sets, third, written)
 
 
 def _safety(

@@ -11,7 +11,7 @@ from benchmarks.real_texts.retrieval_sets import CUTS
 
 OUTPUT = Path("docs/evidence/real_texts.json")
 PAGE = Path("docs/real_texts.md")
-PARTS = ("sets", "unseen", "latency", "safety", "overlap", "decoded", "hyde")
+PARTS = ("sets", "unseen", "whole", "latency", "safety", "overlap", "decoded", "hyde")
 
 
 def labelled(text: str) -> tuple[str, Path]:
@@ -55,7 +55,8 @@ def parse(description: str | None) -> argparse.Namespace:
     needed = [] if arguments.only_page else ["data"]
     others = arguments.accuracy, arguments.recipe, arguments.variants
     if not (arguments.only_page or any(others)):
-        needed += ["teacher", "rows", "ordinary", "third_encoder"]
+        needed += ["teacher", "rows", "ordinary"]
+        needed += ["third_encoder"] if "decoded" in arguments.parts else []
     if missing := [name for name in needed if getattr(arguments, name) is None]:
         parser.error(f"missing {', '.join(f'--{name}'.replace('_', '-') for name in missing)}")
     return arguments

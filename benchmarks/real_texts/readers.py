@@ -18,11 +18,18 @@ from benchmarks.real_texts.kept_vectors import Arrays, KeptVectors
 from benchmarks.real_texts.ranking import Vectors
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.backbone.digest import weights_digest
+from llm2vec_gen_rag.qdrant.writing.as_read import MAX_LENGTH
 from llm2vec_gen_rag.teachers.protocol import Teacher
 
 logger = logging.getLogger(__name__)
 WRITTEN_TOKENS = 64
 TASK = "retrieval"
+
+
+def indexed_tokens(model: LLM2VecGen) -> int:
+    """Return how many tokens of a document a collection reads, beside what else the LLM reads."""
+    (instructed,) = model.text_tokenizer.token_ids([model.prompts.document])
+    return MAX_LENGTH - len(instructed) - len(model.response_tokens)
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,11 @@ class EmbeddingReader:
     def documents(self, name: str, texts: Sequence[str]) -> Vectors:
         """Return the model's embeddings of documents, (texts, dimension)."""
         return self._embedded(name, texts, self.model.prompts.document)
+
+    def longer(self, texts: Sequence[str]) -> int:
+        """Return how many texts have more tokens than are read."""
+        ids = self.model.text_tokenizer.token_ids(list(texts))
+        return sum(len(each) > self.max_length for each in ids)
 
     def _embedded(self, name: str, texts: Sequence[str], instruction: str) -> Vectors:
         """Return embeddings of texts of which as many tokens are read as of the mean states."""

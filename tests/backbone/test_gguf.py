@@ -119,6 +119,21 @@ def test_linear_and_llama_3_scaling_of_positions_are_read(llama, tmp_path):
     np.testing.assert_allclose(llama3.model.rotary_emb.inv_freq, frequencies / divisors, rtol=1e-5)
 
 
+def test_heads_whose_stated_size_is_no_part_of_a_state_are_read(tmp_path):
+    qwen3 = ReferenceKit("qwen3-10")
+    sizes = {"attn_q": (48, 64), "attn_k": (16, 64), "attn_v": (16, 64), "attn_output": (64, 48)}
+    tensors = {
+        f"blk.{layer}.{name}.weight": np.full(size, 0.01, dtype=np.float32)
+        for layer in range(3)
+        for name, size in sizes.items()
+    }
+    counts = {"qwen3.attention.head_count": 3, "qwen3.attention.head_count_kv": 1}
+    path = write_gguf(tmp_path / "three.gguf", qwen3.base, metadata=counts, tensors=tensors)
+    backbone = backbone_of(path)
+    assert (backbone.config.num_attention_heads, backbone.config.head_dim) == (3, 16)
+    assert backbone(torch.ones(1, 4, dtype=torch.long)).logits.isfinite().all()
+
+
 # its name
 
 

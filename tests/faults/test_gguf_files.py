@@ -159,6 +159,10 @@ def test_without_the_package_the_error_says_how_to_install_it(whole, monkeypatch
         ({"llama.feed_forward_length": 96}, r"160.*, and its metadata states .*96"),
         ({"llama.attention.head_count_kv": 4}, r"attn_k.*\(32, 64\), and .* \(64, 64\)"),
         ({"llama.attention.head_count": 0}, "head_count is 0"),
+        (
+            {"llama.attention.head_count": 3, "llama.attention.key_length": 16},
+            "64 numbers of a state do not divide by 3 heads",
+        ),
         ({"llama.attention.head_count": [4, 4, 4]}, "head_count is"),
         ({"llama.attention.layer_norm_rms_epsilon": None}, "does not state"),
         ({"llama.rope.dimension_count": 8}, "8 that are rotated"),

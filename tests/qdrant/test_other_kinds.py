@@ -216,6 +216,9 @@ def test_markdown_is_cut_at_its_headings_and_not_in_code():
         ('a, b\n1, "2, ""3"""\n', [('a: 1\nb: 2, "3"', 1)]),
         ('"a; b; c",d\n1,2\n', [("a; b; c: 1\nd: 2", 1)]),
         ("only one\n", [("only one", 1)]),
+        ("name;size\nx;1,5\ny;2,5\n", [("name: x\nsize: 1,5", 1), ("name: y\nsize: 2,5", 2)]),
+        ("quote\nHello\nTo be, or not\n", [("quote: Hello", 1), ("quote: To be, or not", 2)]),
+        ("id,text\n1,a,b\n2,a,b,c\n", [("id: 1\ntext: a\nb", 1), ("id: 2\ntext: a\nb\nc", 2)]),
         ("", []),
     ],
 )
@@ -223,9 +226,10 @@ def test_a_table_is_read_by_row_with_the_names_of_its_columns(table, rows):
     assert [(section.text, section.metadata["row"]) for section in csv_sections(table)] == rows
 
 
-def test_notes_above_a_table_are_not_the_names_of_its_columns():
-    notes, ada = csv_sections("# Source: a book\n\nname;born\nAda;1815\n")
-    assert (notes.text.strip(), notes.metadata) == ("# Source: a book", {})
+@pytest.mark.parametrize("note", ["# Source: a book", "Members, January 2024"])
+def test_notes_above_a_table_are_not_the_names_of_its_columns(note):
+    notes, ada = csv_sections(f"{note}\n\nname;born\nAda;1815\n")
+    assert (notes.text.strip(), notes.metadata) == (note, {})
     assert (ada.text, ada.metadata) == ("name: Ada\nborn: 1815", {"row": 1})
 
 

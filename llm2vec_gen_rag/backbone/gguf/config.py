@@ -51,7 +51,8 @@ def read_config(file: GGUFFile) -> PretrainedConfig:
     family = _architecture(file)
     hidden, heads = _size(file, "embedding_length"), _size(file, "attention.head_count")
     head = _size(file, "attention.key_length", hidden // heads)
-    _require_plain_heads(file, head, hidden, heads)
+    _require_plain_heads(file, head)
+    _require_known_head_size(file, hidden, heads)
     theta = float(file.get(f"{family}.rope.freq_base", _NUMBER, 10000.0))
     bias = "blk.0.attn_output.bias" in file.tensors
     settings: dict[str, Any] = {
@@ -188,7 +189,7 @@ def _vocabulary(file: GGUFFile) -> int:
     return rows
 
 
-def _require_plain_heads(file: GGUFFile, head: int, hidden: int, heads: int) -> None:
+def _require_plain_heads(file: GGUFFile, head: int) -> None:
     """Raise an error unless each head has one size, of which all is rotated."""
     values = _size(file, "attention.value_length", head)
     rotated = _size(file, "rope.dimension_count", head)
@@ -197,5 +198,12 @@ def _require_plain_heads(file: GGUFFile, head: int, hidden: int, heads: int) -> 
             f"its heads have {head} numbers of keys, {values} of values and {rotated} that are "
             "rotated; expected one even number"
         )
-    if hidden % heads and "attention.key_length" not in file.metadata:
+
+
+def _require_known_head_size(file: GGUFFile, hidden: int, heads: int) -> None:
+    """Raise an error if the size of a head is neither stated nor a part of a state's."""
+    family = file.metadata["general.architecture"]
+    is_stated = f"{family}.attention.key_length" in file.metadata
+    # transformers 5 refuses such a Llama, whatever is stated
+    if hidden % heads and (family == "llama" or not is_stated):
         raise file.error(f"its {hidden} numbers of a state do not divide by {heads} heads")

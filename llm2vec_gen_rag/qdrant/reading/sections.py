@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from io import StringIO
@@ -23,8 +24,8 @@ _RST_HEADING = re.compile(
     re.MULTILINE,
 )
 _DELIMITERS = ",;\t|"  # the first is the most usual
-_QUOTED = re.compile(r'"[^"]*"')
-_NAMES_WITHIN = 10_000  # characters
+_NO_DELIMITER = "\x1f"  # of a table of one column; ASCII's own separator of cells
+_READ = 10_000  # characters, to find the delimiter
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def csv_sections(text: str) -> list[Section]:
     the table, and a section without a row.
 
     Args:
-        text: the table, whose delimiter is a comma, a semicolon, a tabulator or a bar.
+        text: the table, whose delimiter is a comma, a semicolon, a tabulator or a bar. Where none
+            of them divides the lines, it has one column.
 
     Returns:
         The rows, numbered from 1: a line ``name: value`` for each cell that is not empty. A table
@@ -79,8 +81,7 @@ def csv_sections(text: str) -> list[Section]:
     Raises:
         csv.Error: a cell is longer than Python's limit.
     """
-    table = StringIO(text, newline="")
-    rows = list(csv.reader(table, delimiter=_delimiter(text), skipinitialspace=True))
+    rows = _rows(text, _delimiter(text))
     first = next((place for place, row in enumerate(rows) if len(row) > 1), 0)
     notes, table_rows = rows[:first], rows[first:]
     names, below = (table_rows[0], table_rows[1:]) if len(table_rows) > 1 else ([], table_rows)
@@ -115,12 +116,32 @@ def _markdown_headings(text: str) -> Iterator[tuple[int, int, str]]:
             yield line.start(), line.end(), _EMPHASIS.sub(r"\2", heading["title"])
 
 
+def _rows(text: str, delimiter: str) -> list[list[str]]:
+    table = StringIO(text, newline="")
+    return list(csv.reader(table, delimiter=delimiter, skipinitialspace=True))
+
+
 def _delimiter(text: str) -> str:
-    """Return the delimiter that the first line with any has most of, outside quotes, or a comma."""
-    for line in _QUOTED.sub("", text[:_NAMES_WITHIN]).split("\n"):
-        if any(mark in line for mark in _DELIMITERS):
-            return max(_DELIMITERS, key=line.count)
-    return _DELIMITERS[0]
+    """Return the delimiter by which most rows have equally many cells; of equals, most cells."""
+    beginning = text if len(text) <= _READ else text[:_READ].rpartition("\n")[0]
+    shapes = {mark: _table_shape(_rows(beginning, mark)) for mark in _DELIMITERS}
+    best = max(_DELIMITERS, key=lambda mark: shapes[mark])
+    return best if any(shapes[best]) else _NO_DELIMITER
+
+
+def _table_shape(rows: list[list[str]]) -> tuple[int, int]:
+    """Return how many rows have how many cells, as most have; (0, 0) if this is no table.
+
+    Below its first row of several cells, half of a table's rows have several, and at least one has.
+    """
+    cells = [len(row) for row in rows if row]
+    first = next((place for place, count in enumerate(cells) if count > 1), len(cells))
+    several = [count for count in cells[first:] if count > 1]
+    is_table = len(cells) == 1 or (len(several) > 1 and 2 * len(several) >= len(cells[first:]))
+    if not (several and is_table):
+        return 0, 0
+    count, times = Counter(several).most_common(1)[0]
+    return times, count
 
 
 def _written_out(names: list[str], row: list[str]) -> str:
