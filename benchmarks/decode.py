@@ -30,7 +30,7 @@ def main() -> None:
         our.ask("load", checkpoint=checkpoint)
         our.ask("copy_matrices")
         our.ask("warm_up_writing")
-        other.ask("load", checkpoint=checkpoint, in_fastest_dtype=True)
+        other.ask("load", checkpoint=checkpoint)
         decode = {
             "ours": partial(our.ask, "decode", text=text),
             "generate": partial(our.ask, "decode_by_generate", text=text),
@@ -45,7 +45,11 @@ def main() -> None:
         }
         seconds = in_turn(options.rounds, calls)
         weights, dtype = our.ask("weight_bytes"), other.ask("dtype")
-    keep("decode", {"reference_dtype": dtype, **sum_up(seconds, weights)}, options)
+    keep(
+        "decode",
+        {"texts": texts.source, "reference_dtype": dtype, **sum_up(seconds, weights)},
+        options,
+    )
 
 
 def sum_up(seconds: dict[str, list[float]], weights: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from benchmarks import RESULTS
 from benchmarks.checkpoints import SHAPES
 from benchmarks.processor import this_machine
+from benchmarks.provenance import code_commit
 
 Measured = TypeVar("Measured")
 
@@ -25,14 +26,22 @@ def parse(description: str | None, *, rounds: int, shape: str = "0.6b") -> argpa
     )
     parser.add_argument("--shape", choices=[*SHAPES], default=shape)
     parser.add_argument("--rounds", type=int, default=rounds)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--texts", type=Path, help="folder in the BEIR layout; else a stand-in")
     parser.add_argument(
         "--results", type=Path, default=RESULTS, help="has a folder for each processor"
     )
     options = parser.parse_args()
+    options.commit = code_commit()  # before anything is measured
     check_threads(options.results / this_machine(options.threads).folder, options.threads)
     return options
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use; a container may leave it fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def in_turn(rounds: int, ways: Mapping[str, Callable[[], Measured]]) -> dict[str, list[Measured]]:
@@ -65,8 +74,10 @@ def keep(name: str, figures: dict[str, Any], options: argparse.Namespace) -> Non
     The folder is that of this machine's processor: each keeps figures of its own.
     """
     machine = this_machine(options.threads)
+    folder = f" --texts {options.texts.name}" if "texts" in figures and options.texts else ""
     run = {
-        "program": f"python -m benchmarks.{name} --shape {options.shape}",
+        "program": f"python -m benchmarks.{name} --shape {options.shape}{folder}",
+        "commit": options.commit,
         "shape": options.shape,
         "rounds": options.rounds,
         "machine": asdict(machine),

@@ -33,7 +33,7 @@ def main() -> None:
         our.ask("warm_up")
         writing.ask("load", checkpoint=checkpoint)
         writing.ask("warm_up_writing")
-        other.ask("load", checkpoint=checkpoint, in_fastest_dtype=True)
+        other.ask("load", checkpoint=checkpoint)
         for worker, arguments in ((our, {}), (other, {"batch_size": None})):
             worker.ask("encode", texts=[warm], instruction=instruction, **arguments)
         for writer in WRITERS:

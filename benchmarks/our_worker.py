@@ -18,11 +18,14 @@ import torch.nn.functional as F  # noqa: N812
 from benchmarks.workers import Requests, serve, timed
 from llm2vec_gen_rag import LLM2VecGen
 from llm2vec_gen_rag.backbone.laying_out import REPAID_AFTER
+from llm2vec_gen_rag.backbone.products import Kernel, by_onednn, has_onednn
 from llm2vec_gen_rag.decoder import answer_ids
 from llm2vec_gen_rag.encoder import last_hidden_states, soft_prompts
 from llm2vec_gen_rag.training.config import Recipe
 from llm2vec_gen_rag.training.fit.training_mode import training_mode
 from llm2vec_gen_rag.training.objective import StepLosses, TokenPair, pair_losses
+
+Ways = dict[str, tuple[Kernel, list[torch.Tensor]]]  # a kernel, and the matrices it multiplies by
 
 MAX_LENGTH = 512
 LEARNING_RATE = 3e-4
@@ -133,17 +136,36 @@ class OurWorker(Requests):
 
     def matrices(self, rows: int, repeats: int) -> float:
         """Return the median seconds of some rows through the copy of every layer's matrices."""
-        *matrices, _ = self.copies
-        inputs = {m.shape[1]: torch.randn(rows, m.shape[1]).to(m.dtype) for m in matrices}
+        way: Ways = {"plain": (F.linear, self.copies[:-1])}
+        return self._seconds_by_kernel(rows, repeats, way)["plain"]
+
+    def matrices_by_kernel(self, rows: int, repeats: int) -> dict[str, float]:
+        """Return the same by torch's kernel, and by those of oneDNN where torch has it.
+
+        oneDNN multiplies plain matrices, and those in its own layout.
+        """
+        plain = self.copies[:-1]
+        ways: Ways = {"plain": (F.linear, plain)}
+        if has_onednn():
+            laid_out = [torch.ops.mkldnn._reorder_linear_weight(m, rows) for m in plain]
+            ways |= {"onednn": (by_onednn, plain), "laid_out": (by_onednn, laid_out)}
+        return self._seconds_by_kernel(rows, repeats, ways)
+
+    def _seconds_by_kernel(self, rows: int, repeats: int, ways: Ways) -> dict[str, float]:
+        inputs = {m.shape[1]: torch.randn(rows, m.shape[1]).to(m.dtype) for m in self.copies}
 
         @timed
-        def multiply() -> None:
-            for matrix in matrices:
-                F.linear(inputs[matrix.shape[1]], matrix)
+        def multiply(kernel: Kernel, weights: list[torch.Tensor]) -> None:
+            for matrix in weights:
+                kernel(inputs[matrix.shape[1]], matrix)
 
         with torch.no_grad():
-            multiply()
-            return statistics.median(multiply() for _ in range(repeats))
+            for way in ways.values():
+                multiply(*way)
+            return {
+                name: statistics.median(multiply(*way) for _ in range(repeats))
+                for name, way in ways.items()
+            }
 
     def read_weights(self, repeats: int) -> float:
         """Return the median seconds to read from memory the weights that each token needs, once."""

@@ -6,6 +6,7 @@ figures are judged by kind. They are kept and shown by processor.
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from collections.abc import Collection
@@ -13,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-
-from llm2vec_gen_rag.backbone.device import cpu_has_bfloat16
 
 # what decides which matrix products torch and oneDNN run, as Linux names it
 FEATURES = (
@@ -28,6 +27,9 @@ KINDS = {
     "amx": "AMX with bfloat16; computes in bfloat16",
     "other": "none of these, such as ARM; computes in float32",
 }
+# what keeps torch's own kernels, and those of oneDNN, to older instructions
+LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+AS_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "avx2"}
 # the kinds that are to be measured
 EXPECTED_KINDS = ("avx2", "avx512-bf16", "amx")
 
@@ -70,19 +72,19 @@ def this_machine(threads: int) -> Machine:
     """Return the machine that this process runs on.
 
     Raises:
-        SystemExit: if torch's own kernels and those of oneDNN are kept to different instructions:
-            figures would be filed under a kind that is not what was measured.
+        SystemExit: if torch's own kernels or those of oneDNN are kept to other instructions than
+            both to AVX2: figures would be filed under a kind that is not what was measured.
     """
+    kept = {name: os.environ[name].lower() for name in LIMITS if name in os.environ}
+    if kept not in ({}, AS_AVX2):
+        raise SystemExit(
+            f"torch is kept to other instructions than those of a kind: {kept}. To measure as a "
+            "processor with AVX2, set both ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX_CPU_ISA=AVX2; "
+            "else none of these."
+        )
     path = Path("/proc/cpuinfo")
     cpuinfo = path.read_text(encoding="utf-8") if path.is_file() else ""
-    machine = machine_of(cpuinfo, threads, torch.backends.cpu.get_cpu_capability())
-    if machine.native_bfloat16 != cpu_has_bfloat16():
-        raise SystemExit(
-            f"torch may use the instructions of {machine.kind}, oneDNN others. To measure as a "
-            "processor with AVX2, set both ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX_CPU_ISA=AVX2; "
-            "else neither."
-        )
-    return machine
+    return machine_of(cpuinfo, threads, torch.backends.cpu.get_cpu_capability())
 
 
 def machine_of(cpuinfo: str, threads: int, capability: str = "AVX512") -> Machine:

@@ -8,6 +8,7 @@ belongs to it: its LLM, low-rank updates, heads and instruction.
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from benchmarks.figures import keep, parse, ratios, spread
@@ -16,6 +17,7 @@ from benchmarks.texts import read_texts, sample
 from benchmarks.workers import Worker, ours
 from llm2vec_gen_rag.arguments import BUNDLED_MODELS
 
+LOADS = 3
 INSTALL = "python -m benchmarks.peers.environment"
 
 
@@ -29,6 +31,7 @@ def main() -> None:
     texts = read_texts(options.texts)
     warm, *queries = sample(texts.queries, options.rounds + 1)
     mine, minilm = [], []
+    loads = [load_seconds(options) for _ in range(LOADS + 1)][1:]  # the first warms the disk cache
     with (
         ours(options.threads) as our,
         Worker(sys.executable, "benchmarks.peers.minilm_worker", options.threads) as other,
@@ -44,8 +47,16 @@ def main() -> None:
         "texts": texts.source,
         "seconds": {"ours": spread(mine), "all-MiniLM-L6-v2": spread(minilm)},
         "ratio_to_minilm": ratios(mine, minilm),
+        "load_seconds": spread(loads),
     }
     keep("query", figures, options)
+
+
+def load_seconds(options: argparse.Namespace) -> float:
+    """Return the seconds in which a fresh process loads the model, imports left out."""
+    with ours(options.threads) as worker:
+        seconds: float = worker.ask("load", checkpoint=options.shape)
+        return seconds
 
 
 if __name__ == "__main__":

@@ -31,15 +31,11 @@ class ReferenceWorker(Requests):
     """One loaded model, or one in training with its teacher and the batch that it trains on."""
 
     @timed
-    def load(self, checkpoint: str, in_fastest_dtype: bool = False) -> None:
-        """Load a checkpoint: as the package ships, in bfloat16, or in this CPU's fastest dtype.
-
-        A CPU without instructions for bfloat16 multiplies float32 many times as fast.
-        """
+    def load(self, checkpoint: str) -> None:
+        """Load a checkpoint, in the dtype in which this CPU multiplies fastest."""
         self.model = LLM2VecGenModel.from_pretrained(checkpoint)
         self.model.model.eval()
-        if in_fastest_dtype and not this_machine(torch.get_num_threads()).native_bfloat16:
-            self.model.model.float()
+        _in_fastest_dtype(self.model.model)
 
     def dtype(self) -> str:
         """Return the dtype that the loaded model computes in."""
@@ -97,11 +93,12 @@ class ReferenceWorker(Requests):
         self.trainee = EncoderDecoderModel.from_pretrained(
             checkpoint, causal_lm_decoder=True, is_trainable=True
         )
+        _in_fastest_dtype(self.trainee)
         self.trainee.decoder_model.requires_grad_(False)
         if recomputed:
             self.trainee.gradient_checkpointing_enable({"use_reentrant": False})
         self.trainee.train()
-        self.teacher = _teacher(checkpoint)
+        self.teacher = _in_fastest_dtype(_teacher(checkpoint))
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
         tokens = tokenizer.additional_special_tokens
         self.response_ids = tokenizer.convert_tokens_to_ids(tokens)
@@ -154,6 +151,15 @@ class ReferenceWorker(Requests):
             self.teacher,
             student_encoder_states=states,
         )
+
+
+def _in_fastest_dtype(model: torch.nn.Module) -> torch.nn.Module:
+    """Return a model of bfloat16, which the package ships, in this CPU's fastest dtype.
+
+    A CPU without instructions for bfloat16 multiplies float32 many times as fast.
+    """
+    native = this_machine(torch.get_num_threads()).native_bfloat16
+    return model if native else model.float()
 
 
 def _teacher(checkpoint: str) -> torch.nn.Module:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import RESULTS
 from benchmarks.engine_tables import HEADER, EngineTable, engine_tables
+from benchmarks.figures import usable_cores
 from benchmarks.goals import Goal, Results, Spread, read_goals, written
 from benchmarks.processor import EXPECTED_KINDS, KINDS, Machine, this_machine
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--here", action="store_true", help="print the goals for this machine")
     measured = read_results(RESULTS)
     if parser.parse_args().here:
-        machine = this_machine(os.cpu_count() or 1)
+        machine = this_machine(usable_cores())
         print(goals_here(machine, measured.get(machine.folder, {})))
     else:
         PAGE.write_text(page(measured), encoding="utf-8")
@@ -128,14 +128,15 @@ def _cells(goal: Goal, measured: Mapping[str, Results]) -> list[str]:
 
 
 def unmeasured(goals: Iterable[Goal], measured: Mapping[str, Results]) -> str:
-    """Return the commands that measure what no processor has a figure for."""
-    commands = [
-        f"`{goal.command}`"
+    """Return the commands that measure what no processor has a figure for, or what only one has."""
+    counted = [
+        (goal, sum(goal.spread(results) is not None for results in measured.values()))
         for goal in goals
-        if all(goal.spread(results) is None for results in measured.values())
     ]
+    commands = [f"`{goal.command}`" for goal, count in counted if count == 0]
     if not commands:
-        return "Every goal is measured on at least one processor."
+        once = sum(count == 1 for _, count in counted)
+        return f"Of {len(counted)} goals, {once} are measured on one processor, the others on more."
     listed = ", ".join(dict.fromkeys(commands))
     return f"Some goals have not been measured on any processor yet; these programs do: {listed}."
 

@@ -32,8 +32,8 @@ from benchmarks.gate.scores import (
 )
 from benchmarks.gate.sets import QuerySet, almanac_set, ordinary_questions, prompt_set
 from benchmarks.plots import PLOTS
+from benchmarks.provenance import code_commit, file_digest
 from benchmarks.real_texts.kept_vectors import KeptVectors
-from benchmarks.real_texts.provenance import code_commit, file_digest
 from benchmarks.real_texts.results_file import as_json
 from llm2vec_gen_rag import LLM2VecGen, almanac
 from llm2vec_gen_rag.safety import RefusalGate

@@ -54,7 +54,7 @@ def engines(checkpoint: str, parts: Parts) -> list[Engine]:
     return [
         Engine(
             name="reference", module="reference_worker", needs="llm2vec_gen", reads=INSTRUCTED,
-            load={"checkpoint": checkpoint, "in_fastest_dtype": True},
+            load={"checkpoint": checkpoint},
             python=reference_environment.PYTHON,
         ),
         Engine(

@@ -28,6 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.provenance import file_digest, record_now
 from benchmarks.real_texts.accuracy import EXACT, measure_accuracy
 from benchmarks.real_texts.decoded import COMPARED, measure_decoded
 from benchmarks.real_texts.kept_vectors import KeptVectors
@@ -35,7 +36,6 @@ from benchmarks.real_texts.latency import measure_latency
 from benchmarks.real_texts.options import parse
 from benchmarks.real_texts.overlap import measure_overlap
 from benchmarks.real_texts.page import write_page
-from benchmarks.real_texts.provenance import file_digest, record_now
 from benchmarks.real_texts.readers import Readers, indexed_tokens
 from benchmarks.real_texts.recipes import measure_recipes
 from benchmarks.real_texts.results_file import keep, read_figures

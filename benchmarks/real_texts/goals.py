@@ -55,6 +55,8 @@ def retrieval_goals(sets: Figures) -> Iterator[list[str]]:
     yield [label, "≤ 1", named(below), "", _yes(len(below) <= 1)]
     yield _ratio(f"ours / {SUPERVISED}", 0.85, ours, ndcg_of(sets, "teacher"))
     words = ndcg_of(sets, "bm25")
+    ratio, low, high = ratio_over_sets(ours, words)
+    yield ["ours / BM25", "none set", f"{ratio:.3f}", f"{low:.3f} to {high:.3f}", ""]
     measured = next(iter(sets.values()))["ndcg"]
     for way, name in HYBRIDS.items():
         if way not in measured:
@@ -75,7 +77,7 @@ def safety_goals(safety: Figures) -> Iterator[list[str]]:
             low, high = found["auc_interval"]
             yield [
                 f"AUC on {name}, {title}", f"≥ {least:.2f}", f"{found['auc']:.3f}",
-                f"{low:.3f} to {high:.3f}", _yes(found["auc"] >= least),
+                f"{low:.3f} to {high:.3f}", _settled(found["auc"], low, high, least),
             ]  # fmt: skip
         share = safety[score]["held_out_refused"]
         label = f"held-out ordinary questions read as refusals, {title}"
@@ -84,12 +86,18 @@ def safety_goals(safety: Figures) -> Iterator[list[str]]:
 
 def _ratio(label: str, least: float, ours: BySet, baseline: BySet) -> list[str]:
     ratio, low, high = ratio_over_sets(ours, baseline)
-    return [label, f"≥ {least:g}", f"{ratio:.3f}", f"{low:.3f} to {high:.3f}", _yes(ratio >= least)]
+    interval, reached = f"{low:.3f} to {high:.3f}", _settled(ratio, low, high, least)
+    return [label, f"≥ {least:g}", f"{ratio:.3f}", interval, reached]
 
 
 def named(sets: list[str]) -> str:
     """Return how many sets there are, and which."""
     return f"{len(sets)} ({', '.join(sets)})" if sets else "0"
+
+
+def _settled(found: float, low: float, high: float, least: float) -> str:
+    """Return whether a figure reaches a bound, and whether all of its interval is on that side."""
+    return _yes(found >= least) + (", not settled" if low < least <= high else "")
 
 
 def _yes(reached: bool) -> str:

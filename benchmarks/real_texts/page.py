@@ -110,6 +110,28 @@ def _unseen(figures: Figures) -> Fields:
     }
 
 
+def _whole(figures: Figures) -> Fields:
+    found = figures["whole"]
+    longer = (
+        f"{count} of {found['sets'][name]['documents']} of {name}"
+        for name, count in found["longer"].items()
+        if count
+    )
+    return {
+        "short": figures["made"]["max_length"],
+        "length": found["max_length"],
+        "longer": ", ".join(longer) or "none",
+        **{
+            f"{prefix}{kind}": made
+            for prefix, sets in (("", found["sets"]), ("unseen_", found["unseen"]))
+            for kind, made in (
+                ("goals", table(GOALS_HEADER, list(retrieval_goals(sets)))),
+                ("table", _ndcg_table(sets, ways(figures))),
+            )
+        },
+    }
+
+
 def _unseen_or_not(figures: Figures) -> str:
     if "unseen" not in figures:
         return "Other queries of the same sets are not measured yet."
@@ -227,6 +249,7 @@ def _template(name: str) -> str:
 PARTS: dict[str, Callable[[Figures], Fields]] = {
     "sets": _retrieval,
     "unseen": _unseen,
+    "whole": _whole,
     "recipes": _recipes,
     "variants": _variants,
     "hyde": _hyde,

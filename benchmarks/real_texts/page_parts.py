@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.provenance import LIBRARIES, Record
 from benchmarks.real_texts.cells import in_words, literal, signed, small
 from benchmarks.real_texts.goals import SCORES, SUPERVISED, Figures
 from benchmarks.real_texts.intervals import mean_over_sets, mean_with_interval
-from benchmarks.real_texts.provenance import LIBRARIES, Record
 from benchmarks.real_texts.results_file import PROVENANCE
 from benchmarks.report import table
 

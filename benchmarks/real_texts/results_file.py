@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.real_texts.provenance import Record
+from benchmarks.provenance import Record
 
 logger = logging.getLogger(__name__)
 PROVENANCE = "provenance"

@@ -15,10 +15,12 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 
 from llm2vec_gen_rag.backbone.caches import beyond_caches
+from llm2vec_gen_rag.backbone.forks import ForkSafeLock
 from llm2vec_gen_rag.backbone.process_settings import ChangedSettings
 from llm2vec_gen_rag.backbone.resident_memory import available_memory
 from llm2vec_gen_rag.backbone.torch_defaults import torch_defaults
@@ -28,6 +30,8 @@ Way = Callable[[], object]
 ROUNDS = 5
 # of the usual way's time: less is within what two measurements differ by
 WORTH_IT = 0.9
+
+_measuring = ForkSafeLock()  # two measurements at once would each take the other's time
 
 
 class FasterWay:
@@ -60,17 +64,24 @@ class FasterWay:
     def is_faster(self) -> bool:
         """Return the answer, measured at the first call unless it was `set`.
 
-        Where memory is too short to measure, it is the usual way, until `set(None)`.
+        Where memory is too short to measure, it is the usual way, until `set(None)`. While oneDNN
+        is disabled, as another thread may have it in `fast_row`, it is the usual way, too.
         """
         if self._set is not None:
             return self._set
         if FasterWay.usual_only:
             return False
         threads = torch.get_num_threads()
-        if threads not in self._answers:
+        if threads in self._answers:
+            return self._answers[threads]
+        with _measuring:
+            if threads in self._answers:
+                return self._answers[threads]
             with torch_defaults(), torch.no_grad():
-                self._answers[threads] = self._has_memory() and self._measured()
-        return self._answers[threads]
+                answer = _is_onednn_enabled() and self._has_memory() and self._measured()
+            if _is_onednn_enabled():  # else another thread writes, and what was timed is not usual
+                self._answers[threads] = answer
+            return answer
 
     def set(self, answer: bool | None) -> None:
         """Decide for this process instead of measuring; None: measure at the next call."""
@@ -108,6 +119,11 @@ def _take_usual_ways(undo: ExitStack) -> None:
 
 
 usual_ways = ChangedSettings(_take_usual_ways)
+
+
+def _is_onednn_enabled() -> bool:
+    onednn: Any = torch.backends.mkldnn
+    return bool(onednn.enabled)
 
 
 def _seconds(compute: Way) -> float:

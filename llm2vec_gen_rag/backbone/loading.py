@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from llm2vec_gen_rag.backbone.device import cpu_dtype, require_devices
 from llm2vec_gen_rag.backbone.facts import freeze
 from llm2vec_gen_rag.backbone.gguf.loading import load_gguf
 from llm2vec_gen_rag.backbone.gguf.location import find_gguf
-from llm2vec_gen_rag.backbone.int8 import quantize_layers
+from llm2vec_gen_rag.backbone.int8 import has_fast_products, quantize_layers
 from llm2vec_gen_rag.backbone.load_errors import (
     not_loaded,
     require_config_files,
@@ -24,6 +25,8 @@ from llm2vec_gen_rag.backbone.load_errors import (
 )
 from llm2vec_gen_rag.backbone.placement import require_in_memory, require_placed
 from llm2vec_gen_rag.errors import BaseModelError, MissingExtraError
+
+logger = logging.getLogger(__name__)
 
 # options that this machine may be unable to meet
 _ASKED_OF_A_MACHINE = ("device_map", "quantization_config", "attn_implementation")
@@ -100,6 +103,10 @@ def load_backbone(
         _refuse_other_plans(options)
         backbone = load_backbone(base_model, device, cpu_dtype(), options)
         quantize_layers(backbone)
+        if not has_fast_products():
+            logger.warning(
+                "int8 takes less memory and embeds slower: this CPU does not multiply 8 bits fast"
+            )
         return backbone
     backbone = _load_whole(base_model, device, dtype, options)
     freeze(backbone)

@@ -124,6 +124,11 @@ def checked_weight(weight: float, is_hybrid: bool) -> float:
 
 def run(arguments: argparse.Namespace) -> None:
     """Search, and print the hits; print why there are none if the gate refuses the query."""
+    if not arguments.query.strip():
+        raise ValueError(
+            f"the query is {arguments.query!r}; expected a question or another text. Is it a "
+            "variable of the shell that is not set?"
+        )
     require_store(arguments)
     options: dict[str, Any] = {"filter": conditions(arguments.filter), "task": arguments.task}
     if arguments.weight is not None:

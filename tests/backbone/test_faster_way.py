@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from llm2vec_gen_rag.backbone import faster_way
 from llm2vec_gen_rag.backbone.faster_way import FasterWay, usual_ways
+from llm2vec_gen_rag.backbone.products import _without_onednn
 from llm2vec_gen_rag.cpu import FASTER_WAYS
 
 
@@ -47,6 +49,21 @@ def test_each_number_of_threads_is_measured_once():
     finally:
         torch.set_num_threads(before)
     assert measured == [1, 2]
+
+
+def test_threads_that_ask_at_once_measure_once():
+    choice, measured = waiting(0, 0.01)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(lambda _: choice.is_faster(), range(4)))
+    assert len(measured) == 1
+
+
+def test_nothing_is_decided_while_another_thread_writes_without_onednn():
+    choice, measured = waiting(0, 0.001)
+    with _without_onednn:
+        assert not choice.is_faster()
+    assert not measured
+    assert choice.is_faster()
 
 
 def test_what_was_set_is_not_measured():

@@ -208,6 +208,13 @@ def test_a_cpu_with_fast_products_uses_them(monkeypatch):
 # --- whole models
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_where_8_bits_are_not_multiplied_fast_loading_says_so(qwen3, monkeypatch, caplog, fast):
+    monkeypatch.setattr("llm2vec_gen_rag.backbone.loading.has_fast_products", lambda: fast)
+    qwen3.load(dtype="int8")
+    assert ("int8 takes less memory and embeds slower" in caplog.text) is not fast
+
+
 def test_every_kit_gives_nearly_its_vectors(each_kit, each_model):
     model = each_kit.load(dtype="int8")
     assert model.dtype == torch.int8

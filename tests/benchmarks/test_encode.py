@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.checkpoints import SHAPES, Shape
-from benchmarks.encode import needed_flops
+from benchmarks.encode import fastest_batch_size, needed_flops
 
 ONE = Shape(
     name="one",
@@ -57,3 +57,32 @@ def test_texts_add_up():
 def test_the_large_shape_has_half_a_billion_weights():
     shape = SHAPES["0.6b"]
     assert shape.layers * shape.layer_weights == pytest.approx(440e6, rel=0.01)
+
+
+def timed(seconds):
+    """Return what takes these seconds for each size, and the sizes that it was asked for."""
+    asked = []
+
+    def encode(batch_size):
+        asked.append(batch_size)
+        return seconds[batch_size].pop(0)
+
+    return encode, asked
+
+
+def test_sizes_are_tried_from_the_smallest_until_one_is_clearly_slower():
+    encode, asked = timed({1: [3.0], 2: [1.0], 4: [2.0], 8: [0.1]})
+    assert fastest_batch_size(encode, 12, (1, 2, 4, 8)) == (2, {1: 3.0, 2: 1.0, 4: 2.0})
+    assert asked == [1, 2, 4]
+
+
+def test_close_sizes_are_timed_again_and_the_better_time_counts():
+    encode, asked = timed({1: [1.05, 0.8], 2: [1.0, 1.0], 4: [2.0]})
+    assert fastest_batch_size(encode, 12, (1, 2, 4, 8)) == (1, {1: 0.8, 2: 1.0, 4: 2.0})
+    assert asked == [1, 2, 4, 1, 2]
+
+
+def test_no_size_beyond_the_number_of_texts_is_tried():
+    encode, asked = timed({1: [2.0], 2: [1.0]})
+    assert fastest_batch_size(encode, 2, (1, 2, 4))[0] == 2
+    assert asked == [1, 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -96,12 +97,36 @@ def test_figures_are_kept_beside_those_of_other_processors(tmp_path, capsys):
     other = "avx2-1-1"
     (tmp_path / other).mkdir()
     (tmp_path / other / "decode.0.6b.json").write_text("{}")
-    keep("decode", {"ratio": 2}, argparse.Namespace(
-        shape="0.6b", rounds=3, threads=1, results=tmp_path
+    keep("decode", {"texts": "scifact", "ratio": 2}, argparse.Namespace(
+        shape="0.6b", rounds=3, threads=1, results=tmp_path, texts=Path("a/scifact"), commit="c1"
     ))  # fmt: skip
     kept = tmp_path / this_machine(1).folder / "decode.0.6b.json"
     figures = json.loads(kept.read_text(encoding="utf-8"))
     assert figures == json.loads(capsys.readouterr().out)
     assert Machine(**figures["machine"]).folder == kept.parent.name
     assert figures["ratio"] == 2
+    assert figures["commit"] == "c1"
+    assert figures["program"] == "python -m benchmarks.decode --shape 0.6b --texts scifact"
     assert (tmp_path / other / "decode.0.6b.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"},
+        {"ATEN_CPU_CAPABILITY": "avx2"},
+        {"ATEN_CPU_CAPABILITY": "default"},
+        {"ATEN_CPU_CAPABILITY": "avx2", "DNNL_MAX_CPU_ISA": "AVX2"},
+    ],
+)
+def test_figures_of_other_instructions_than_those_of_a_kind_are_refused(monkeypatch, limits):
+    for name, value in limits.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match="set both ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX"):
+        this_machine(1)
+
+
+def test_a_processor_may_be_measured_as_one_with_avx2(monkeypatch):
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert this_machine(1).kind

@@ -94,6 +94,11 @@ def figures():
         },
         "sets": {"first": a_set(), "second": a_set(ours=0.2, hybrid_weighted=0.52)},
         "unseen": {"first": an_unseen_set(), "second": an_unseen_set()},
+        "whole": {
+            "max_length": 506, "longer": {"first": 7, "second": 0},
+            "sets": {"first": a_set(ours=0.5), "second": a_set(ours=0.5)},
+            "unseen": {"first": an_unseen_set(), "second": an_unseen_set()},
+        },
         "recipes": {
             "untrained": {
                 "dimension": 8,
@@ -167,11 +172,24 @@ def test_unseen_queries_have_the_goals_without_a_fitted_weight(figures):
     assert "Other queries of the same sets are not measured yet." in as_page(figures)
 
 
+def test_texts_as_long_as_a_collection_reads_them_have_the_goals_of_both_cuts(figures):
+    (part,) = (part for part in as_page(figures).split("\n## ") if part.startswith("Texts as"))
+    assert "first 128 tokens" in part
+    assert "leaves 506 for the text; longer are 7 of 20 of first." in part
+    assert "| ours / the LLM's whitened states | ≥ 1.1 | 1.667 | 1.667 to 1.667 | yes |" in part
+    assert "| ours / the LLM's whitened states | ≥ 1.1 | 1.333 | 1.333 to 1.333 | yes |" in part
+
+
+def test_ours_stands_beside_bm25_for_which_no_bound_is_set(figures):
+    assert "| ours / BM25 | none set | 0.600 | 0.600 to 0.600 |  |" in as_page(figures)
+
+
 def test_what_was_chosen_by_the_figures_stands_before_them(figures):
     before = as_page(figures).partition("\n## ")[0]
     assert "20 to 20 documents" in before
     assert "weight" in before
     assert "third\ntraining round" in before
+    assert "which\nsafety prompts" in before
 
 
 @pytest.mark.parametrize(
@@ -234,7 +252,8 @@ def test_the_time_of_a_query_names_its_processor(figures):
 
 def test_goals_of_safety_are_judged_for_both_scores(figures):
     reached = {row[0]: row[4] for row in safety_goals(figures["safety"])}
-    assert reached["AUC on jailbreakbench, nearness to refusals"] == "yes"
+    assert reached["AUC on jailbreakbench, nearness to refusals"] == "yes, not settled"
+    assert reached["AUC on xstest, logistic regression"] == "yes, not settled"
     assert reached["AUC on xstest, nearness to refusals"] == "no"
     assert reached["held-out ordinary questions read as refusals, logistic regression"] == "no"
 
@@ -246,6 +265,7 @@ def test_the_page_has_every_part_and_says_who_taught_the_model_in_each(figures):
         "Goals",
         "Retrieval",
         "Queries on which nothing was chosen",
+        "Texts as long as a collection reads them",
         "Other recipes",
         "Short training runs",
         "A written answer (HyDE)",
@@ -270,7 +290,7 @@ def test_every_way_has_its_column_and_every_set_its_row(figures):
     page = as_page(figures)
     headers = [line for line in page.splitlines() if line.startswith("| nDCG@10 | documents")]
     assert all(heading in headers[0] for heading in ways(figures).values())
-    assert len(headers) == 2
+    assert len(headers) == 4  # of both cuts, and of both at full length
     assert "| first | 20 | 4 | 0.500 <sub>0.50–0.50</sub> |" in page
     assert "| **mean** |" in page
 

@@ -178,15 +178,16 @@ def test_a_machine_of_a_processor_without_figures_is_told_how_to_measure():
 def test_8_bits_are_judged_by_the_worst():
     kinds = {"minimum": 0.0, "median": 0.0, "maximum": 0.02}
     cosines = {"minimum": 0.98, "median": 0.999, "maximum": 1.0}
+    side = {"cosine": cosines, "ratio": {"minimum": 0.9, "median": 0.99, "maximum": 1.2}}
     figures = {
         "machine": {"kind": "avx2"},
-        "documents": {"cosine": cosines},
-        "queries": {"cosine": cosines},
+        "documents": side,
+        "queries": side,
         "bundled_model": {"cosine": cosines, "ndcg_loss": kinds},
     }
     table = goals_table("8 bits", INT8_ROWS, {"avx2": {"int8.0.6b": figures}})
     _, _, *lines = table.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 6
     assert all(line.endswith(", missed |") for line in lines)
 
 

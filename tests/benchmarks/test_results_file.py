@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import torch
 
-from benchmarks.real_texts.provenance import code_commit, file_digest, record_now
+from benchmarks.provenance import code_commit, file_digest, record_now
 from benchmarks.real_texts.results_file import keep, read_figures
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.real_texts.decoded import EXAMPLES, measure_decoded
 from benchmarks.real_texts.kept_vectors import KeptVectors
-from benchmarks.real_texts.readers import Readers
+from benchmarks.real_texts.readers import Readers, indexed_tokens
 from benchmarks.real_texts.retrieval import measure_unseen, rank
 from benchmarks.real_texts.retrieval_sets import RetrievalSet
 from benchmarks.real_texts.third_encoder import NAME, join_parts, load_third_encoder
@@ -37,6 +37,13 @@ def test_decoded_texts_are_compared_by_the_third_encoder(readers):
         assert all(-1 <= cosine <= 1 for cosine in figures[name])
     # with two queries, one's own answer is the other's other one
     assert figures["own_answer"] != figures["another_answer"]
+
+
+def test_as_much_of_a_document_is_read_as_a_collection_reads(readers):
+    assert indexed_tokens(readers.model) == 512 - len(
+        readers.model.text_tokenizer.token_ids([readers.model.prompts.document])[0]
+    ) - len(readers.model.response_tokens)
+    assert readers.longer(["a", "b " * 200]) == 1
 
 
 def test_unseen_queries_are_ranked_in_every_way_that_fits_no_weight(readers):

@@ -48,6 +48,7 @@ def test_a_worker_answers_and_shows_errors(checkpoint):
         worker.ask("warm_up")
         worker.ask("warm_up_writing")
         assert worker.ask("matrices", rows=4, repeats=1) > 0
+        assert min(worker.ask("matrices_by_kernel", rows=4, repeats=1).values()) > 0
         assert worker.ask("peak") > 50
         with pytest.raises(WorkerError, match="unexpected keyword argument"):
             worker.ask("decode", nonsense=1)

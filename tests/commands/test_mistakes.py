@@ -23,6 +23,7 @@ MISTAKES = {
     "a broken line": (["index", "broken.jsonl"], "broken.jsonl, line 2 is not JSON"),
     "no store": (["search", "x", "--store", "nowhere"], "llm2vec-gen-rag index"),
     "a store that is forgotten": (["index", "ok.txt", "--store", ":memory:"], "--store qdrant"),
+    "a variable that is not set": (["search", ""], "the query is ''; expected a question"),
     "no such collection": (["search", "x", "--store", "store"], "it holds none"),
     "a server without a scheme": (["index", "ok.txt", "--store", "ftp://x"], "http://"),
     "no such model": (["embed", "ok.txt", "--json", "--model", "./nowhere"], "'./nowhere'"),

@@ -13,7 +13,7 @@ import torch
 from benchmarks.processor import this_machine
 from llm2vec_gen_rag.evaluation.provenance import checkout_commit
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 LIBRARIES = ("torch", "transformers")
 
 Record = dict[str, Any]
@@ -38,14 +38,16 @@ def record_now(fingerprint: str | None) -> Record:
 
 
 def code_commit(root: Path = ROOT) -> str | None:
-    """Return the commit of the checkout, followed by "-dirty" if a file outside docs/ has changed.
+    """Return the commit of the checkout, followed by "-dirty" if its code has changed.
 
-    What is measured is written to docs/, which must not mark the next part as dirty.
+    What is measured is written to docs/ and to results of benchmarks, which must not mark what is
+    measured next as dirty.
     """
     commit = checkout_commit(root / "llm2vec_gen_rag")
     if commit is None or not commit.endswith("-dirty"):
         return commit
     changed = ["status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs"]
+    changed.append(":(exclude)benchmarks/results")
     status = subprocess.run(
         ["git", "-C", str(root), *changed], capture_output=True, text=True, check=True
     )
