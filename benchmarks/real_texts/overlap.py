@@ -28,12 +28,16 @@ def measure_overlap(
 ) -> dict[str, Any]:
     """Return how many texts of each set are seen in the training rows, and how many prompts near.
 
+    A training text is the beginning of an article at most, so the reverse is counted, too: how many
+    training texts of at least `GRAM` words are seen in a set's documents.
+
     Args:
         rows: JSON lines, each with its "query", the instruction in front.
         sets: whole ones.
         prompts: harmful and safe ones.
     """
     trained = training_texts(rows)
+    long = [text for text in trained if len(words_of_text(text)) >= GRAM]
     texts = [text for asked in sets for side in SIDES for text in getattr(asked, side)]
     shares = iter(seen_shares(texts, trained))
     counted: dict[str, dict[str, int]] = {}
@@ -42,8 +46,11 @@ def measure_overlap(
         for side in SIDES:
             seen = sum(next(shares) >= SEEN for _ in getattr(asked, side))
             counted[asked.name][f"{side}_seen"] = seen
+        inside = sum(share >= SEEN for share in seen_shares(long, asked.documents))
+        counted[asked.name]["training_texts_inside"] = inside
     return {
         "training_texts": len(trained),
+        "long_training_texts": len(long),
         "sets": counted,
         "prompts": {each.name: _near(each) for each in prompts},
     }

@@ -79,9 +79,10 @@ def overlap(figures: Figures) -> Fields:
     """Return the fields of parts/overlap.md."""
     found_of = figures["overlap"]
     sets = [
-        [name, *(f"{found[f'{side}_seen']} of {found[side]}" for side in ("documents", "queries"))]
+        [name, *(f"{found[f'{side}_seen']} of {found[side]}" for side in ("documents", "queries")),
+         found["training_texts_inside"]]
         for name, found in found_of["sets"].items()
-    ]
+    ]  # fmt: skip
     prompts = [
         [name, *(f"{found[f'{kind}_near']} of {found[kind]}, nearest {found[f'{kind}_nearest']:.2f}"
                  for kind in ("harmful", "safe"))]
@@ -89,7 +90,8 @@ def overlap(figures: Figures) -> Fields:
     ]  # fmt: skip
     return {
         "count": f"{found_of['training_texts']:,}",
-        "sets": table(["set", "documents", "queries"], sets),
+        "long": f"{found_of['long_training_texts']:,}",
+        "sets": table(["set", "documents", "queries", "training texts in its documents"], sets),
         "prompts": table(["prompts", "harmful", "safe"], prompts),
     }
 

@@ -39,15 +39,21 @@ def test_prompts_are_near_by_the_words_that_both_have():
 def test_sets_and_prompts_are_counted(tmp_path):
     rows = tmp_path / "rows.jsonl"
     queries = ["Passage: " + TRAINED, "Question: who wrote it"]
-    rows.write_text("".join(json.dumps({"query": query}) + "\n" for query in queries))
     documents = [TRAINED, "Another text of more than eight words that nobody has trained."]
+    beginning = " ".join(TRAINED.split()[:9])  # of which the first document has all
+    queries = [*queries, f"Passage: {beginning}", "Passage: nobody has trained"]
+    rows.write_text("".join(json.dumps({"query": query}) + "\n" for query in queries))
     asked = RetrievalSet("few", ["0", "1"], documents, ["q"], ["Who wrote it?"], [{"0": 1}])
     trained = safety_rows()[0].query.removeprefix(QUERY_INSTRUCTION)
     prompts = PromptSet("some", [trained.upper(), "zebra"], ["zebra"], paired=False)
     found = measure_overlap(rows, [asked], [prompts])
-    assert found["training_texts"] == 2
-    assert found["sets"] == {
-        "few": {"documents": 2, "documents_seen": 1, "queries": 1, "queries_seen": 1}
+    assert (found["training_texts"], found["long_training_texts"]) == (4, 2)
+    assert found["sets"]["few"] == {
+        "documents": 2,
+        "documents_seen": 1,
+        "queries": 1,
+        "queries_seen": 1,
+        "training_texts_inside": 2,
     }
     near = found["prompts"]["some"]
     assert (near["harmful"], near["harmful_near"], near["safe_near"]) == (2, 1, 0)

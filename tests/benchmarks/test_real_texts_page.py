@@ -119,9 +119,12 @@ def figures():
             "regression": score(0.8, 0.85, 0.05),
         },
         "overlap": {
-            "training_texts": 21000,
+            "training_texts": 21000, "long_training_texts": 20000,
             "sets": {
-                "first": {"documents": 99, "documents_seen": 3, "queries": 40, "queries_seen": 1}
+                "first": {
+                    "documents": 99, "documents_seen": 3, "queries": 40, "queries_seen": 1,
+                    "training_texts_inside": 5,
+                }
             },
             "prompts": {
                 "xstest": {
@@ -222,7 +225,7 @@ def test_decoded_texts_are_judged_by_the_interval_of_the_difference(figures, own
 
 def test_a_part_of_texts_seen_in_training(figures):
     page = as_page(figures)
-    assert "| first | 3 of 99 | 1 of 40 |" in page
+    assert "| first | 3 of 99 | 1 of 40 | 5 |" in page
     assert "| xstest | 2 of 9, nearest 0.85 | 0 of 8, nearest 0.50 |" in page
     assert "21,000 texts" in page
 
