@@ -8,6 +8,8 @@ a query's words stands out, whatever lies behind it. (A convex combination of no
 Bruch, Gai and Ingber, 2023, "An Analysis of Fusion Functions for Hybrid Retrieval".)
 s is the share of the query's words that the document with b_1 has. Where it is below a half, no
 document answers in the query's words, and those that it has in common with one count for less.
+Common words count in s as telling ones do: a document that shares "how do I get" with a question
+may come before the one that answers it.
 """
 
 from __future__ import annotations
