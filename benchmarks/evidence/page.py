@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.evidence.bundled import WordScores, bm25_scores
 from benchmarks.evidence.variations import ABLATION_STEPS
 from benchmarks.plots import draw_searches, draw_token_counts
-from benchmarks.real_texts.page import goals_table, unseen_goals_table
+from benchmarks.real_texts.page import goals_table, cut_goals_table
 from benchmarks.report import table
 from llm2vec_gen_rag import almanac
 
@@ -78,7 +78,9 @@ def write_page(runs_file: Path, bundled_file: Path, page: Path) -> None:
             steps=ABLATION_STEPS,
             ablations="\n\n".join(_ablation(runs, name) for name in HEADINGS),
             goals=goals_table(real_texts),
-            unseen_goals=unseen_goals_table(real_texts),
+            unseen_goals=cut_goals_table(real_texts["unseen"]),
+            whole_goals=cut_goals_table(real_texts["whole"]["sets"]),
+            whole_unseen_goals=cut_goals_table(real_texts["whole"]["unseen"]),
             folders=_folders(measured["folders"]),
             reading=_reading("whole"),
         ),

@@ -77,9 +77,9 @@ def goals_table(figures: Figures) -> str:
     return table(GOALS_HEADER, [*retrieval_goals(figures["sets"]), *safety])
 
 
-def unseen_goals_table(figures: Figures) -> str:
-    """Return the same of retrieval, on the queries on which nothing was chosen."""
-    return table(GOALS_HEADER, list(retrieval_goals(figures["unseen"])))
+def cut_goals_table(sets: Figures) -> str:
+    """Return the same of retrieval alone, on one cut of the sets."""
+    return table(GOALS_HEADER, list(retrieval_goals(sets)))
 
 
 def _retrieval(figures: Figures) -> Fields:
@@ -99,7 +99,7 @@ def _retrieval(figures: Figures) -> Fields:
 def _unseen(figures: Figures) -> Fields:
     sets = figures["unseen"]
     return {
-        "goals": unseen_goals_table(figures),
+        "goals": cut_goals_table(sets),
         "best": ways(figures)[best_whitened(sets)],
         "beside_each": _beside_better_of_each(sets),
         "table": _ndcg_table(sets, ways(figures)),
@@ -125,7 +125,7 @@ def _whole(figures: Figures) -> Fields:
             f"{prefix}{kind}": made
             for prefix, sets in (("", found["sets"]), ("unseen_", found["unseen"]))
             for kind, made in (
-                ("goals", table(GOALS_HEADER, list(retrieval_goals(sets)))),
+                ("goals", cut_goals_table(sets)),
                 ("table", _ndcg_table(sets, ways(figures))),
             )
         },

@@ -79,7 +79,7 @@ def test_sizes_are_tried_from_the_smallest_until_one_is_clearly_slower():
 def test_close_sizes_are_timed_again_and_the_better_time_counts():
     encode, asked = timed({1: [1.05, 0.8], 2: [1.0, 1.0], 4: [2.0]})
     assert fastest_batch_size(encode, 12, (1, 2, 4, 8)) == (1, {1: 0.8, 2: 1.0, 4: 2.0})
-    assert asked == [1, 2, 4, 1, 2]
+    assert asked == [1, 2, 4, 2, 1]
 
 
 def test_no_size_beyond_the_number_of_texts_is_tried():
