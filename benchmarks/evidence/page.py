@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.evidence.bundled import WordScores, bm25_scores
 from benchmarks.evidence.variations import ABLATION_STEPS
 from benchmarks.plots import draw_searches, draw_token_counts
-from benchmarks.real_texts.page import goals_table, cut_goals_table
+from benchmarks.real_texts.page import cut_goals_table, goals_table
 from benchmarks.report import table
 from llm2vec_gen_rag import almanac
 
