@@ -15,6 +15,8 @@ from pathlib import Path
 
 import torch
 
+from llm2vec_gen_rag.backbone.device import cpu_has_bfloat16
+
 # what decides which matrix products torch and oneDNN run, as Linux names it
 FEATURES = (
     "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8",
@@ -73,7 +75,8 @@ def this_machine(threads: int) -> Machine:
 
     Raises:
         SystemExit: if torch's own kernels or those of oneDNN are kept to other instructions than
-            both to AVX2: figures would be filed under a kind that is not what was measured.
+            both to AVX2, or differ for another reason: figures would be filed under a kind that is
+            not what was measured.
     """
     kept = {name: os.environ[name].lower() for name in LIMITS if name in os.environ}
     if kept not in ({}, AS_AVX2):
@@ -84,7 +87,10 @@ def this_machine(threads: int) -> Machine:
         )
     path = Path("/proc/cpuinfo")
     cpuinfo = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return machine_of(cpuinfo, threads, torch.backends.cpu.get_cpu_capability())
+    machine = machine_of(cpuinfo, threads, torch.backends.cpu.get_cpu_capability())
+    if machine.native_bfloat16 != cpu_has_bfloat16():
+        raise SystemExit(f"torch may use the instructions of {machine.kind}, oneDNN others")
+    return machine
 
 
 def machine_of(cpuinfo: str, threads: int, capability: str = "AVX512") -> Machine:

@@ -46,11 +46,9 @@ def code_commit(root: Path = ROOT) -> str | None:
     commit = checkout_commit(root / "llm2vec_gen_rag")
     if commit is None or not commit.endswith("-dirty"):
         return commit
-    changed = ["status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs"]
-    changed.append(":(exclude)benchmarks/results")
-    status = subprocess.run(
-        ["git", "-C", str(root), *changed], capture_output=True, text=True, check=True
-    )
+    code = [".", ":(exclude)docs", ":(exclude)benchmarks/results"]
+    changed = ["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no", "--", *code]
+    status = subprocess.run(changed, capture_output=True, text=True, check=True)
     return commit if status.stdout else commit.removesuffix("-dirty")
 
 

@@ -94,11 +94,11 @@ def measure(arguments: argparse.Namespace) -> None:
     measured: dict[str, Callable[[], Any]] = {
         "sets": lambda: measure_retrieval(readers, sets, held_out[:OTHERS]),
         "unseen": lambda: _unseen(readers, whole, held_out[:OTHERS], arguments),
-        "whole": lambda: _whole(readers, whole, held_out[:OTHERS], arguments),
+        "whole": lambda: _whole(readers, whole, sets, held_out[:OTHERS], arguments),
         "latency": lambda: measure_latency(readers, sets[0].queries),
         "safety": lambda: _safety(readers, held_out, prompts, arguments),
         "overlap": lambda: measure_overlap(arguments.rows, whole, prompts),
-        "decoded": lambda: _decoded(readers, sets, written, arguments),
+        "decoded": lambda: _decoded(readers, sets, written, arguments.third_encoder),
         "hyde": lambda: _hyde(readers, sets, written),
     }
     keep(output, "made", lambda: _made(readers, arguments.rows))
@@ -199,13 +199,16 @@ def _unseen(
 
 
 def _whole(
-    readers: Readers, whole: list[RetrievalSet], others: list[str], arguments: argparse.Namespace
+    readers: Readers,
+    whole: list[RetrievalSet],
+    sets: list[RetrievalSet],
+    others: list[str],
+    arguments: argparse.Namespace,
 ) -> dict[str, Any]:
     """Return what both cuts give when the LLM reads as much of a text as `index` lets it."""
     length = indexed_tokens(readers.model)
     work = KeptVectors(readers.work.folder / "whole")
     apart = dataclasses.replace(readers, work=work, max_length=length)
-    sets = [cut_set(each, size_of(arguments, each.name)) for each in whole]
     return {
         "max_length": length,
         "longer": {each.name: apart.longer(each.documents) for each in sets},
@@ -215,10 +218,9 @@ def _whole(
 
 
 def _decoded(
-    readers: Readers, sets: list[RetrievalSet], written: int, arguments: argparse.Namespace
+    readers: Readers, sets: list[RetrievalSet], written: int, third_encoder: Path
 ) -> dict[str, Any]:
-    third = load_third_encoder(arguments.third_encoder)
-    return measure_decoded(readers, sets, third, written)
+    return measure_decoded(readers, sets, load_third_encoder(third_encoder), written)
 
 
 def _safety(

@@ -112,8 +112,9 @@ def _unseen(figures: Figures) -> Fields:
 
 def _whole(figures: Figures) -> Fields:
     found = figures["whole"]
+    sets, unseen = found["sets"], found["unseen"]
     longer = (
-        f"{count} of {found['sets'][name]['documents']} of {name}"
+        f"{count} of {sets[name]['documents']} of {name}"
         for name, count in found["longer"].items()
         if count
     )
@@ -121,14 +122,10 @@ def _whole(figures: Figures) -> Fields:
         "short": figures["made"]["max_length"],
         "length": found["max_length"],
         "longer": ", ".join(longer) or "none",
-        **{
-            f"{prefix}{kind}": made
-            for prefix, sets in (("", found["sets"]), ("unseen_", found["unseen"]))
-            for kind, made in (
-                ("goals", cut_goals_table(sets)),
-                ("table", _ndcg_table(sets, ways(figures))),
-            )
-        },
+        "goals": cut_goals_table(sets),
+        "table": _ndcg_table(sets, ways(figures)),
+        "unseen_goals": cut_goals_table(unseen),
+        "unseen_table": _ndcg_table(unseen, ways(figures)),
     }
 
 

@@ -233,6 +233,12 @@ def test_notes_above_a_table_are_not_the_names_of_its_columns(note):
     assert (ada.text, ada.metadata) == ("name: Ada\nborn: 1815", {"row": 1})
 
 
+def test_a_first_line_longer_than_what_is_read_for_the_delimiter_is_cut_by_it():
+    names = [f"column number {number}" for number in range(1_000)]
+    (row,) = csv_sections(";".join(names) + "\n" + ";".join("x" for _ in names) + "\n")
+    assert row.text.splitlines() == [f"{name}: x" for name in names]
+
+
 def test_a_quote_far_below_the_first_rows_does_not_cut_its_cell():
     table = "who,what\n" + 'Ada,"a, b"\n' * 1000 + 'Alan,"he said ""yes, no"""\n'
     assert csv_sections(table)[-1].text == 'who: Alan\nwhat: he said "yes, no"'

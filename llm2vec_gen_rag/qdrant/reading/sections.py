@@ -123,7 +123,9 @@ def _rows(text: str, delimiter: str) -> list[list[str]]:
 
 def _delimiter(text: str) -> str:
     """Return the delimiter by which most rows have equally many cells; of equals, most cells."""
-    beginning = text if len(text) <= _READ else text[:_READ].rpartition("\n")[0]
+    beginning = text[:_READ]
+    if len(text) > _READ and "\n" in beginning:
+        beginning = beginning[: beginning.rindex("\n")]  # the rest of the last line is not read
     shapes = {mark: _table_shape(_rows(beginning, mark)) for mark in _DELIMITERS}
     best = max(_DELIMITERS, key=lambda mark: shapes[mark])
     return best if any(shapes[best]) else _NO_DELIMITER
@@ -132,7 +134,8 @@ def _delimiter(text: str) -> str:
 def _table_shape(rows: list[list[str]]) -> tuple[int, int]:
     """Return how many rows have how many cells, as most have; (0, 0) if this is no table.
 
-    Below its first row of several cells, half of a table's rows have several, and at least one has.
+    From its first row of several cells on, half of a table's rows have several, and at least two
+    have; or it is a single row.
     """
     cells = [len(row) for row in rows if row]
     first = next((place for place, count in enumerate(cells) if count > 1), len(cells))
